@@ -1,0 +1,44 @@
+"""Time as a dependency (decision D8): every rule takes ``now`` from a clock that is handed in."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the service may know about time."""
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that only ever grow on this machine; never compared with another machine's."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until ``monotonic`` has grown by ``seconds``."""
+        ...
+
+
+# CLOCK_BOOTTIME goes on while the machine is suspended; a lease that stood still with it would outlive an opt-out (P2).
+_MONOTONIC_ID = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> datetime:
+        """Return the machine's time in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds since the machine started, time asleep included where the platform counts it."""
+        return time.monotonic() if _MONOTONIC_ID is None else time.clock_gettime(_MONOTONIC_ID)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, and wait again if the event loop woke early: a lease wait must never be cut short (D5)."""
+        end = self.monotonic() + seconds
+        while (left := end - self.monotonic()) > 0:
+            await asyncio.sleep(left)
