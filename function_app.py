@@ -1,0 +1,10 @@
+"""The function app: every blueprint is named here, because one that is not is silently absent."""
+
+import azure.functions as func
+
+from functions import captures, data_sharing, deletions, opt_outs, purge, status
+
+# Anonymous to the host, because every route but health demands a bearer token itself.
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+for module in (data_sharing, deletions, captures, status, opt_outs, purge):
+    app.register_functions(module.blueprint)

@@ -1,0 +1,133 @@
+"""What all HTTP functions share: problems, tenant and paging parameters, and JSON answers."""
+
+import functools
+import json
+import logging
+import re
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import azure.functions as func
+from pydantic import BaseModel, ValidationError
+
+from shared.problems import InternalError, InvalidRequest, Problem, Unavailable
+from shared.settings import SettingError
+from shared.stores.ports import Conflict, StoreUnavailable
+
+Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+B = TypeVar("B", bound=BaseModel)
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NO_STORE = {"Cache-Control": "no-store"}
+_PAGE_DEFAULT, _PAGE_MAX = 50, 200
+_SEQUENCE = re.compile(r"[0-9]{1,9}")
+
+_log = logging.getLogger(__name__)
+
+
+def answering(handler: Handler) -> Handler:
+    """Turn whatever a handler raises into a problem (RFC 9457); only its type and place go to the log (P8)."""
+
+    @functools.wraps(handler)
+    async def answer(req: func.HttpRequest) -> func.HttpResponse:
+        try:
+            return await handler(req)
+        except Problem as problem:
+            return _problem(problem)
+        except StoreUnavailable as error:
+            _log.warning("store unavailable: %s", error.code)
+            return _problem(Unavailable("A store did not answer; send the same request again."))
+        except Conflict:
+            return _problem(Unavailable("Others are changing the same thing; send the same request again."))
+        except SettingError as error:
+            _log.error("not ready: %s", error)
+            return _problem(Unavailable("The service is not ready."))
+        except Exception as error:
+            # Never the message or the values: they may hold what a customer said.
+            places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+            _log.error("unexpected %s at %s", type(error).__name__, " < ".join(reversed(places)))
+            return _problem(InternalError("The same request may be sent again."))
+
+    return answer
+
+
+def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> func.HttpResponse:
+    """Return an answer whose body is ``body`` as JSON, never to be cached."""
+    return func.HttpResponse(
+        json.dumps(body, ensure_ascii=False),
+        status_code=status,
+        headers={**_NO_STORE, **(headers or {})},
+        mimetype="application/json",
+    )
+
+
+def tenant_in_path(req: func.HttpRequest) -> str:
+    """Return the path's tenant id, lower case.
+
+    Raises:
+        InvalidRequest: if it is no GUID.
+    """
+    tenant_id = req.route_params["tenantId"].lower()
+    if not _GUID.fullmatch(tenant_id):
+        raise InvalidRequest("The tenant id in the path must be a GUID.")
+    return tenant_id
+
+
+def parsed_body(req: func.HttpRequest, model: type[B]) -> B:
+    """Return the request's body as ``model``.
+
+    Raises:
+        InvalidRequest: naming where it is wrong by the model's own words, never by the caller's (P8).
+    """
+    try:
+        return model.model_validate_json(req.get_body())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise InvalidRequest("The body is not valid JSON in UTF-8.") from None
+        unknown = first["type"] == "extra_forbidden"
+        places = first["loc"][:-1] if unknown else first["loc"]
+        where = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in places)
+        what = "unknown member" if unknown else first["type"].replace("_", " ")
+        raise InvalidRequest(f"At ${where}: {what}.") from None
+
+
+def page_of(req: func.HttpRequest) -> tuple[int, int | None]:
+    """Return the query's ``limit`` (1 to 200, 50 if absent) and ``before`` (a ledger sequence, or None).
+
+    Raises:
+        InvalidRequest: if one is not such a number.
+    """
+    limit = req.params.get("limit", str(_PAGE_DEFAULT))
+    before = req.params.get("before")
+    if not _SEQUENCE.fullmatch(limit) or not 1 <= int(limit) <= _PAGE_MAX:
+        raise InvalidRequest(f"limit must be a whole number from 1 to {_PAGE_MAX}.")
+    if before is not None and not _SEQUENCE.fullmatch(before):
+        raise InvalidRequest("before must be a ledger sequence.")
+    return int(limit), None if before is None else int(before)
+
+
+def page_answer(req: func.HttpRequest, values: list[Any], limit: int, last_sequence: int | None) -> func.HttpResponse:
+    """Return one page as ``{value, nextLink?}``; a full page links to the next one."""
+    body: dict[str, Any] = {"value": values}
+    if len(values) == limit and last_sequence is not None:
+        query = urlencode({"limit": limit, "before": last_sequence})
+        body["nextLink"] = urlunsplit(urlsplit(req.url)._replace(query=query))
+    return json_answer(body)
+
+
+def _problem(problem: Problem) -> func.HttpResponse:
+    body = {
+        "type": f"urn:problem:{problem.slug}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    return func.HttpResponse(
+        json.dumps(body),
+        status_code=problem.status,
+        headers={**_NO_STORE, **problem.headers},
+        mimetype="application/problem+json",
+    )

@@ -1,0 +1,57 @@
+"""For the change feed of ``tenants``: each opt-out on the ledger becomes a deletion (decision D2)."""
+
+import logging
+
+import azure.functions as func
+from pydantic import ValidationError
+
+from shared.bootstrap import services
+from shared.ledger import OptedOut, event_from_json
+
+blueprint = func.Blueprint()
+
+_log = logging.getLogger(__name__)
+
+
+@blueprint.function_name("opt_outs")
+@blueprint.cosmos_db_trigger(
+    arg_name="documents",
+    connection="COSMOS_CONNECTION",
+    database_name="data-sharing",
+    container_name="tenants",
+    lease_container_name="leases",
+    # With an Entra identity the attempt to create it would keep the function from starting; infra creates it.
+    create_lease_container_if_not_exists=False,
+    # A lost lease reads everything again, which is harmless, rather than passing over what came meanwhile (P9).
+    start_from_beginning=True,
+)
+@blueprint.retry(
+    strategy="exponential_backoff",
+    # Endless: after the last retry the trigger would pass over the batch.
+    max_retry_count="-1",
+    minimum_interval="00:00:01",
+    maximum_interval="00:05:00",
+)
+async def opt_outs(documents: func.DocumentList) -> None:
+    """Schedule the deletion of each opt-out in the batch.
+
+    Raises:
+        StoreUnavailable: so that the host delivers the batch again.
+    """
+    events = [event for document in documents if (event := _opt_out(document)) is not None]
+    created = await services().deletions.schedule(events)
+    if events:
+        _log.info("opt-outs: %d seen, %d deletions scheduled", len(events), created)
+
+
+def _opt_out(document: func.Document) -> OptedOut | None:
+    # By kind, and not by id or shape: settings and opt-ins pass by, and so does what no version of ours has written.
+    if document.get("kind") != "optedOut":
+        return None
+    try:
+        event = event_from_json(dict(document))
+    except ValidationError:
+        # It must not block what is behind it; the sweep reports a ledger that it cannot read.
+        _log.error("an optedOut event is malformed and was passed over")
+        return None
+    return event if isinstance(event, OptedOut) else None

@@ -1,0 +1,65 @@
+"""Who calls, and what that allows."""
+
+from dataclasses import dataclass
+
+from shared.problems import Forbidden
+
+TENANT_ADMIN_ROLES = frozenset(
+    {
+        "62e90394-69f5-4237-9190-012177145e10",  # Global Administrator
+        "11648597-926c-4cf3-9c36-bcebb0ba8dcc",  # Power Platform Administrator
+        "44367163-eba1-44c3-98af-f5787879f96a",  # Dynamics 365 Administrator
+    }
+)
+"""Role template ids of Entra's built-in directory roles, the same in every tenant (claim ``wids``)."""
+
+CAPTURES_WRITE = "Captures.Write"
+OPERATIONS_READ = "Operations.Read"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a valid token speaks for.
+
+    Attributes:
+        tenant_id: the token's ``tid``.
+        object_id: the user's or service principal's ``oid``.
+        app_id: the client's id, ``azp`` or ``appid``.
+        is_app: no user is present.
+        operated: the token is of the tenant that operates this service; only there do app roles count, because in any
+            other tenant its own administrators could assign them.
+        roles: app roles.
+        directory_roles: role template ids.
+    """
+
+    tenant_id: str
+    object_id: str
+    app_id: str
+    is_app: bool
+    operated: bool
+    roles: frozenset[str]
+    directory_roles: frozenset[str]
+
+    def is_admin_of(self, tenant_id: str) -> bool:
+        """Tell whether this is a user who administers ``tenant_id``."""
+        return not self.is_app and self.tenant_id == tenant_id and bool(self.directory_roles & TENANT_ADMIN_ROLES)
+
+    @property
+    def is_capture_service(self) -> bool:
+        """Whether this is a Copilot service that may post captures."""
+        return self.operated and self.is_app and CAPTURES_WRITE in self.roles
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this is a person or job that watches the service."""
+        return self.operated and OPERATIONS_READ in self.roles
+
+
+def allow(*permitted: bool) -> None:
+    """Go on if one of ``permitted`` holds.
+
+    Raises:
+        Forbidden: if none does.
+    """
+    if not any(permitted):
+        raise Forbidden("The token does not carry the role that this call needs, or is of another tenant.")

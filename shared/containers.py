@@ -1,0 +1,45 @@
+"""Where captures lie: one container per enrollment and UTC day (decision D3)."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+
+SHARDS = "0123456789abcdef"
+"""The first hex digit of the enrollment id begins every name, so that one day's writes spread over 16 name ranges."""
+
+_NAME = re.compile(r"([0-9a-f])-([0-9]{8})-(\1[0-9a-f]{31})")
+
+
+@dataclass(frozen=True, slots=True)
+class DayContainer:
+    """The container of one enrollment's captures of one UTC day."""
+
+    enrollment_id: str
+    day: date
+
+    @property
+    def name(self) -> str:
+        """The container's name, ``{shard}-{yyyymmdd}-{enrollmentId}``."""
+        return f"{shard_of(self.enrollment_id)}-{self.day:%Y%m%d}-{self.enrollment_id}"
+
+    @classmethod
+    def parse(cls, name: str) -> "DayContainer | None":
+        """Return the container that ``name`` denotes, or None if no container of ours is named so."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        try:
+            day = datetime.strptime(match[2], "%Y%m%d").date()  # noqa: DTZ007 - a day, not an instant
+        except ValueError:
+            return None
+        return cls(match[3], day)
+
+
+def shard_of(enrollment_id: str) -> str:
+    """Return the shard whose names hold the enrollment's containers."""
+    return enrollment_id[0]
+
+
+def shard_prefix(shard: str) -> str:
+    """Return what the names of a shard begin with; listed by name they come oldest day first."""
+    return f"{shard}-"

@@ -1,0 +1,88 @@
+"""All arithmetic with days and deadlines (decision D4), as pure functions of instants in UTC."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+DELETION_PERIOD = timedelta(days=30)
+"""P5: nothing of an enrollment is stored this long after its opt-out."""
+
+DELETION_LEAD = timedelta(days=2)
+"""How long before its deadline a deletion begins, so that days of retries remain."""
+
+RETENTION_DAYS_MAX = 30
+"""P4: no capture is stored this many days after it happened."""
+
+RETENTION_DAYS_MIN = 3
+"""A day must be over, and 24 h old captures of it refused, before its purge begins."""
+
+RETENTION_LEAD = timedelta(hours=6)
+"""How long before its deadline a day's purge begins."""
+
+CAPTURE_MAX_AGE = timedelta(hours=24)
+CAPTURE_MAX_AHEAD = timedelta(minutes=5)
+
+SECOND_LOOK_DELAY = timedelta(minutes=5)
+"""P6: storage is read again at least this long after it was emptied."""
+
+CONSENT_LEASE_SECONDS = 2.0
+"""D5: how long an instance may rely on a consent read, counted from the moment the read started."""
+
+CLOCK_SKEW = timedelta(seconds=60)
+"""How far the wall clocks of two instances, or of us and the issuer of a token, may be apart."""
+
+REPEAT_WINDOW = timedelta(minutes=1) + CLOCK_SKEW
+"""D5: a repeated PUT within a minute of the change waits again; the skew is for a repeat on another instance."""
+
+
+def deletion_deadline(opted_out_at: datetime) -> datetime:
+    """Return when everything of the enrollment must be gone (P5)."""
+    return opted_out_at + DELETION_PERIOD
+
+
+def deletion_not_before(deadline: datetime) -> datetime:
+    """Return when the deletion begins; until then the data may be used."""
+    return deadline - DELETION_LEAD
+
+
+def enrollment_days(started_at: datetime, opted_out_at: datetime) -> list[date]:
+    """Return the UTC days for which an ended enrollment may have a container: at most 32, oldest first (D3, D4).
+
+    Days more than ``RETENTION_DAYS_MAX`` before the opt-out were retention's to delete; should one be left, the second
+    look finds it, because that reads names from storage and not from here.
+    """
+    last = (opted_out_at + CAPTURE_MAX_AHEAD).date()
+    first = max(started_at.date(), opted_out_at.date() - timedelta(days=RETENTION_DAYS_MAX))
+    first = min(first, last)  # an opt-in stamped by a clock that was ahead still has its day
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def day_deadline(day: date, retention_days: int) -> datetime:
+    """Return the first instant at which nothing of ``day`` may be stored (P4): 00:00 UTC, ``retention_days`` later."""
+    return datetime.combine(day + timedelta(days=retention_days), time(), UTC)
+
+
+def newest_expired_day(now: datetime, retention_days: int) -> date:
+    """Return the newest day whose purge has begun: its deadline is at most ``RETENTION_LEAD`` away."""
+    return (now + RETENTION_LEAD).date() - timedelta(days=retention_days)
+
+
+def earliest_capture(now: datetime, started_at: datetime) -> datetime:
+    """Return the oldest ``capturedAt`` that is taken at ``now``: 24 h ago, and not before the enrollment started."""
+    return max(now - CAPTURE_MAX_AGE, started_at)
+
+
+def latest_capture(now: datetime) -> datetime:
+    """Return the newest ``capturedAt`` that is taken at ``now``; a caller's clock may be a little ahead."""
+    return now + CAPTURE_MAX_AHEAD
+
+
+def second_look_due(now: datetime) -> datetime:
+    """Return the instant at or before which a deletion must have been purged to be looked at again at ``now`` (P6)."""
+    return now - SECOND_LOOK_DELAY
+
+
+def repeats_a_change(now: datetime, changed_at: datetime | None) -> bool:
+    """Tell whether a PUT that changes nothing may be the repeat of a recent one whose answer was lost (D5).
+
+    A change stamped in the future, by a clock that is ahead, counts as recent.
+    """
+    return changed_at is not None and now - changed_at < REPEAT_WINDOW

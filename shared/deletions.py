@@ -1,0 +1,176 @@
+"""The work owed for each ended enrollment, and the receipt that says that it is done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from shared import deadlines
+from shared.containers import DayContainer
+from shared.items import EnrollmentId, Instant, Item, TenantId
+from shared.ledger import OptedOut
+from shared.problems import NotFound
+from shared.stores.ports import Conflict, DeletionStore, Stored
+
+_ATTEMPTS = 5
+
+
+class Receipt(Item):
+    """The content-free evidence that a deletion is finished (P6)."""
+
+    first_day: date
+    last_day: date
+    containers_deleted: int
+    first_look_at: Instant
+    second_look_at: Instant
+
+
+class Deletion(Item):
+    """What one opt-out owes. ``deadline`` is the ledger event's, and no method here changes it (P5)."""
+
+    tenant_id: TenantId
+    enrollment_id: EnrollmentId
+    sequence: int
+    geo: str
+    storage_account: str
+    started_at: Instant
+    opted_out_at: Instant
+    not_before: Instant
+    deadline: Instant
+    status: Literal["scheduled", "purged", "verified"] = "scheduled"
+    attempts: int = 0
+    last_error: str | None = None
+    containers_deleted: int = 0
+    purged_at: Instant | None = None
+    receipt: Receipt | None = None
+
+    @classmethod
+    def owed_for(cls, event: OptedOut) -> "Deletion":
+        """Return the deletion that ``event`` calls for: the same one whenever and however often it is asked for."""
+        return cls(
+            tenant_id=event.tenant_id,
+            enrollment_id=event.enrollment_id,
+            sequence=event.sequence,
+            geo=event.geo,
+            storage_account=event.storage_account,
+            started_at=event.started_at,
+            opted_out_at=event.at,
+            not_before=deadlines.deletion_not_before(event.deadline),
+            deadline=event.deadline,
+        )
+
+    @property
+    def days(self) -> list[date]:
+        """The UTC days for which the enrollment may have a container, oldest first."""
+        return deadlines.enrollment_days(self.started_at, self.opted_out_at)
+
+    @property
+    def containers(self) -> list[DayContainer]:
+        """The containers to delete, computed and not listed (D3)."""
+        return [DayContainer(self.enrollment_id, day) for day in self.days]
+
+    def overdue(self, now: datetime) -> bool:
+        """Tell whether the promise P5 is broken: derived, never stored."""
+        return self.status != "verified" and now > self.deadline
+
+    def expedited(self, now: datetime) -> "Deletion":
+        """Return the deletion with its start moved forward to ``now``, never back."""
+        return self.model_copy(update={"not_before": min(now, self.not_before)})
+
+    def failed(self, error: str) -> "Deletion":
+        """Return the deletion after an attempt that ended with the code ``error``."""
+        return self.model_copy(update={"attempts": self.attempts + 1, "last_error": error})
+
+    def purged(self, now: datetime, *, deleted: int, error: str | None = None) -> "Deletion":
+        """Return the deletion after storage has been emptied at ``now``; the second look is now owed.
+
+        Args:
+            now: when the last container was deleted.
+            deleted: how many containers this attempt found and deleted.
+            error: why an earlier second look was no proof, if this attempt is its consequence.
+        """
+        return self.model_copy(
+            update={
+                "status": "purged",
+                "attempts": self.attempts + 1,
+                "last_error": error,
+                "containers_deleted": self.containers_deleted + deleted,
+                "purged_at": now,
+            }
+        )
+
+    def verified(self, now: datetime) -> "Deletion":
+        """Return the deletion after the second look at ``now`` found nothing, with its receipt (P6)."""
+        assert self.purged_at is not None
+        days = self.days
+        receipt = Receipt(
+            first_day=days[0],
+            last_day=days[-1],
+            containers_deleted=self.containers_deleted,
+            first_look_at=self.purged_at,
+            second_look_at=now,
+        )
+        return self.model_copy(update={"status": "verified", "last_error": None, "receipt": receipt})
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """Scheduling, looking up and expediting deletions."""
+
+    store: DeletionStore
+
+    async def schedule(self, events: Sequence[OptedOut]) -> int:
+        """Create the deletion of each event that has none yet, and return how many were created.
+
+        Idempotent: the deletion's id is the enrollment's, so one that exists is left exactly as it is (D2, P5).
+
+        Raises:
+            StoreUnavailable: if any could not be created; calling again finishes the rest.
+        """
+        created = 0
+        for event in events:
+            created += await self.store.create(Deletion.owed_for(event))
+        return created
+
+    async def get(self, tenant_id: str, enrollment_id: str) -> Deletion:
+        """Return one deletion.
+
+        Raises:
+            NotFound: if the tenant has no such deletion.
+        """
+        return (await self._read(tenant_id, enrollment_id)).value
+
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+        """Return a tenant's deletions, the newest opt-out first.
+
+        Args:
+            tenant_id: the tenant.
+            limit: how many at most.
+            before: only those of opt-outs with a lower ledger sequence.
+        """
+        return await self.store.list(tenant_id, limit=limit, before=before)
+
+    async def expedite(self, tenant_id: str, enrollment_id: str, *, now: datetime) -> Deletion:
+        """Let a deletion begin now and return it; one that has begun is left as it is.
+
+        Raises:
+            NotFound: if the tenant has no such deletion.
+            Conflict: if others kept changing it meanwhile.
+        """
+        for _ in range(_ATTEMPTS):
+            stored = await self._read(tenant_id, enrollment_id)
+            expedited = stored.value.expedited(now)
+            if expedited == stored.value or stored.value.status != "scheduled":
+                return stored.value
+            try:
+                await self.store.replace(expedited, stored.etag)
+            except Conflict:
+                continue
+            return expedited
+        raise Conflict
+
+    async def _read(self, tenant_id: str, enrollment_id: str) -> Stored[Deletion]:
+        stored = await self.store.read(tenant_id, enrollment_id)
+        if stored is None:
+            raise NotFound("This tenant has no deletion for that enrollment.")
+        return stored

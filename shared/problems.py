@@ -1,0 +1,116 @@
+"""The ways in which a request can be refused: one exception each, answered as RFC 9457 problems.
+
+A problem's detail is for the caller to read and never repeats what the caller sent (promise P8).
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class Problem(Exception):
+    """A refusal. ``slug`` makes the stable type ``urn:problem:<slug>``."""
+
+    slug: ClassVar[str]
+    status: ClassVar[int]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+class InvalidRequest(Problem):
+    """The request is not what the API describes."""
+
+    slug, status, title = "invalid-request", 400, "The request is not valid."
+
+
+class Unauthenticated(Problem):
+    """There is no bearer token, or not a valid one."""
+
+    slug, status, title = "unauthenticated", 401, "A valid bearer token is needed."
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+class Forbidden(Problem):
+    """The token is valid and does not allow this."""
+
+    slug, status, title = "forbidden", 403, "The caller may not do this."
+
+
+class DataSharingOff(Problem):
+    """The tenant does not share data: never did, or no longer (P1, P2)."""
+
+    slug, status, title = "data-sharing-off", 403, "Data sharing is off for this tenant."
+
+
+class NotFound(Problem):
+    """There is no such thing."""
+
+    slug, status, title = "not-found", 404, "Not found."
+
+
+class GeoPinned(Problem):
+    """Data sharing is on in another geo; it must be switched off first (P3)."""
+
+    slug, status, title = "geo-pinned", 409, "The enrollment is pinned to another geo."
+
+
+class PreconditionFailed(Problem):
+    """The ``If-Match`` of the request is not the current ``ETag``."""
+
+    slug, status, title = "precondition-failed", 412, "The setting has changed."
+
+
+class PayloadTooLarge(Problem):
+    """The body is larger than a batch may be."""
+
+    slug, status, title = "payload-too-large", 413, "The body is too large."
+
+
+class GeoNotServed(Problem):
+    """The geo exists and this deployment does not serve it."""
+
+    slug, status, title = "geo-not-served", 421, "This deployment does not serve that geo."
+
+
+class UnknownGeo(Problem):
+    """There is no such geo."""
+
+    slug, status, title = "unknown-geo", 422, "There is no such geo."
+
+
+class IdempotencyKeyReused(Problem):
+    """The idempotency key came before with another body (D6)."""
+
+    slug, status, title = "idempotency-key-reused", 422, "The idempotency key was used with another body."
+
+
+class CapturedTooEarly(Problem):
+    """A capture is older than 24 hours, or than the enrollment (D4)."""
+
+    slug, status, title = "captured-too-early", 422, "A capture is too old."
+
+
+class CapturedTooLate(Problem):
+    """A capture is more than five minutes in the future (D4)."""
+
+    slug, status, title = "captured-too-late", 422, "A capture lies in the future."
+
+
+class Unavailable(Problem):
+    """A part of the service cannot answer now; nothing was acknowledged, and the same request may be sent again."""
+
+    slug, status, title = "unavailable", 503, "The service cannot answer now."
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, {"Retry-After": "5"})
+
+
+class InternalError(Problem):
+    """An error of ours; what happened is in our log, by type and place only."""
+
+    slug, status, title = "internal-error", 500, "Something went wrong on our side."

@@ -1,0 +1,273 @@
+"""The purge of the geo-pinned storage accounts: expired days, due deletions, and the second look (P4, P5, P6)."""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared import deadlines
+from shared.clock import Clock
+from shared.containers import SHARDS, DayContainer, shard_of, shard_prefix
+from shared.deletions import Deletion
+from shared.heartbeats import Heartbeat
+from shared.stores.ports import (
+    CaptureStore,
+    Conflict,
+    DeletionStore,
+    OperationStore,
+    Presence,
+    Stored,
+    StoreUnavailable,
+)
+
+_CONCURRENCY = 8
+_PAGE = 200  # a run in which few days expire reads little more than their names
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much one run may do in each geo; the next run goes on where it stopped, because what is done is gone.
+
+    Attributes:
+        seconds: no new work is begun this long after the start.
+        containers: expired containers deleted in each shard.
+        deletions: deletions begun, and second looks taken.
+    """
+
+    seconds: float = 200.0
+    containers: int = 2_000
+    deletions: int = 1_000
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one run in one geo has done so far."""
+
+    ends_at: float
+    counts: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+    more: bool = False
+
+    @property
+    def outcome(self) -> Literal["done", "more", "failed"]:
+        if self.errors:
+            return "failed"
+        return "more" if self.more else "done"
+
+
+class Purge:
+    """Purges every served geo, in parallel and isolated: one that fails delays no other.
+
+    It keeps no state of its own: what is to be done follows from the clock, the deletions and what storage holds. So a
+    run that is killed anywhere, or that runs twice at a time, does no harm, and the next one finishes its work (P9).
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, CaptureStore],
+        deletions: DeletionStore,
+        operations: OperationStore,
+        clock: Clock,
+        retention_days: int,
+        bounds: Bounds | None = None,
+    ) -> None:
+        self._stores = stores
+        self._deletions = deletions
+        self._operations = operations
+        self._clock = clock
+        self._retention_days = retention_days
+        self._bounds = bounds or Bounds()
+
+    async def run(self) -> Mapping[str, Heartbeat]:
+        """Purge all served geos and return the heartbeat of each; a failure is told there and not raised."""
+        heartbeats = await asyncio.gather(*(self._purge_geo(geo, store) for geo, store in self._stores.items()))
+        return {heartbeat.geo: heartbeat for heartbeat in heartbeats}
+
+    async def _purge_geo(self, geo: str, store: CaptureStore) -> Heartbeat:
+        started_at = self._clock.now()
+        run = _Run(ends_at=self._clock.monotonic() + self._bounds.seconds)
+        # Side by side, so that none of the three promises waits for the work of another.
+        await asyncio.gather(
+            _isolated(run, self._expire_days(store, run)),
+            _isolated(run, self._begin_deletions(store, run)),
+            _isolated(run, self._look_again(store, run)),
+        )
+        heartbeat = Heartbeat(
+            kind="purge",
+            geo=geo,
+            storage_account=store.account,
+            started_at=started_at,
+            at=self._clock.now(),
+            outcome=run.outcome,
+            error=run.errors[0] if run.errors else None,
+            counts=dict(run.counts),
+        )
+        await _isolated(run, self._operations.write(heartbeat))
+        return heartbeat
+
+    def _out_of_time(self, run: _Run) -> bool:
+        if self._clock.monotonic() >= run.ends_at:
+            run.more = True
+            return True
+        return False
+
+    # Retention (P4)
+
+    async def _expire_days(self, store: CaptureStore, run: _Run) -> None:
+        await asyncio.gather(*(_isolated(run, self._expire_shard(store, run, shard)) for shard in SHARDS))
+
+    async def _expire_shard(self, store: CaptureStore, run: _Run, shard: str) -> None:
+        newest = deadlines.newest_expired_day(self._clock.now(), self._retention_days)
+        expired = 0
+        async for listed in store.list_containers(shard_prefix(shard), page_size=_PAGE):
+            container = DayContainer.parse(listed.name)
+            if container is None:
+                continue  # not ours to delete, and no reason to stop
+            if container.day > newest:
+                return  # the oldest live day; names sort by day within a shard
+            if expired >= self._bounds.containers or self._out_of_time(run):
+                run.more = True
+                return
+            try:
+                await store.delete_container(container.name)
+            except StoreUnavailable as error:
+                _note(run, error.code)  # one container that cannot be deleted must not keep those behind it
+                continue
+            expired += 1
+            run.counts["expiredContainers"] += 1
+
+    # Due deletions (P5)
+
+    async def _begin_deletions(self, store: CaptureStore, run: _Run) -> None:
+        due = self._deletions.due(store.account, self._clock.now())
+        async for stored in self._bounded(due, run):
+            await self._begin(store, run, stored)
+
+    async def _begin(self, store: CaptureStore, run: _Run, stored: Stored[Deletion]) -> None:
+        deletion = stored.value
+        try:
+            deleted = await _delete_all(store, deletion.containers)
+        except StoreUnavailable as error:
+            _note(run, error.code)
+            await self._replace(run, deletion.failed(error.code), stored.etag)
+            return
+        await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted), stored.etag)
+        run.counts["purgedDeletions"] += 1
+
+    # The second look (P6)
+
+    async def _look_again(self, store: CaptureStore, run: _Run) -> None:
+        by_shard: defaultdict[str, list[Stored[Deletion]]] = defaultdict(list)
+        purged_by = deadlines.second_look_due(self._clock.now())
+        async for stored in self._bounded(self._deletions.unverified(store.account, purged_by), run):
+            by_shard[shard_of(stored.value.enrollment_id)].append(stored)
+        for shard, looked_for in by_shard.items():
+            if self._out_of_time(run):
+                return
+            await self._look_into(store, run, shard, looked_for)
+
+    async def _look_into(self, store: CaptureStore, run: _Run, shard: str, looked_for: list[Stored[Deletion]]) -> None:
+        # One listing serves every deletion of the shard, and shows days that the computed names do not have.
+        found: defaultdict[str, list[DayContainer]] = defaultdict(list)
+        kept: set[str] = set()
+        wanted = {stored.value.enrollment_id for stored in looked_for}
+        async for listed in store.list_containers(shard_prefix(shard), include_deleted=True):
+            container = DayContainer.parse(listed.name)
+            if container is None or container.enrollment_id not in wanted:
+                continue
+            if listed.deleted:
+                kept.add(container.enrollment_id)
+            else:
+                found[container.enrollment_id].append(container)
+        for stored in looked_for:
+            if self._out_of_time(run):
+                return
+            enrollment_id = stored.value.enrollment_id
+            try:
+                await self._conclude(store, run, stored, found=found[enrollment_id], soft_deleted=enrollment_id in kept)
+            except StoreUnavailable as error:
+                _note(run, error.code)
+
+    async def _conclude(
+        self,
+        store: CaptureStore,
+        run: _Run,
+        stored: Stored[Deletion],
+        *,
+        found: list[DayContainer],
+        soft_deleted: bool,
+    ) -> None:
+        deletion = stored.value
+        if found:
+            deleted = await _delete_all(store, found)
+            error = "containers-found"
+        elif soft_deleted:
+            deleted, error = 0, "soft-deleted"
+        elif await _any_left(store, deletion.containers):
+            deleted, error = 0, "being-deleted"
+        else:
+            await self._replace(run, deletion.verified(self._clock.now()), stored.etag)
+            run.counts["verifiedDeletions"] += 1
+            return
+        _note(run, error)
+        await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted, error=error), stored.etag)
+
+    async def _replace(self, run: _Run, deletion: Deletion, etag: str) -> None:
+        try:
+            await self._deletions.replace(deletion, etag)
+        except Conflict:
+            run.more = True  # expedited, or done by another run; the next one sees how it stands
+
+    async def _bounded(self, work: AsyncIterator[Stored[Deletion]], run: _Run) -> AsyncIterator[Stored[Deletion]]:
+        begun = 0
+        async for stored in work:
+            if begun >= self._bounds.deletions or self._out_of_time(run):
+                run.more = True
+                return
+            begun += 1
+            yield stored
+
+
+async def _isolated(run: _Run, work: Awaitable[None]) -> None:
+    try:
+        await work
+    except StoreUnavailable as error:
+        _note(run, error.code)
+    except Exception as error:  # an error of ours in one geo must not keep the others from their deadlines
+        _log.error("purge failed unexpectedly: %s", type(error).__name__)
+        _note(run, "unexpected")
+
+
+def _note(run: _Run, code: str) -> None:
+    run.errors.append(code)
+    run.counts["failures"] += 1
+
+
+async def _delete_all(store: CaptureStore, containers: list[DayContainer]) -> int:
+    """Delete containers and return how many were there; one that is being deleted already will be looked at again."""
+    before = await _each(containers, store.delete_container)
+    return before.count(Presence.PRESENT)
+
+
+async def _any_left(store: CaptureStore, containers: list[DayContainer]) -> bool:
+    """Tell whether storage still knows any of the containers, which a listing no longer shows while it deletes them."""
+    return any(presence is not Presence.ABSENT for presence in await _each(containers, store.presence))
+
+
+async def _each(containers: list[DayContainer], ask: Callable[[str], Awaitable[Presence]]) -> list[Presence]:
+    slots = asyncio.Semaphore(_CONCURRENCY)
+
+    async def one(container: DayContainer) -> Presence:
+        async with slots:
+            return await ask(container.name)
+
+    # All are asked before the first failure is raised: one that cannot be deleted must not keep the others.
+    answers = await asyncio.gather(*(one(container) for container in containers), return_exceptions=True)
+    presences = [answer for answer in answers if isinstance(answer, Presence)]
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return presences

@@ -1,0 +1,146 @@
+"""The service's settings, read from the environment when first needed and refused by name when wrong."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared import deadlines
+from shared.geos import GEOS
+from shared.items import TenantId
+
+ENTRA_ISSUERS = ("https://login.microsoftonline.com/{tenantid}/v2.0", "https://sts.windows.net/{tenantid}/")
+ENTRA_JWKS_URI = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
+
+_TENANT_ID: TypeAdapter[str] = TypeAdapter(TenantId)
+
+
+class SettingError(Exception):
+    """A setting is missing or wrong; the message names it and never repeats its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a deployment can choose.
+
+    Attributes:
+        cosmos: an account endpoint (``https://``), or a connection string with a key for local use.
+        storage: for each served geo a blob service endpoint (``https://``), or a connection string for local use.
+        operator_tenant_id: the tenant whose app roles count: that of capture services, operators and reviewers.
+        audiences: the client id or App ID URI that a token must be for; one of these.
+        issuers: the issuers that are trusted, ``{tenantid}`` standing for the token's ``tid``.
+        jwks_uri: where their signing keys are.
+        retention_days: 3 to 30 (P4).
+    """
+
+    cosmos: str
+    storage: Mapping[str, str]
+    operator_tenant_id: str
+    audiences: tuple[str, ...]
+    issuers: tuple[str, ...] = ENTRA_ISSUERS
+    jwks_uri: str = ENTRA_JWKS_URI
+    retention_days: int = deadlines.RETENTION_DAYS_MAX
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Settings":
+        """Return the settings that ``environment`` holds.
+
+        Raises:
+            SettingError: naming the first setting that is missing or wrong.
+        """
+        issuers, jwks_uri = _issuers(environment)
+        return cls(
+            cosmos=_cosmos(environment),
+            storage=_storage(environment),
+            operator_tenant_id=_operator_tenant(environment),
+            audiences=_audiences(environment),
+            issuers=issuers,
+            jwks_uri=jwks_uri,
+            retention_days=_retention_days(environment),
+        )
+
+
+def is_endpoint(value: str) -> bool:
+    """Tell whether a store's setting is an endpoint to use with an Entra identity, not a connection string."""
+    return value.startswith("https://")
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise SettingError(f"{name} is missing.")
+    return value
+
+
+def _cosmos(environment: Mapping[str, str]) -> str:
+    # The names that the Functions trigger itself reads, so that both always use the same account.
+    endpoint = environment.get("COSMOS_CONNECTION__accountEndpoint", "").strip()
+    if endpoint:
+        if not is_endpoint(endpoint):
+            raise SettingError("COSMOS_CONNECTION__accountEndpoint must begin with https://.")
+        return endpoint
+    connection_string = environment.get("COSMOS_CONNECTION", "").strip()
+    if not connection_string:
+        raise SettingError("COSMOS_CONNECTION__accountEndpoint is missing (or COSMOS_CONNECTION, for local use).")
+    if "AccountEndpoint=" not in connection_string or "AccountKey=" not in connection_string:
+        raise SettingError("COSMOS_CONNECTION must be a connection string with AccountEndpoint and AccountKey.")
+    return connection_string
+
+
+def _storage(environment: Mapping[str, str]) -> Mapping[str, str]:
+    text = _required(environment, "STORAGE_ACCOUNTS")
+    try:
+        accounts: Any = json.loads(text)
+    except ValueError:
+        accounts = None
+    if not isinstance(accounts, dict) or not accounts:
+        raise SettingError("STORAGE_ACCOUNTS must be a JSON object of geo to blob service endpoint.")
+    for geo, account in accounts.items():
+        if geo not in GEOS:
+            raise SettingError("STORAGE_ACCOUNTS names a geo that does not exist.")
+        if not isinstance(account, str) or not (is_endpoint(account) or "AccountName=" in account):
+            raise SettingError(f"STORAGE_ACCOUNTS must give an https:// endpoint for {geo}.")
+    if len(set(accounts.values())) < len(accounts):
+        raise SettingError("STORAGE_ACCOUNTS must give each geo an account of its own.")
+    return accounts
+
+
+def _operator_tenant(environment: Mapping[str, str]) -> str:
+    try:
+        return _TENANT_ID.validate_python(_required(environment, "OPERATOR_TENANT_ID").lower())
+    except ValidationError:
+        raise SettingError("OPERATOR_TENANT_ID must be a GUID.") from None
+
+
+def _audiences(environment: Mapping[str, str]) -> tuple[str, ...]:
+    values = tuple(value.strip() for value in _required(environment, "TOKEN_AUDIENCES").split(","))
+    if not all(values):
+        raise SettingError("TOKEN_AUDIENCES must be audiences with a comma between them.")
+    return values
+
+
+def _issuers(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    issuer = environment.get("TOKEN_ISSUER", "").strip()
+    jwks_uri = environment.get("TOKEN_JWKS_URI", "").strip()
+    if not issuer and not jwks_uri:
+        return ENTRA_ISSUERS, ENTRA_JWKS_URI
+    # One without the other would trust one issuer's name with another issuer's keys.
+    if not issuer or not jwks_uri:
+        raise SettingError("TOKEN_ISSUER and TOKEN_JWKS_URI must be set together or not at all.")
+    if "{tenantid}" not in issuer:
+        raise SettingError("TOKEN_ISSUER must contain {tenantid}.")
+    parts = urlsplit(jwks_uri)
+    if parts.scheme != "https" and (parts.scheme, parts.hostname) != ("http", "127.0.0.1"):
+        raise SettingError("TOKEN_JWKS_URI must begin with https:// (or http://127.0.0.1, for local use).")
+    return (issuer,), jwks_uri
+
+
+def _retention_days(environment: Mapping[str, str]) -> int:
+    text = environment.get("RETENTION_DAYS", str(deadlines.RETENTION_DAYS_MAX)).strip()
+    least, most = deadlines.RETENTION_DAYS_MIN, deadlines.RETENTION_DAYS_MAX
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise SettingError(f"RETENTION_DAYS must be a whole number from {least} to {most}.")
+    return int(text)

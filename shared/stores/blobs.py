@@ -1,0 +1,144 @@
+"""A geo-pinned storage account, through the Azure SDK."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import ContentSettings, ExponentialRetry, StorageErrorCode
+from azure.storage.blob.aio import BlobServiceClient
+
+from shared.settings import is_endpoint
+from shared.stores.ports import (
+    ContainerBeingDeleted,
+    ContainerMissing,
+    ListedContainer,
+    Presence,
+    Put,
+    StoreUnavailable,
+)
+
+_CALL_SECONDS = 20.0
+_CODE = re.compile(r"[A-Za-z0-9]{1,64}")
+_BODY_HASH = "bodysha256"
+_SETTINGS = ContentSettings(content_type="application/x-ndjson", content_encoding="gzip")
+
+
+class AzureCaptureStore:
+    """One storage account's containers and batches."""
+
+    def __init__(self, client: BlobServiceClient) -> None:
+        self._client = client
+
+    @classmethod
+    def connect(cls, setting: str, credential: AsyncTokenCredential | None) -> "AzureCaptureStore":
+        """Return the store that a setting names; nothing is sent yet.
+
+        Args:
+            setting: a blob service endpoint, or a connection string with a key.
+            credential: the identity to use with an endpoint.
+        """
+        # Few and quick retries: the caller is told to come back, which is safe, rather than kept waiting.
+        retries = ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2, random_jitter_range=1)
+        options: Any = {"retry_policy": retries, "connection_timeout": 5, "read_timeout": 15}
+        if is_endpoint(setting):
+            return cls(BlobServiceClient(setting, credential, **options))
+        return cls(BlobServiceClient.from_connection_string(setting, **options))
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return str(self._client.account_name)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        """See ``CaptureStore``."""
+        blob = self._client.get_blob_client(container, batch_id)
+        with _failures():
+            async with asyncio.timeout(_CALL_SECONDS):
+                try:
+                    await blob.upload_blob(
+                        content, overwrite=False, content_settings=_SETTINGS, metadata={_BODY_HASH: body_hash}
+                    )
+                    return Put.CREATED
+                except ResourceExistsError as error:
+                    if _code(error) != StorageErrorCode.BLOB_ALREADY_EXISTS.value:
+                        raise
+                properties = await blob.get_blob_properties()
+                return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
+
+    async def create_container(self, container: str) -> None:
+        """See ``CaptureStore``."""
+        with _failures():
+            async with asyncio.timeout(_CALL_SECONDS):
+                try:
+                    await self._client.create_container(container)
+                except ResourceExistsError as error:
+                    if _code(error) != StorageErrorCode.CONTAINER_ALREADY_EXISTS.value:
+                        raise
+
+    async def delete_container(self, container: str) -> Presence:
+        """See ``CaptureStore``."""
+        return await self._presence(self._client.get_container_client(container).delete_container)
+
+    async def presence(self, container: str) -> Presence:
+        """See ``CaptureStore``."""
+        return await self._presence(self._client.get_container_client(container).get_container_properties)
+
+    async def list_containers(
+        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> AsyncIterator[ListedContainer]:
+        """See ``CaptureStore``."""
+        pages = self._client.list_containers(
+            name_starts_with=prefix, include_deleted=include_deleted, results_per_page=page_size
+        ).by_page()
+        while True:
+            with _failures():
+                async with asyncio.timeout(_CALL_SECONDS):
+                    page = await anext(pages, None)
+                    if page is None:
+                        return
+                    listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
+            for each in listed:
+                yield each
+
+    async def _presence(self, ask: Callable[[], Awaitable[object]]) -> Presence:
+        try:
+            with _failures():
+                async with asyncio.timeout(_CALL_SECONDS):
+                    await ask()
+        except ContainerBeingDeleted:
+            return Presence.BEING_DELETED
+        except ContainerMissing:
+            return Presence.ABSENT
+        return Presence.PRESENT
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Translate the SDK's exceptions, whose texts may say too much, into ours, which hold a code."""
+    try:
+        yield
+    except TimeoutError:
+        raise StoreUnavailable("storage-timeout") from None
+    except HttpResponseError as error:
+        code = _code(error)
+        if code == StorageErrorCode.CONTAINER_BEING_DELETED.value:
+            raise ContainerBeingDeleted from None
+        if isinstance(error, ResourceNotFoundError) and code == StorageErrorCode.CONTAINER_NOT_FOUND.value:
+            raise ContainerMissing from None
+        raise StoreUnavailable(f"storage-{code}") from None
+    except AzureError:
+        raise StoreUnavailable("storage-unreachable") from None
+
+
+def _code(error: HttpResponseError) -> str:
+    code = getattr(error, "error_code", None)
+    text = str(getattr(code, "value", code))
+    return text if code and _CODE.fullmatch(text) else str(error.status_code)

@@ -1,0 +1,296 @@
+"""The ledger, the deletions and the heartbeats in Cosmos DB, through the Azure SDK."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from azure.core import MatchConditions
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.exceptions import CosmosBatchOperationError
+from pydantic import ValidationError
+
+from shared.deletions import Deletion
+from shared.heartbeats import Heartbeat
+from shared.items import Item, format_instant
+from shared.ledger import Change, Event, Setting, event_from_json
+from shared.settings import is_endpoint
+from shared.stores.ports import Conflict, DeletionCounts, Stored, StoreUnavailable
+
+DATABASE = "data-sharing"
+
+_SETTING_ID = "setting"
+_CALL_SECONDS = 10.0
+_PAGE = 100
+_NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
+
+_log = logging.getLogger(__name__)
+I = TypeVar("I", bound=Item)  # noqa: E741 - an item
+
+
+class CosmosAccount:
+    """One client for all containers, connected when first used and again after a failure to connect."""
+
+    def __init__(self, client: CosmosClient, database: str = DATABASE) -> None:
+        self._client = client
+        self._database = client.get_database_client(database)
+        self._connecting = asyncio.Lock()
+        self._connected = False
+
+    @classmethod
+    def connect(
+        cls, setting: str, credential: AsyncTokenCredential | None, database: str = DATABASE
+    ) -> "CosmosAccount":
+        """Return the account that a setting names; nothing is sent yet.
+
+        Args:
+            setting: an account endpoint, or a connection string with a key.
+            credential: the identity to use with an endpoint.
+            database: the database's name.
+        """
+        options: Any = {"connection_timeout": 3, "read_timeout": 8, "retry_total": 3, "retry_backoff_max": 3}
+        if is_endpoint(setting):
+            assert credential is not None
+            return cls(CosmosClient(setting, credential, **options), database)
+        return cls(CosmosClient.from_connection_string(setting, **options), database)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def container(self, name: str) -> ContainerProxy:
+        """Return a container's client, once the account's own answer has been read."""
+        if not self._connected:
+            async with self._connecting:
+                if not self._connected:
+                    await self._client.__aenter__()
+                    self._connected = True
+        return self._database.get_container_client(name)
+
+
+class _CosmosContainer:
+    _name: str
+
+    def __init__(self, account: CosmosAccount) -> None:
+        self._account = account
+
+    async def _container(self) -> ContainerProxy:
+        return await self._account.container(self._name)
+
+    async def _read(self, item_id: str, partition: str) -> dict[str, Any] | None:
+        with _failures():
+            async with asyncio.timeout(_CALL_SECONDS):
+                try:
+                    return dict(await (await self._container()).read_item(item_id, partition))
+                except HttpResponseError as error:
+                    if _is_missing_item(error):
+                        return None
+                    raise
+
+    async def _query(
+        self, query: str, parameters: Mapping[str, object], partition: str | None = None
+    ) -> AsyncIterator[Any]:
+        """Yield what a query finds, in one partition or, with None, in all."""
+        scope: Any = {} if partition is None else {"partition_key": partition}
+        with _failures():
+            async with asyncio.timeout(_CALL_SECONDS):
+                container = await self._container()
+        pages = container.query_items(
+            query,
+            parameters=[{"name": name, "value": value} for name, value in parameters.items()],
+            max_item_count=_PAGE,
+            **scope,
+        ).by_page()
+        while True:
+            with _failures():
+                async with asyncio.timeout(_CALL_SECONDS):
+                    page = await anext(pages, None)
+                    if page is None:
+                        return
+                    found = [each async for each in page]
+            for each in found:
+                yield each
+
+
+class CosmosLedger(_CosmosContainer):
+    """Container ``tenants``."""
+
+    _name = "tenants"
+
+    async def read_setting(self, tenant_id: str) -> Stored[Setting] | None:
+        """See ``LedgerStore``."""
+        item = await self._read(_SETTING_ID, tenant_id)
+        return None if item is None else Stored(_parsed(Setting, item), item["_etag"])
+
+    async def commit(self, change: Change, etag: str | None) -> None:
+        """See ``LedgerStore``."""
+        setting = {"id": _SETTING_ID, **change.setting.to_json()}
+        event = {"id": change.event.id, **change.event.to_json()}
+        operations: list[Any] = [("create", (event,))]
+        if etag is None:
+            operations.append(("create", (setting,)))
+        else:
+            operations.append(("replace", (_SETTING_ID, setting), {"if_match_etag": etag}))
+        with _failures():
+            async with asyncio.timeout(_CALL_SECONDS):
+                container = await self._container()
+                try:
+                    await container.execute_item_batch(operations, change.setting.tenant_id)
+                except CosmosBatchOperationError as error:
+                    if error.status_code in (_CONFLICT, _PRECONDITION_FAILED):
+                        raise Conflict from None
+                    raise
+
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+        """See ``LedgerStore``."""
+        rows = self._query(
+            "SELECT TOP @limit * FROM c WHERE IS_DEFINED(c.kind) AND c.sequence < @before ORDER BY c.sequence DESC",
+            {"@limit": limit, "@before": _before(before)},
+            tenant_id,
+        )
+        return [event_from_json(row) async for row in rows]
+
+
+class CosmosDeletions(_CosmosContainer):
+    """Container ``deletions``."""
+
+    _name = "deletions"
+
+    async def create(self, deletion: Deletion) -> bool:
+        """See ``DeletionStore``."""
+        with _failures():
+            async with asyncio.timeout(_CALL_SECONDS):
+                try:
+                    await (await self._container()).create_item(_deletion_item(deletion))
+                except HttpResponseError as error:
+                    if error.status_code == _CONFLICT:
+                        return False
+                    raise
+                return True
+
+    async def read(self, tenant_id: str, enrollment_id: str) -> Stored[Deletion] | None:
+        """See ``DeletionStore``."""
+        item = await self._read(enrollment_id, tenant_id)
+        return None if item is None else Stored(_parsed(Deletion, item), item["_etag"])
+
+    async def replace(self, deletion: Deletion, etag: str) -> None:
+        """See ``DeletionStore``."""
+        with _failures():
+            async with asyncio.timeout(_CALL_SECONDS):
+                try:
+                    await (await self._container()).replace_item(
+                        deletion.enrollment_id,
+                        _deletion_item(deletion),
+                        etag=etag,
+                        match_condition=MatchConditions.IfNotModified,
+                    )
+                except HttpResponseError as error:
+                    if error.status_code == _PRECONDITION_FAILED:
+                        raise Conflict from None
+                    raise
+
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+        """See ``DeletionStore``."""
+        rows = self._query(
+            "SELECT TOP @limit * FROM c WHERE c.sequence < @before ORDER BY c.sequence DESC",
+            {"@limit": limit, "@before": _before(before)},
+            tenant_id,
+        )
+        return [_parsed(Deletion, row) async for row in rows]
+
+    def due(self, storage_account: str, now: datetime) -> AsyncIterator[Stored[Deletion]]:
+        """See ``DeletionStore``."""
+        return self._deletions(
+            "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'scheduled' AND c.notBefore <= @by"
+            " ORDER BY c.attempts, c.notBefore",
+            storage_account,
+            now,
+        )
+
+    def unverified(self, storage_account: str, purged_by: datetime) -> AsyncIterator[Stored[Deletion]]:
+        """See ``DeletionStore``."""
+        return self._deletions(
+            "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'purged' AND c.purgedAt <= @by"
+            " ORDER BY c.attempts, c.purgedAt",
+            storage_account,
+            purged_by,
+        )
+
+    async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
+        """See ``DeletionStore``."""
+        unfinished = "FROM c WHERE c.storageAccount = @account AND c.status IN ('scheduled', 'purged')"
+        parameters = {"@account": storage_account}
+        pending = await self._one(f"SELECT VALUE COUNT(1) {unfinished}", parameters)
+        overdue = await self._one(
+            f"SELECT VALUE COUNT(1) {unfinished} AND c.deadline < @now", {**parameters, "@now": format_instant(now)}
+        )
+        oldest = await self._one(f"SELECT TOP 1 VALUE c.deadline {unfinished} ORDER BY c.deadline", parameters)
+        return DeletionCounts(pending, overdue, None if oldest is None else datetime.fromisoformat(oldest))
+
+    async def _deletions(self, query: str, storage_account: str, by: datetime) -> AsyncIterator[Stored[Deletion]]:
+        async for row in self._query(query, {"@account": storage_account, "@by": format_instant(by)}):
+            try:
+                deletion = Deletion.from_json(row)
+            except ValidationError:
+                # One item that cannot be understood must not keep the rest from their deadlines; status counts it.
+                _log.error("a deletion cannot be read")
+                continue
+            yield Stored(deletion, row["_etag"])
+
+    async def _one(self, query: str, parameters: Mapping[str, object]) -> Any:
+        return next(iter([value async for value in self._query(query, parameters)]), None)
+
+
+class CosmosOperations(_CosmosContainer):
+    """Container ``operations``."""
+
+    _name = "operations"
+
+    async def write(self, heartbeat: Heartbeat) -> None:
+        """See ``OperationStore``."""
+        with _failures():
+            async with asyncio.timeout(_CALL_SECONDS):
+                await (await self._container()).upsert_item({"id": heartbeat.geo, **heartbeat.to_json()})
+
+    async def read_all(self, kind: str) -> Mapping[str, Heartbeat]:
+        """See ``OperationStore``."""
+        rows = self._query("SELECT * FROM c", {}, kind)
+        heartbeats = [_parsed(Heartbeat, row) async for row in rows]
+        return {heartbeat.geo: heartbeat for heartbeat in heartbeats}
+
+
+def _deletion_item(deletion: Deletion) -> dict[str, Any]:
+    return {"id": deletion.enrollment_id, **deletion.to_json()}
+
+
+def _before(before: int | None) -> int:
+    return 1_000_000_000 if before is None else before  # above any sequence: event ids have nine digits
+
+
+def _parsed(kind: type[I], item: Mapping[str, Any]) -> I:
+    try:
+        return kind.from_json(item)
+    except ValidationError:
+        raise StoreUnavailable("cosmos-item-unreadable") from None  # fail closed: unknown is not "off" and not "on"
+
+
+def _is_missing_item(error: HttpResponseError) -> bool:
+    # Sub-status 1003: it is the container that is missing, and a deployment error must not look like "never seen".
+    return error.status_code == _NOT_FOUND and not getattr(error, "sub_status", None)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Translate the SDK's exceptions into ours, which hold a code."""
+    try:
+        yield
+    except TimeoutError:
+        raise StoreUnavailable("cosmos-timeout") from None
+    except HttpResponseError as error:
+        raise StoreUnavailable(f"cosmos-{error.status_code or 'unreachable'}") from None
+    except (AzureError, OSError):
+        raise StoreUnavailable("cosmos-unreachable") from None

@@ -1,0 +1,193 @@
+"""In-memory fakes of all stores, for simulation; they pass the contract tests that the Azure adapters pass (D9)."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from itertools import count
+from typing import TypeVar
+
+from shared.deletions import Deletion
+from shared.heartbeats import Heartbeat
+from shared.ledger import Change, Event, Setting
+from shared.stores.ports import (
+    Conflict,
+    ContainerBeingDeleted,
+    ContainerMissing,
+    DeletionCounts,
+    ListedContainer,
+    Presence,
+    Put,
+    Stored,
+)
+
+T = TypeVar("T")
+
+
+class MemoryLedger:
+    """Container ``tenants``."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Stored[Setting]] = {}
+        self.events: dict[str, list[Event]] = {}
+        self._etags = count(1)
+
+    async def read_setting(self, tenant_id: str) -> Stored[Setting] | None:
+        """See ``LedgerStore``."""
+        return self.settings.get(tenant_id)
+
+    async def commit(self, change: Change, etag: str | None) -> None:
+        """See ``LedgerStore``."""
+        tenant_id = change.setting.tenant_id
+        stored = self.settings.get(tenant_id)
+        events = self.events.setdefault(tenant_id, [])
+        if (None if stored is None else stored.etag) != etag or any(e.id == change.event.id for e in events):
+            raise Conflict
+        self.settings[tenant_id] = Stored(change.setting, str(next(self._etags)))
+        events.append(change.event)
+
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+        """See ``LedgerStore``."""
+        return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)
+
+
+class MemoryDeletions:
+    """Container ``deletions``."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], Stored[Deletion]] = {}
+        self._etags = count(1)
+
+    async def create(self, deletion: Deletion) -> bool:
+        """See ``DeletionStore``."""
+        key = (deletion.tenant_id, deletion.enrollment_id)
+        if key in self.items:
+            return False
+        self.items[key] = Stored(deletion, str(next(self._etags)))
+        return True
+
+    async def read(self, tenant_id: str, enrollment_id: str) -> Stored[Deletion] | None:
+        """See ``DeletionStore``."""
+        return self.items.get((tenant_id, enrollment_id))
+
+    async def replace(self, deletion: Deletion, etag: str) -> None:
+        """See ``DeletionStore``."""
+        key = (deletion.tenant_id, deletion.enrollment_id)
+        if key not in self.items or self.items[key].etag != etag:
+            raise Conflict
+        self.items[key] = Stored(deletion, str(next(self._etags)))
+
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+        """See ``DeletionStore``."""
+        deletions = [stored.value for (tenant, _), stored in self.items.items() if tenant == tenant_id]
+        return _newest(deletions, lambda deletion: deletion.sequence, limit, before)
+
+    async def due(self, storage_account: str, now: datetime) -> AsyncIterator[Stored[Deletion]]:
+        """See ``DeletionStore``."""
+        due = [each for each in self._of(storage_account, "scheduled") if each.value.not_before <= now]
+        for stored in sorted(due, key=lambda each: (each.value.attempts, each.value.not_before)):
+            yield stored
+
+    async def unverified(self, storage_account: str, purged_by: datetime) -> AsyncIterator[Stored[Deletion]]:
+        """See ``DeletionStore``."""
+        purged = [
+            (each.value.attempts, each.value.purged_at, each)
+            for each in self._of(storage_account, "purged")
+            if each.value.purged_at is not None and each.value.purged_at <= purged_by
+        ]
+        for _, _, stored in sorted(purged, key=lambda entry: entry[:2]):
+            yield stored
+
+    async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
+        """See ``DeletionStore``."""
+        pending = [each.value for each in self._of(storage_account, "scheduled", "purged")]
+        deadlines = [deletion.deadline for deletion in pending]
+        return DeletionCounts(
+            len(pending), sum(deletion.overdue(now) for deletion in pending), min(deadlines, default=None)
+        )
+
+    def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:
+        return [
+            stored
+            for stored in self.items.values()
+            if stored.value.storage_account == storage_account and stored.value.status in statuses
+        ]
+
+
+class MemoryOperations:
+    """Container ``operations``."""
+
+    def __init__(self) -> None:
+        self.heartbeats: dict[tuple[str, str], Heartbeat] = {}
+
+    async def write(self, heartbeat: Heartbeat) -> None:
+        """See ``OperationStore``."""
+        self.heartbeats[heartbeat.kind, heartbeat.geo] = heartbeat
+
+    async def read_all(self, kind: str) -> Mapping[str, Heartbeat]:
+        """See ``OperationStore``."""
+        return {geo: heartbeat for (each, geo), heartbeat in self.heartbeats.items() if each == kind}
+
+
+class MemoryCaptures:
+    """One storage account.
+
+    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would.
+    """
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self.containers: dict[str, dict[str, tuple[bytes, str]]] = {}
+        self.being_deleted: set[str] = set()
+        self.soft_deleted: set[str] = set()
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return self._account
+
+    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        """See ``CaptureStore``."""
+        self._refuse_being_deleted(container)
+        if container not in self.containers:
+            raise ContainerMissing
+        batches = self.containers[container]
+        if batch_id in batches:
+            return Put.SAME if batches[batch_id][1] == body_hash else Put.OTHER
+        batches[batch_id] = (content, body_hash)
+        return Put.CREATED
+
+    async def create_container(self, container: str) -> None:
+        """See ``CaptureStore``."""
+        self._refuse_being_deleted(container)
+        self.containers.setdefault(container, {})
+
+    async def delete_container(self, container: str) -> Presence:
+        """See ``CaptureStore``."""
+        before = await self.presence(container)
+        self.containers.pop(container, None)
+        return before
+
+    async def presence(self, container: str) -> Presence:
+        """See ``CaptureStore``."""
+        if container in self.being_deleted:
+            return Presence.BEING_DELETED
+        return Presence.PRESENT if container in self.containers else Presence.ABSENT
+
+    async def list_containers(
+        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> AsyncIterator[ListedContainer]:
+        """See ``CaptureStore``."""
+        listed = [ListedContainer(name) for name in self.containers]
+        if include_deleted:
+            listed += [ListedContainer(name, deleted=True) for name in self.soft_deleted]
+        for each in sorted(listed, key=lambda container: container.name):
+            if each.name.startswith(prefix):
+                yield each
+
+    def _refuse_being_deleted(self, container: str) -> None:
+        if container in self.being_deleted:
+            raise ContainerBeingDeleted
+
+
+def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Sequence[T]:
+    chosen = [value for value in values if before is None or sequence(value) < before]
+    return sorted(chosen, key=sequence, reverse=True)[:limit]

@@ -1,0 +1,210 @@
+"""What the rules ask of storage, and how storage may fail them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from shared.deletions import Deletion
+    from shared.heartbeats import Heartbeat
+    from shared.ledger import Change, Event, Setting
+
+T = TypeVar("T")
+
+
+class StoreUnavailable(Exception):
+    """A store did not do what it was asked; whether it did it without telling is unknown.
+
+    ``code`` is stable, content-free, and fit for an item or a log: ``storage-timeout``, ``cosmos-429`` ...
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Conflict(Exception):
+    """Another writer came first."""
+
+
+class ContainerMissing(Exception):
+    """The container of a batch does not exist: never created, or deleted."""
+
+
+class ContainerBeingDeleted(Exception):
+    """The container's name cannot be used yet, because a container of that name is being deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[T]):
+    """A value as it was read, with what a replacement must match."""
+
+    value: T
+    etag: str
+
+
+class LedgerStore(Protocol):
+    """Container ``tenants``: each tenant's setting and ledger."""
+
+    async def read_setting(self, tenant_id: str) -> Stored[Setting] | None:
+        """Return the setting as last committed anywhere, or None for a tenant never seen."""
+        ...
+
+    async def commit(self, change: Change, etag: str | None) -> None:
+        """Store the event and the setting together or not at all (D1).
+
+        Args:
+            change: the event, and the setting after it.
+            etag: that of the setting before the change; None if there was none.
+
+        Raises:
+            Conflict: if the setting is no longer that one.
+        """
+        ...
+
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+        """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionCounts:
+    """How many deletions of an account are not finished."""
+
+    pending: int
+    overdue: int
+    oldest_deadline: datetime | None
+
+
+class DeletionStore(Protocol):
+    """Container ``deletions``."""
+
+    async def create(self, deletion: Deletion) -> bool:
+        """Store a new deletion; return False, and change nothing, if that enrollment has one."""
+        ...
+
+    async def read(self, tenant_id: str, enrollment_id: str) -> Stored[Deletion] | None:
+        """Return one deletion, or None."""
+        ...
+
+    async def replace(self, deletion: Deletion, etag: str) -> None:
+        """Store a deletion in place of the one that was read with ``etag``.
+
+        Raises:
+            Conflict: if it changed meanwhile.
+        """
+        ...
+
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+        """Return at most ``limit`` deletions, newest opt-out first, of a sequence lower than ``before`` if given."""
+        ...
+
+    def due(self, storage_account: str, now: datetime) -> AsyncIterator[Stored[Deletion]]:
+        """Yield the scheduled deletions of an account that may begin: fewest attempts first, then oldest.
+
+        Work that keeps failing comes last, so that it never keeps the rest from being done.
+        """
+        ...
+
+    def unverified(self, storage_account: str, purged_by: datetime) -> AsyncIterator[Stored[Deletion]]:
+        """Yield the deletions of an account that were purged at ``purged_by`` or before and await the second look."""
+        ...
+
+    async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
+        """Return what is not finished, and how much of it is past its deadline."""
+        ...
+
+
+class OperationStore(Protocol):
+    """Container ``operations``."""
+
+    async def write(self, heartbeat: Heartbeat) -> None:
+        """Store a job's last run in one geo, in place of the run before."""
+        ...
+
+    async def read_all(self, kind: str) -> Mapping[str, Heartbeat]:
+        """Return the last run of a kind of job in each geo."""
+        ...
+
+
+class Put(Enum):
+    """How the upload of a batch ended."""
+
+    CREATED = auto()
+    SAME = auto()
+    """A batch of that name with the same body was there."""
+    OTHER = auto()
+    """A batch of that name with another body was there."""
+
+
+class Presence(Enum):
+    """What storage says of one container."""
+
+    PRESENT = auto()
+    ABSENT = auto()
+    BEING_DELETED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedContainer:
+    """A container as a listing shows it; ``deleted`` if soft delete keeps it."""
+
+    name: str
+    deleted: bool = False
+
+
+class CaptureStore(Protocol):
+    """One geo-pinned storage account (P3)."""
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        ...
+
+    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        """Store a batch under its id unless one is there (D6); nothing that is there is ever replaced.
+
+        Args:
+            container: the name of the day's container.
+            batch_id: the blob's name.
+            content: gzip of JSON Lines.
+            body_hash: what tells two bodies apart; kept beside the batch.
+
+        Raises:
+            ContainerMissing: if there is no such container.
+            ContainerBeingDeleted: if there is one no longer.
+        """
+        ...
+
+    async def create_container(self, container: str) -> None:
+        """Create a container; one that exists is fine.
+
+        Raises:
+            ContainerBeingDeleted: if the name is not free yet.
+        """
+        ...
+
+    async def delete_container(self, container: str) -> Presence:
+        """Delete a container with all that it holds, and return what was there before."""
+        ...
+
+    async def presence(self, container: str) -> Presence:
+        """Return what storage says of a container."""
+        ...
+
+    def list_containers(
+        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> AsyncIterator[ListedContainer]:
+        """Yield the containers whose names begin with ``prefix``, in the order of their names.
+
+        Args:
+            prefix: what the names begin with.
+            include_deleted: also those that soft delete keeps.
+            page_size: how many to ask for at a time; fewer if only the first are of interest.
+        """
+        ...

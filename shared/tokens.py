@@ -1,0 +1,100 @@
+"""From an ``Authorization`` header to a caller: signature, issuer, audience, time and tenant of an Entra token."""
+
+import re
+from typing import Any, Never
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+
+from shared import deadlines
+from shared.callers import Caller
+from shared.clock import Clock
+from shared.problems import Unauthenticated
+from shared.settings import Settings
+from shared.signing_keys import SigningKeys
+
+_ALGORITHMS = ["RS256"]
+_MAX_TOKEN_LENGTH = 16 * 1024
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Tokens:
+    """Verifies bearer tokens; whatever is not known to be right is refused."""
+
+    def __init__(self, settings: Settings, keys: SigningKeys, clock: Clock) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._clock = clock
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """Return whom the header's token speaks for.
+
+        Args:
+            authorization: the value of the ``Authorization`` header, or None.
+
+        Raises:
+            Unauthenticated: if there is no token that is valid here and now.
+            Unavailable: if the issuer's keys cannot be had.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            _refuse("There is no bearer token.")
+        if len(token) > _MAX_TOKEN_LENGTH:
+            _refuse("The token is too long.")
+        claims = await self._verified_claims(token)
+        tenant_id, object_id = claims["tid"], claims["oid"]
+        app_id = claims.get("azp") or claims.get("appid")
+        if not isinstance(app_id, str):
+            _refuse("The token does not say which application it was issued to.")
+        # Both ways round: a token that says neither or both is no one's.
+        is_app = claims.get("idtyp") == "app"
+        if is_app == bool(claims.get("scp")):
+            _refuse("The token is neither a user's nor an application's.")
+        return Caller(
+            tenant_id=tenant_id,
+            object_id=object_id,
+            app_id=app_id,
+            is_app=is_app,
+            operated=tenant_id == self._settings.operator_tenant_id,
+            roles=_texts(claims, "roles"),
+            directory_roles=_texts(claims, "wids"),
+        )
+
+    async def _verified_claims(self, token: str) -> dict[str, Any]:
+        try:
+            header = jws.extract_compact(token.encode("ascii")).headers()
+            key_id = header.get("kid")
+            if header.get("alg") not in _ALGORITHMS or not isinstance(key_id, str):
+                _refuse("The token is not signed in a way that is accepted here.")
+            keys = await self._keys.with_id(key_id)
+            if all(key.kid != key_id for key in keys):
+                _refuse("The token is signed with an unknown key.")
+            claims: dict[str, Any] = jwt.decode(token, keys, algorithms=_ALGORITHMS).claims
+            for name in ("tid", "oid"):
+                if not isinstance(claims.get(name), str) or not _GUID.fullmatch(claims[name]):
+                    _refuse(f"The token's {name} is not a GUID.")
+            self._check(claims)
+        except (JoseError, ValueError, TypeError):
+            _refuse("The token is not valid.")
+        return claims
+
+    def _check(self, claims: dict[str, Any]) -> None:
+        issuers = [issuer.replace("{tenantid}", claims["tid"]) for issuer in self._settings.issuers]
+        registry = jwt.JWTClaimsRegistry(
+            now=int(self._clock.now().timestamp()),
+            leeway=int(deadlines.CLOCK_SKEW.total_seconds()),
+            iss={"essential": True, "values": issuers},
+            aud={"essential": True, "values": list(self._settings.audiences)},
+            exp={"essential": True},
+            nbf={"essential": True},
+        )
+        registry.validate(claims)
+
+
+def _texts(claims: dict[str, Any], name: str) -> frozenset[str]:
+    values = claims.get(name)
+    return frozenset(value for value in values if isinstance(value, str)) if isinstance(values, list) else frozenset()
+
+
+def _refuse(detail: str) -> Never:
+    raise Unauthenticated(detail)
