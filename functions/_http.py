@@ -69,7 +69,7 @@ def tenant_in_path(req: func.HttpRequest) -> str:
     Raises:
         InvalidRequest: if it is no GUID.
     """
-    tenant_id = req.route_params["tenantId"].lower()
+    tenant_id = str(req.route_params["tenantId"]).lower()
     if not _GUID.fullmatch(tenant_id):
         raise InvalidRequest("The tenant id in the path must be a GUID.")
     return tenant_id

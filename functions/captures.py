@@ -40,7 +40,7 @@ async def captures(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def _idempotency_key(req: func.HttpRequest) -> str:
-    key = req.headers.get("idempotency-key", "")
+    key = str(req.headers.get("idempotency-key", ""))
     if not _KEY.fullmatch(key):
         raise InvalidRequest("Idempotency-Key must be 1 to 200 visible ASCII characters.")
     return key

@@ -57,7 +57,7 @@ async def deletion_expedite(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def _enrollment_in_path(req: func.HttpRequest) -> str:
-    enrollment_id = req.route_params["enrollmentId"].lower()
+    enrollment_id = str(req.route_params["enrollmentId"]).lower()
     if not _ENROLLMENT_ID.fullmatch(enrollment_id):
         raise InvalidRequest("The enrollment id in the path must be 32 hexadecimal digits.")
     return enrollment_id

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
     # With an Entra identity the attempt to create it would keep the function from starting; infra creates it.
     create_lease_container_if_not_exists=False,
     # A lost lease reads everything again, which is harmless, rather than passing over what came meanwhile (P9).
-    start_from_beginning=True,
+    start_from_beginning=True,  # type: ignore[arg-type]  # the library annotates it as a time
 )
 @blueprint.retry(
     strategy="exponential_backoff",

@@ -48,8 +48,8 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 _COMPRESSION = 1  # telemetry and text shrink to a third at once; more effort buys a tenth more
 
 
-def _rfc_3339(value: Any) -> Any:
-    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+def _rfc_3339(value: Any) -> str:
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise ValueError("not an RFC 3339 instant")
     return value
 
@@ -83,7 +83,12 @@ class _Request(BaseModel):
 class Capture(_Request):
     """One interaction with an assistant."""
 
-    captured_at: Annotated[AwareDatetime, BeforeValidator(_rfc_3339), PlainSerializer(format_instant, when_used="json")]
+    captured_at: Annotated[
+        AwareDatetime,
+        BeforeValidator(_rfc_3339),
+        Field(strict=False),  # a text is all that JSON has for an instant, and the validator lets nothing else pass
+        PlainSerializer(format_instant, when_used="json"),
+    ]
     feature: Label
     environment_id: Label | None = None
     user_id: Label | None = None

@@ -16,7 +16,10 @@ _ATTEMPTS = 5
 
 
 class Receipt(Item):
-    """The content-free evidence that a deletion is finished (P6)."""
+    """The content-free evidence that a deletion is finished (P6).
+
+    ``containers_deleted`` counts those that the deletion found; days that retention had deleted before are not in it.
+    """
 
     first_day: date
     last_day: date

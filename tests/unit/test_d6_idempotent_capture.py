@@ -1,0 +1,109 @@
+"""D6: a service can repeat a capture blindly."""
+
+import asyncio
+import gzip
+import json
+from datetime import timedelta
+
+import pytest
+
+from shared.problems import DataSharingOff, IdempotencyKeyReused, Unavailable
+from shared.stores.ports import ContainerMissing
+from tests.world import TENANT, World, capture, submission
+
+
+async def enrolled() -> World:
+    world = World()
+    await world.opt_in()
+    return world
+
+
+async def test_the_same_key_and_body_is_answered_as_the_first_time_and_stored_once() -> None:
+    world = await enrolled()
+    sent = submission(capture(world.clock.now()))
+    first = await world.captures.submit(TENANT, sent)
+    world.clock.move(timedelta(hours=13))  # across midnight: the day is the captures', not the request's
+    again = await world.instance().submit(TENANT, sent)
+    assert (first.created, again.created) == (True, False)
+    assert (first.batch_id, first.accepted, first.enrollment_id, first.expires_at) == (
+        again.batch_id,
+        again.accepted,
+        again.enrollment_id,
+        again.expires_at,
+    )
+    assert sum(len(batches) for batches in world.stores["europe"].containers.values()) == 1
+
+
+async def test_the_same_key_with_another_body_is_refused_and_the_first_stays() -> None:
+    world = await enrolled()
+    await world.post("first")
+    before = {name: dict(batches) for name, batches in world.stores["europe"].containers.items()}
+    with pytest.raises(IdempotencyKeyReused):
+        await world.post("second")
+    assert world.stores["europe"].containers == before
+
+
+async def test_a_key_means_nothing_to_another_app_enrollment_or_day() -> None:
+    world = await enrolled()
+    now = world.clock.now()
+    assert (await world.captures.submit(TENANT, submission(capture(now, "a"), app_id="app-1"))).created
+    assert (await world.captures.submit(TENANT, submission(capture(now, "b"), app_id="app-2"))).created
+    world.clock.move(timedelta(days=1))
+    assert (await world.captures.submit(TENANT, submission(capture(world.clock.now(), "c")))).created
+    await world.opt_out()
+    await world.opt_in()
+    assert (await world.captures.submit(TENANT, submission(capture(world.clock.now(), "d")))).created
+
+
+async def test_concurrent_repeats_store_one_batch() -> None:
+    world = await enrolled()
+    sent = submission(capture(world.clock.now()))
+    answers = await asyncio.gather(*(world.captures.submit(TENANT, sent) for _ in range(20)))
+    assert sum(answer.created for answer in answers) == 1
+    assert len({answer.batch_id for answer in answers}) == 1
+
+
+async def test_the_blob_is_json_lines_of_what_was_sent_under_an_opaque_name() -> None:
+    world = await enrolled()
+    now = world.clock.now()
+    sent = [{**capture(now, f"text {n}"), "userId": "u", "telemetry": {"ms": n, "tags": [None, 1.5]}} for n in range(3)]
+    stored = await world.captures.submit(TENANT, submission(*sent))
+    [batches] = world.stores["europe"].containers.values()
+    [(name, (content, _))] = batches.items()
+    assert name == stored.batch_id and len(name) == 32 and "key-1" not in name
+    assert [json.loads(line) for line in gzip.decompress(content).splitlines()] == sent
+
+
+async def test_a_container_that_is_being_deleted_is_told_and_nothing_is_half_stored() -> None:
+    world = await enrolled()
+    await world.post()
+    [name] = world.stores["europe"].containers
+    world.stores["europe"].containers.clear()
+    world.stores["europe"].being_deleted.add(name)
+    with pytest.raises(Unavailable):
+        await world.post()
+    world.stores["europe"].being_deleted.clear()
+    assert (await world.post()).created
+
+
+async def test_a_writer_that_races_a_container_delete_loses_nothing_silently() -> None:
+    world = await enrolled()
+    store = world.stores["europe"]
+
+    async def gone(*args: object) -> None:
+        raise ContainerMissing
+
+    put, store.put_batch = store.put_batch, gone
+    with pytest.raises(Unavailable):
+        await world.post()
+    store.put_batch = put
+    assert (await world.post()).created
+
+
+async def test_after_an_opt_out_a_repeat_is_refused_too() -> None:
+    world = await enrolled()
+    sent = submission(capture(world.clock.now()))
+    await world.captures.submit(TENANT, sent)
+    await world.opt_out()
+    with pytest.raises(DataSharingOff):
+        await world.captures.submit(TENANT, sent)

@@ -1,0 +1,152 @@
+"""P6: a deletion is finished only when storage has been read again, later, and found empty; its receipt says so."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared import deadlines
+from shared.containers import DayContainer
+from shared.deletions import Deletion
+from shared.purge import Bounds
+from shared.stores.ports import Conflict, Presence, StoreUnavailable
+from tests.unit.test_p5_deletion import opted_out
+from tests.world import OTHER_TENANT, TENANT, World
+
+
+async def purged() -> tuple[World, Deletion]:
+    world, deletion = await opted_out()
+    await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
+    await world.purge.run()
+    return world, await world.deletions.get(TENANT, deletion.enrollment_id)
+
+
+async def look_again(world: World, deletion: Deletion) -> Deletion:
+    world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    await world.purge.run()
+    return await world.deletions.get(TENANT, deletion.enrollment_id)
+
+
+async def test_the_first_look_is_no_proof_and_the_second_comes_five_minutes_later() -> None:
+    world, deletion = await purged()
+    assert (deletion.status, deletion.receipt) == ("purged", None)
+    world.clock.move(deadlines.SECOND_LOOK_DELAY - timedelta(microseconds=1))
+    await world.purge.run()
+    assert (await world.deletions.get(TENANT, deletion.enrollment_id)).status == "purged"
+    world.clock.move(timedelta(microseconds=1))
+    await world.purge.run()
+    verified = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert verified.status == "verified"
+    assert verified.receipt is not None and verified.receipt.to_json() == {
+        "firstDay": "2026-11-21",
+        "lastDay": "2026-11-24",
+        "containersDeleted": 3,
+        "firstLookAt": "2026-11-24T12:00:04.000000Z",
+        "secondLookAt": "2026-11-24T12:05:04.000000Z",
+    }
+
+
+async def test_a_soft_deleted_container_is_found_and_is_no_proof_until_it_is_gone() -> None:
+    world, deletion = await purged()
+    world.stores["europe"].soft_deleted.add(deletion.containers[0].name)
+    for _ in range(2):
+        again = await look_again(world, deletion)
+        assert (again.status, again.last_error, again.receipt) == ("purged", "soft-deleted", None)
+    world.stores["europe"].soft_deleted.clear()
+    assert (await look_again(world, deletion)).status == "verified"
+
+
+async def test_a_container_that_is_being_deleted_is_deleted_for_reads_and_not_yet_proved() -> None:
+    world, deletion = await opted_out()
+    store = world.stores["europe"]
+    world.clock.set(deletion.not_before)
+    name = deletion.containers[0].name
+    store.being_deleted.add(name)
+    await world.purge.run()
+    assert (await world.deletions.get(TENANT, deletion.enrollment_id)).status == "purged"
+    again = await look_again(world, deletion)
+    assert (again.status, again.last_error) == ("purged", "being-deleted")
+    store.being_deleted.clear()
+    assert (await look_again(world, deletion)).status == "verified"
+
+
+async def test_a_container_of_a_day_that_nobody_computed_is_found_and_deleted() -> None:
+    """Retention was late, or a writer's clock was ahead: the second look reads names from storage."""
+    world, deletion = await purged()
+    stray = DayContainer(deletion.enrollment_id, deletion.days[-1] + timedelta(days=2))
+    await world.stores["europe"].create_container(stray.name)
+    again = await look_again(world, deletion)
+    assert (again.status, again.last_error, again.containers_deleted) == ("purged", "containers-found", 4)
+    assert world.stored_containers() == {}
+    assert (await look_again(world, deletion)).status == "verified"
+
+
+async def test_a_second_look_that_fails_proves_nothing() -> None:
+    world, deletion = await purged()
+    store = world.stores["europe"]
+    presence = store.presence
+
+    async def fail(container: str) -> Presence:
+        raise StoreUnavailable("storage-timeout")
+
+    store.presence = fail
+    assert (await look_again(world, deletion)).status == "purged"
+    store.presence = presence
+    assert (await look_again(world, deletion)).status == "verified"
+
+
+async def test_someone_elses_containers_in_the_shard_say_nothing_about_this_enrollment() -> None:
+    world, deletion = await purged()
+    other = deletion.enrollment_id[0] + "f" * 31
+    await world.stores["europe"].create_container(DayContainer(other, world.clock.now().date()).name)
+    await world.stores["europe"].create_container(f"{deletion.enrollment_id[0]}-something")
+    assert (await look_again(world, deletion)).status == "verified"
+
+
+async def test_looks_are_bounded_and_taken_up_by_the_next_run() -> None:
+    world = World()
+    for tenant in (TENANT, OTHER_TENANT):
+        await world.opt_in(tenant)
+        await world.opt_out(tenant)
+    await world.feed()
+    world.clock.move(timedelta(days=28))
+    await world.purge.run()
+    world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    world.bounds = Bounds(deletions=1)
+    assert (await world.purge.run())["europe"].outcome == "more"
+    assert (await world.purge.run())["europe"].outcome == "done"
+    assert {each.value.status for each in world.deletion_items.items.values()} == {"verified"}
+
+
+@pytest.mark.parametrize("checks_left", [1, 2])
+async def test_out_of_time_between_looks_concludes_nothing_more(
+    checks_left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, deletion = await purged()
+    world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    purge = world.purge
+    left = [checks_left]
+
+    def out_of_time(run: object) -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    monkeypatch.setattr(purge, "_out_of_time", out_of_time)
+    await purge.run()
+    assert (await world.deletions.get(TENANT, deletion.enrollment_id)).status == "purged"
+
+
+async def test_two_runs_at_a_time_make_one_receipt() -> None:
+    world, deletion = await purged()
+    world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    replace = world.deletion_items.replace
+
+    async def conflicting(changed: Deletion, etag: str) -> None:
+        await replace(changed, etag)
+        raise Conflict  # what the slower of the two is told
+
+    world.deletion_items.replace = conflicting
+    await world.purge.run()
+    verified = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert verified.status == "verified"
+    await world.purge.run()
+    assert await world.deletions.get(TENANT, deletion.enrollment_id) == verified

@@ -1,0 +1,82 @@
+"""P9, as far as the purge and the status go: what does not run, or fails, is seen."""
+
+from datetime import timedelta
+
+from shared.stores.ports import StoreUnavailable
+from tests.unit.test_p5_deletion import opted_out
+from tests.world import World
+
+
+async def test_a_service_that_does_its_work_keeps_its_promises() -> None:
+    world = World()
+    await world.opt_in()
+    await world.post()
+    await world.purge.run()
+    report = await world.status.report()
+    assert report.holds
+    assert report.promises == {"P4": True, "P5": True, "P9": True}
+    assert str(report.geos["europe"].oldest_day) == "2026-11-21"
+    assert report.geos["unitedkingdom"].oldest_day is None
+
+
+async def test_a_purge_that_never_ran_or_stopped_running_is_a_broken_promise() -> None:
+    world = World()
+    assert (await world.status.report()).promises["P9"] is False
+    await world.purge.run()
+    world.clock.move(timedelta(minutes=15))
+    assert (await world.status.report()).promises["P9"] is True
+    world.clock.move(timedelta(seconds=1))
+    assert (await world.status.report()).promises["P9"] is False
+
+
+async def test_a_day_past_its_deadline_and_an_overdue_deletion_are_seen_whatever_the_jobs_say() -> None:
+    world, deletion = await opted_out()
+    world.clock.set(deletion.deadline + timedelta(seconds=1))
+    report = await world.status.report()
+    assert report.promises == {"P4": False, "P5": False, "P9": False}
+    counts = report.geos["europe"].deletions
+    assert counts is not None
+    assert (counts.pending, counts.overdue, counts.oldest_deadline) == (1, 1, deletion.deadline)
+    assert not report.holds
+
+
+async def test_what_cannot_be_read_does_not_hold() -> None:
+    world = World()
+    await world.purge.run()
+
+    async def fail(*args: object) -> None:
+        raise StoreUnavailable("cosmos-timeout")
+
+    world.deletion_items.counts = fail
+    report = await world.status.report()
+    assert report.geos["europe"].error == "cosmos-timeout"
+    assert not report.holds
+
+
+async def test_a_failed_purge_is_a_broken_promise_until_one_succeeds() -> None:
+    world, deletion = await opted_out()
+    store = world.stores["europe"]
+    delete = store.delete_container
+
+    async def fail(container: str) -> None:
+        raise StoreUnavailable("storage-503")
+
+    store.delete_container = fail
+    world.clock.set(deletion.not_before)
+    await world.purge.run()
+    assert (await world.status.report()).promises["P9"] is False
+    store.delete_container = delete
+    await world.purge.run()
+    assert (await world.status.report()).holds
+
+
+async def test_a_heartbeat_that_cannot_be_written_fails_no_purge() -> None:
+    world, deletion = await opted_out()
+
+    async def fail(*args: object) -> None:
+        raise StoreUnavailable("cosmos-503")
+
+    world.operations.write = fail
+    world.clock.set(deletion.not_before)
+    await world.purge.run()
+    assert world.stored_containers() == {}

@@ -1,0 +1,155 @@
+"""The service on fakes: several instances that share stores, as on Azure, and a clock that the test moves."""
+
+import itertools
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.bootstrap import Services
+from shared.captures import CaptureBatch, Captures, Stored, Submission
+from shared.consent import Consent
+from shared.containers import DayContainer
+from shared.data_sharing import DataSharing, Wish
+from shared.deletions import Deletions
+from shared.items import format_instant
+from shared.ledger import OptedOut, Setting
+from shared.purge import Bounds, Purge
+from shared.status import Status
+from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from tests.clocks import ManualClock
+
+TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
+OTHER_TENANT = "aaaaaaaa-0c4d-4f18-a7e1-62d05c8f9b30"
+GEOS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
+
+
+def capture(at: datetime, text: str = "What changed in my flow?") -> dict[str, Any]:
+    return {"capturedAt": format_instant(at), "feature": "flow", "input": text, "output": "A trigger."}
+
+
+def submission(*captures: Mapping[str, Any], key: str = "key-1", app_id: str = "app-1") -> Submission:
+    body = json.dumps({"captures": captures}).encode()
+    return Submission(app_id, key, body, CaptureBatch.model_validate_json(body))
+
+
+@dataclass
+class World:
+    """All stores, and a first instance on them."""
+
+    clock: ManualClock = field(default_factory=lambda: ManualClock(jumping=True))
+    ledger: Any = field(default_factory=MemoryLedger)
+    deletion_items: Any = field(default_factory=MemoryDeletions)
+    operations: Any = field(default_factory=MemoryOperations)
+    stores: dict[str, Any] = field(
+        default_factory=lambda: {geo: MemoryCaptures(account) for geo, account in GEOS.items()}
+    )
+    retention_days: int = 30
+    bounds: Bounds = field(default_factory=Bounds)
+    ids: Iterator[str] = field(default_factory=lambda: (f"{n % 16:x}{n:031x}" for n in itertools.count(1)))
+
+    def __post_init__(self) -> None:
+        self.captures = self.instance()
+
+    def instance(self) -> Captures:
+        """Another process: leases of its own, the same stores."""
+        return Captures(Consent(self.ledger, self.clock), self.stores, self.clock, self.retention_days)
+
+    @property
+    def data_sharing(self) -> DataSharing:
+        return DataSharing(self.ledger, GEOS, self.clock, lambda: next(self.ids))
+
+    @property
+    def deletions(self) -> Deletions:
+        return Deletions(self.deletion_items)
+
+    @property
+    def purge(self) -> Purge:
+        return Purge(self.stores, self.deletion_items, self.operations, self.clock, self.retention_days, self.bounds)
+
+    @property
+    def status(self) -> Status:
+        return Status(self.stores, self.deletion_items, self.operations, self.clock, self.retention_days)
+
+    def services(self, tokens: Any) -> Services:
+        return Services(
+            clock=self.clock,
+            tokens=tokens,
+            data_sharing=self.data_sharing,
+            captures=self.captures,
+            deletions=self.deletions,
+            purge=self.purge,
+            status=self.status,
+            closers=(),
+        )
+
+    async def opt_in(self, tenant: str = TENANT, geo: str = "europe") -> Setting:
+        return await self.data_sharing.put(tenant, Wish(True, geo, "admin"))
+
+    async def opt_out(self, tenant: str = TENANT) -> OptedOut:
+        await self.data_sharing.put(tenant, Wish(False, None, "admin"))
+        event = self.ledger.events[tenant][-1]
+        assert isinstance(event, OptedOut)
+        return event
+
+    async def feed(self) -> int:
+        """Deliver every opt-out there is, as a change feed from the beginning does."""
+        events = [e for events in self.ledger.events.values() for e in events if isinstance(e, OptedOut)]
+        return await self.deletions.schedule(events)
+
+    async def post(
+        self, text: str = "hello", *, key: str = "key-1", tenant: str = TENANT, at: datetime | None = None
+    ) -> Stored:
+        return await self.captures.submit(tenant, submission(capture(at or self.clock.now(), text), key=key))
+
+    def stored_containers(self) -> dict[str, list[str]]:
+        return {geo: sorted(store.containers) for geo, store in self.stores.items() if store.containers}
+
+    def days(self, geo: str = "europe") -> list[str]:
+        found = [DayContainer.parse(name) for name in self.stores[geo].containers]
+        return sorted(f"{each.day}" for each in found if each)
+
+    async def run_purges(self, until: datetime, every: timedelta = timedelta(hours=1)) -> None:
+        while self.clock.now() < until:
+            self.clock.set(min(until, self.clock.now() + every))
+            await self.purge.run()
+
+
+class Crash(BaseException):
+    """The process ends here; like SIGKILL it is no exception that anything handles."""
+
+
+class Crashing:
+    """A store whose ``at``-th call never returns: the process ends before it is carried out, or after."""
+
+    def __init__(self, inner: Any, steps: "Steps") -> None:
+        self._inner = inner
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._inner, name)
+        if name in {"list_containers", "due", "unverified"} or not callable(attribute):
+            return attribute
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await self._steps.take(lambda: attribute(*args, **kwargs))
+
+        return call
+
+
+@dataclass
+class Steps:
+    """Counts the store calls of a process and ends it at one of them."""
+
+    crash_at: int
+    after: bool
+    taken: int = 0
+
+    async def take(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        self.taken += 1
+        if self.taken < self.crash_at:
+            return await call()
+        if self.taken == self.crash_at and self.after:
+            await call()
+        raise Crash
