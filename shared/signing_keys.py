@@ -57,9 +57,11 @@ class SigningKeys:
         return old or self._keys is None or all(key.kid != key_id for key in self._keys)
 
     async def _renew(self) -> None:
-        started = self._tried_at = self._clock.monotonic()
+        started = self._clock.monotonic()
         try:
-            keys = KeySet.import_key_set(await self._fetch())
+            self._keys = KeySet.import_key_set(await self._fetch())
+            self._fetched_at = started
         except (OSError, ValueError, KeyError, TypeError, JoseError):
-            return  # with_id decides whether the known ones can still be trusted
-        self._keys, self._fetched_at = keys, started
+            pass  # with_id decides whether the known ones can still be trusted
+        finally:
+            self._tried_at = self._clock.monotonic()  # only now: who comes meanwhile waits for this fetch

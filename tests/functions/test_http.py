@@ -1,0 +1,370 @@
+"""The HTTP functions, called as the worker calls them: who may, what is answered, what is refused (on fakes)."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from local.tokens import Role
+from shared import bootstrap
+from shared.items import format_instant
+from shared.stores.ports import Conflict, StoreUnavailable
+from tests.functions import FUNCTIONS
+from tests.unit.test_tokens import Issuer, token, verifier
+from tests.world import OTHER_TENANT, TENANT, World, capture
+
+SECRET = "Herr Schneider, Rechnung 4711"
+
+
+class Api:
+    """A world behind the functions."""
+
+    def __init__(self) -> None:
+        self.world = World()
+
+    async def call(
+        self,
+        function: str,
+        method: str = "GET",
+        *,
+        role: Role | None = Role.TENANT_ADMIN,
+        tenant: str = TENANT,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+        **route_params: str,
+    ) -> tuple[int, Any, dict[str, str]]:
+        sent = dict(headers or {})
+        if role is not None:
+            sent.setdefault("authorization", f"Bearer {token(role)}")
+        request = func.HttpRequest(
+            method=method,
+            url=f"https://api.example/api/tenants/{tenant}/{function}",
+            headers=sent,
+            params=params or {},
+            route_params={"tenantId": tenant, **route_params},
+            body=body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode(),
+        )
+        response = await FUNCTIONS[function].get_user_function()(request)
+        content = json.loads(response.get_body())
+        problem = response.status_code >= 400 and "status" in content and "type" in content
+        assert response.mimetype == ("application/problem+json" if problem else "application/json")
+        assert response.headers["Cache-Control"] == "no-store"
+        if problem:
+            assert content["status"] == response.status_code
+            assert set(content) == {"type", "title", "status", "detail"}
+            assert SECRET not in json.dumps(content, ensure_ascii=False)
+            content = content["type"].removeprefix("urn:problem:")
+        return response.status_code, content, dict(response.headers)
+
+    async def post(self, body: Any, key: str = "key-1", **kwargs: Any) -> tuple[int, Any, dict[str, str]]:
+        headers = {"idempotency-key": key, **kwargs.pop("headers", {})}
+        return await self.call(
+            "captures", "POST", role=kwargs.pop("role", Role.CAPTURE_SERVICE), body=body, headers=headers, **kwargs
+        )
+
+    def batch(self, **changes: Any) -> dict[str, Any]:
+        one = {**capture(self.world.clock.now(), SECRET), **changes}
+        return {"captures": [{name: value for name, value in one.items() if value is not ...}]}
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    api = Api()
+    tokens = verifier(Issuer(), api.world.clock)
+    monkeypatch.setattr(bootstrap._Process, "services", api.world.services(tokens))
+    yield api
+    assert set(api.world.stored_containers()) <= {"europe"}
+
+
+async def opt_in(api: Api) -> None:
+    status, _, _ = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"})
+    assert status == 200
+
+
+async def test_the_toggle_over_http(api: Api) -> None:
+    status, body, headers = await api.call("data_sharing")
+    assert (status, headers["ETag"]) == (200, '"0"')
+    assert body == {"tenantId": TENANT, "enabled": False, "geo": None, "enrollmentId": None, "since": None}
+    status, body, headers = await api.call(
+        "data_sharing", "PUT", body={"enabled": True, "geo": "europe"}, headers={"if-match": '"0"'}
+    )
+    assert (status, headers["ETag"], body["enabled"], body["geo"]) == (200, '"1"', True, "europe")
+    assert len(body["enrollmentId"]) == 32 and body["since"].endswith("Z")
+    again = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"}, headers={"if-match": "*"})
+    assert again == (status, body, headers)
+    status, body, headers = await api.call("data_sharing", "PUT", body={"enabled": False, "geo": "anything"})
+    assert (status, headers["ETag"], body["enabled"], body["geo"]) == (200, '"2"', False, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "problem"),
+    [
+        ({"enabled": True, "geo": "atlantis"}, {}, 422, "unknown-geo"),
+        ({"enabled": True, "geo": "japan"}, {}, 421, "geo-not-served"),
+        ({"enabled": True, "geo": "unitedstates"}, {}, 409, "geo-pinned"),
+        ({"enabled": True}, {}, 400, "invalid-request"),
+        ({"enabled": True, "geo": 5}, {}, 400, "invalid-request"),
+        ({"enabled": "true", "geo": "europe"}, {}, 400, "invalid-request"),
+        ({"enabled": 1, "geo": "europe"}, {}, 400, "invalid-request"),
+        ({"geo": "europe"}, {}, 400, "invalid-request"),
+        ({"enabled": False, SECRET: 1}, {}, 400, "invalid-request"),
+        ([], {}, 400, "invalid-request"),
+        (b"", {}, 400, "invalid-request"),
+        (b"{", {}, 400, "invalid-request"),
+        (b"\xff\xfe", {}, 400, "invalid-request"),
+        ({"enabled": False}, {"if-match": '"7"'}, 412, "precondition-failed"),
+        ({"enabled": False}, {"if-match": 'W/"1"'}, 412, "precondition-failed"),
+        ({"enabled": False}, {"if-match": SECRET}, 412, "precondition-failed"),
+    ],
+)
+async def test_a_bad_toggle_gets_its_problem_and_changes_nothing(
+    api: Api, body: Any, headers: dict[str, str], status: int, problem: str
+) -> None:
+    await opt_in(api)
+    assert (await api.call("data_sharing", "PUT", body=body, headers=headers))[:2] == (status, problem)
+    assert len(api.world.ledger.events[TENANT]) == 1
+
+
+async def test_history_is_newest_first_and_paged(api: Api) -> None:
+    for _ in range(3):
+        await api.world.opt_in()
+        await api.world.opt_out()
+    status, page, _ = await api.call("data_sharing_history", params={"limit": "4"})
+    assert status == 200
+    assert [event["sequence"] for event in page["value"]] == [6, 5, 4, 3]
+    assert page["value"][0]["kind"] == "optedOut" and "deadline" in page["value"][0]
+    assert page["nextLink"].endswith("?limit=4&before=3")
+    _, page, _ = await api.call("data_sharing_history", params={"limit": "4", "before": "3"})
+    assert [event["sequence"] for event in page["value"]] == [2, 1]
+    assert "nextLink" not in page
+    _, page, _ = await api.call("data_sharing_history", params={"before": "1"})
+    assert page == {"value": []}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"limit": "0"}, {"limit": "201"}, {"limit": "x"}, {"limit": "-1"}, {"before": "x"}, {"before": "1" * 10}],
+)
+@pytest.mark.parametrize("function", ["data_sharing_history", "deletions"])
+async def test_a_bad_page_is_refused(api: Api, function: str, params: dict[str, str]) -> None:
+    assert (await api.call(function, params=params))[:2] == (400, "invalid-request")
+
+
+async def test_deletions_over_http(api: Api) -> None:
+    for _ in range(3):
+        await api.world.opt_in()
+        event = await api.world.opt_out()
+    await api.world.feed()
+    _, page, _ = await api.call("deletions", params={"limit": "2"})
+    assert [each["sequence"] for each in page["value"]] == [6, 4]
+    assert page["nextLink"].endswith("?limit=2&before=4")
+    _, body, _ = await api.call("deletion", enrollmentId=event.enrollment_id.upper())
+    assert body["status"] == "scheduled" and body["overdue"] is False
+    assert body["deadline"] == format_instant(event.deadline)
+    status, body, _ = await api.call("deletion_expedite", "POST", enrollmentId=event.enrollment_id)
+    assert (status, body["notBefore"]) == (202, format_instant(api.world.clock.now()))
+    api.world.clock.move(timedelta(days=31))
+    issued = token(claims={"exp": int(api.world.clock.now().timestamp()) + 60})
+    _, body, _ = await api.call(
+        "deletion", enrollmentId=event.enrollment_id, headers={"authorization": f"Bearer {issued}"}
+    )
+    assert body["overdue"] is True
+
+
+@pytest.mark.parametrize(("function", "method"), [("deletion", "GET"), ("deletion_expedite", "POST")])
+async def test_a_deletion_that_is_not_there(api: Api, function: str, method: str) -> None:
+    assert (await api.call(function, method, enrollmentId="0" * 32))[:2] == (404, "not-found")
+    assert (await api.call(function, method, enrollmentId="latest"))[:2] == (400, "invalid-request")
+
+
+async def test_a_capture_over_http(api: Api) -> None:
+    assert (await api.post(api.batch()))[:2] == (403, "data-sharing-off")
+    await opt_in(api)
+    batch = api.batch(environmentId="env", userId="user", telemetry={"ms": 3})
+    status, body, _ = await api.post(batch)
+    assert status == 201
+    assert set(body) == {"batchId", "accepted", "enrollmentId", "expiresAt"}
+    assert (await api.post(batch))[:2] == (200, body)
+    assert (await api.post(api.batch(output="other")))[:2] == (422, "idempotency-key-reused")
+
+
+TOO_LONG = "ü" * (128 * 1024) + "x"
+BAD_CAPTURES: dict[str, Any] = {
+    "no captures": {"captures": []},
+    "501 captures": lambda api: {"captures": api.batch()["captures"] * 501},
+    "no list": {"captures": {}},
+    "no member": {},
+    "an unknown member": lambda api: {**api.batch(), SECRET: 1},
+    "an unknown member of a capture": lambda api: api.batch(**{SECRET: 1}),
+    "no input": lambda api: api.batch(input=...),
+    "a number for input": lambda api: api.batch(input=5),
+    "an input too long in bytes": lambda api: api.batch(input=TOO_LONG),
+    "an output too long": lambda api: api.batch(output="x" * (256 * 1024 + 1)),
+    "no feature": lambda api: api.batch(feature=""),
+    "a long user id": lambda api: api.batch(userId="x" * 201),
+    "telemetry is a list": lambda api: api.batch(telemetry=[1]),
+    "an instant without offset": lambda api: api.batch(capturedAt="2026-11-21T12:00:00"),
+    "an instant as a number": lambda api: api.batch(capturedAt=1790000000),
+    "an instant as digits": lambda api: api.batch(capturedAt="1790000000"),
+    "an instant that is none": lambda api: api.batch(capturedAt="2026-02-30T12:00:00Z"),
+    "not JSON": b"{'captures': []}",
+    "no body": b"",
+    "not UTF-8": b'{"captures": [{"input": "\xff"}]}',
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "a lone surrogate": lambda api: json.dumps(api.batch()).replace("4711", "\\ud800").encode(),
+    "not a number": lambda api: json.dumps(api.batch(telemetry={"a": [float("nan")]})).encode(),
+    "infinity": lambda api: json.dumps(api.batch(telemetry={"a": {"b": "?"}})).replace('"?"', "1e999").encode(),
+    "deep": lambda api: json.dumps(api.batch(telemetry={"a": "?"})).replace('"?"', "[" * 5000 + "]" * 5000).encode(),
+}
+
+
+@pytest.mark.parametrize("body", BAD_CAPTURES.values(), ids=BAD_CAPTURES.keys())
+async def test_a_bad_batch_is_refused_and_stores_nothing(api: Api, body: Any) -> None:
+    await opt_in(api)
+    assert (await api.post(body(api) if callable(body) else body))[:2] == (400, "invalid-request")
+    assert api.world.stored_containers() == {}
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "k" * 5120, "with space", "ümlaut", "tab\t"])
+async def test_a_bad_idempotency_key_is_refused_and_stores_nothing(api: Api, key: str) -> None:
+    await opt_in(api)
+    assert (await api.post(api.batch(), key=key))[:2] == (400, "invalid-request")
+    assert api.world.stored_containers() == {}
+
+
+async def test_a_body_over_4_mib_is_refused_before_it_is_read_as_anything(api: Api) -> None:
+    await opt_in(api)
+    assert (await api.post(b" " * (4 * 1024 * 1024 + 1)))[:2] == (413, "payload-too-large")
+    assert (await api.post(b" " * (4 * 1024 * 1024)))[:2] == (400, "invalid-request")
+
+
+async def test_times_that_are_refused(api: Api) -> None:
+    await opt_in(api)
+    now = api.world.clock.now()
+    late = api.batch(capturedAt=format_instant(now + timedelta(minutes=5, seconds=1)))
+    assert (await api.post(late))[:2] == (422, "captured-too-late")
+    early = api.batch(capturedAt=format_instant(now - timedelta(hours=1)))
+    assert (await api.post(early))[:2] == (422, "captured-too-early")
+
+
+ROUTES = [
+    ("data_sharing", "GET", {Role.TENANT_ADMIN, Role.CAPTURE_SERVICE, Role.OPERATOR}),
+    ("data_sharing", "PUT", {Role.TENANT_ADMIN}),
+    ("data_sharing_history", "GET", {Role.TENANT_ADMIN, Role.OPERATOR}),
+    ("deletions", "GET", {Role.TENANT_ADMIN, Role.OPERATOR}),
+    ("deletion", "GET", {Role.TENANT_ADMIN, Role.OPERATOR}),
+    ("deletion_expedite", "POST", {Role.TENANT_ADMIN}),
+    ("captures", "POST", {Role.CAPTURE_SERVICE}),
+    ("status", "GET", {Role.OPERATOR}),
+]
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+@pytest.mark.parametrize(("function", "method", "allowed"), ROUTES)
+async def test_who_may_call_what(api: Api, function: str, method: str, allowed: set[Role], role: Role | None) -> None:
+    status, body, headers = await api.call(function, method, role=role, enrollmentId="0" * 32)
+    if role is None:
+        assert (status, body) == (401, "unauthenticated")
+        assert headers["WWW-Authenticate"].startswith("Bearer")
+    elif role in allowed:
+        assert status not in (401, 403)
+    else:
+        assert (status, body) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("function", "method", "allowed"), ROUTES)
+async def test_another_tenants_admin_may_nothing(api: Api, function: str, method: str, allowed: set[Role]) -> None:
+    answer = await api.call(function, method, tenant=OTHER_TENANT, enrollmentId="0" * 32)
+    assert answer[:2] == (403, "forbidden")
+
+
+def test_the_table_has_every_route() -> None:
+    http = {
+        (each.get_function_name(), method)
+        for each in FUNCTIONS.values()
+        for binding in each.get_bindings()
+        if binding.type == "httpTrigger"
+        for method in [str(getattr(m, "value", m)) for m in binding.get_dict_repr()["methods"]]
+    }
+    assert http == {(function, method) for function, method, _ in ROUTES} | {("health", "GET")}
+
+
+@pytest.mark.parametrize("tenant", ["contoso", "x" * 500, "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b3", "%00", "common"])
+async def test_a_tenant_id_that_is_no_guid_is_refused(api: Api, tenant: str) -> None:
+    for function, method, allowed in ROUTES[:-1]:
+        answer = await api.call(function, method, tenant=tenant, role=min(allowed), enrollmentId="0" * 32)
+        assert answer[:2] == (400, "invalid-request")
+
+
+async def test_a_tenant_id_in_capitals_is_the_same_tenant(api: Api) -> None:
+    await api.call("data_sharing", "PUT", tenant=TENANT.upper(), body={"enabled": True, "geo": "europe"})
+    assert (await api.call("data_sharing"))[1]["enabled"] is True
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "problem"),
+    [
+        (StoreUnavailable("cosmos-timeout"), 503, "unavailable"),
+        (Conflict(), 503, "unavailable"),
+        (ValueError(SECRET), 500, "internal-error"),
+    ],
+)
+async def test_a_failure_of_ours_tells_the_caller_to_come_back_and_nobody_what_was_said(
+    api: Api, error: Exception, status: int, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*args: object) -> None:
+        raise error
+
+    api.world.ledger.read_setting = fail
+    with caplog.at_level(logging.DEBUG):
+        answer = await api.post(api.batch())
+    assert answer[:2] == (status, problem)
+    assert ("Retry-After" in answer[2]) == (status == 503)
+    assert SECRET not in caplog.text
+
+
+async def test_status_for_operators(api: Api) -> None:
+    await opt_in(api)
+    await api.post(api.batch())
+    await api.world.opt_out()
+    await api.world.feed()
+    await FUNCTIONS["purge"].get_user_function()(None)
+    status, body, _ = await api.call("status", role=Role.OPERATOR)
+    assert status == 200
+    assert body["holds"] is True and body["promises"] == {"P4": True, "P5": True, "P9": True}
+    europe = body["geos"]["europe"]
+    assert europe["pendingDeletions"] == 1 and europe["overdueDeletions"] == 0
+    assert europe["oldestDay"] == "2026-11-21"
+    assert europe["lastPurge"]["outcome"] == "done"
+
+
+async def test_health_says_ready_without_a_token(api: Api) -> None:
+    assert (await api.call("health", role=None))[:2] == (200, {"status": "ready"})
+
+
+async def test_with_wrong_settings_nothing_works_and_only_the_log_says_which(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bootstrap._Process, "services", None)
+    monkeypatch.delenv("COSMOS_CONNECTION", raising=False)
+    api = Api()
+    assert (await api.call("health", role=None))[:2] == (503, {"status": "not ready"})
+    assert "COSMOS_CONNECTION" in caplog.text
+    assert (await api.call("data_sharing"))[:2] == (503, "unavailable")
+
+
+async def test_nothing_a_customer_said_reaches_a_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        await opt_in(api)
+        for body in (api.batch(), api.batch(**{SECRET: 1}), api.batch(capturedAt=SECRET), [SECRET]):
+            await api.post(body)
+    assert SECRET not in caplog.text
+
+
+async def test_every_blueprint_is_registered() -> None:
+    assert set(FUNCTIONS) == {function for function, _, _ in ROUTES} | {"health", "opt_outs", "purge"}

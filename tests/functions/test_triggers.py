@@ -1,0 +1,111 @@
+"""The functions that no caller waits for: the opt-out feed and the purge timer."""
+
+import logging
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from shared import bootstrap
+from shared.stores.ports import StoreUnavailable
+from tests.functions import FUNCTIONS
+from tests.world import TENANT, World
+
+opt_outs = FUNCTIONS["opt_outs"].get_user_function()
+purge = FUNCTIONS["purge"].get_user_function()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    monkeypatch.setattr(bootstrap._Process, "services", world.services(None))
+    return world
+
+
+def documents(*items: Any) -> func.DocumentList:
+    return func.DocumentList([func.Document.from_dict(item) for item in items])
+
+
+def ledger_items(world: World) -> list[dict[str, Any]]:
+    stored = world.ledger
+    settings = [{"id": "setting", **each.value.to_json()} for each in stored.settings.values()]
+    return settings + [{"id": each.id, **each.to_json()} for events in stored.events.values() for each in events]
+
+
+async def test_only_opt_outs_become_deletions_each_once_however_often_they_come(world: World) -> None:
+    for _ in range(2):
+        await world.opt_in()
+        await world.opt_out()
+    batch = documents(*ledger_items(world))
+    await opt_outs(batch)
+    first = dict(world.deletion_items.items)
+    assert len(first) == 2
+    await opt_outs(batch)
+    assert world.deletion_items.items == first
+    await opt_outs(documents())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"deadline": None},
+        {"deadline": "tomorrow"},
+        {"enrollmentId": "x"},
+        {"enrollmentId": ["a"]},
+        {"tenantId": "../other"},
+        {"startedAt": "2026-11-21T12:00:00"},
+        {"sequence": "two"},
+        {"sequence": -1},
+        {"geo": None},
+        {"actor": {"secret": "Herr Schneider"}},
+    ],
+)
+async def test_a_malformed_item_never_blocks_those_beside_it(
+    world: World, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.opt_in()
+    event = await world.opt_out()
+    good = {"id": event.id, **event.to_json()}
+    bad = {**good, **change}
+    await opt_outs(documents(bad, good, bad, {"kind": "optedOut"}, {"kind": 5}, {}))
+    assert list(world.deletion_items.items) == [(TENANT, event.enrollment_id)]
+    assert "malformed" in caplog.text and "Schneider" not in caplog.text
+
+
+async def test_a_store_that_is_down_makes_the_host_try_again(world: World) -> None:
+    await world.opt_in()
+    event = await world.opt_out()
+    batch = documents({"id": event.id, **event.to_json()})
+
+    async def fail(*args: object) -> None:
+        raise StoreUnavailable("cosmos-503")
+
+    create, world.deletion_items.create = world.deletion_items.create, fail
+    with pytest.raises(StoreUnavailable):
+        await opt_outs(batch)
+    world.deletion_items.create = create
+    await opt_outs(batch)
+    assert len(world.deletion_items.items) == 1
+
+
+def test_the_feed_is_retried_without_end_and_reads_from_the_beginning() -> None:
+    retry = FUNCTIONS["opt_outs"].get_setting("retry_policy").get_dict_repr()
+    assert retry["strategy"] == "exponential_backoff" and retry["max_retry_count"] == "-1"
+    trigger = FUNCTIONS["opt_outs"].get_trigger().get_dict_repr()
+    assert trigger["startFromBeginning"] is True
+    assert trigger["createLeaseContainerIfNotExists"] is False
+    assert (trigger["databaseName"], trigger["containerName"]) == ("data-sharing", "tenants")
+
+
+async def test_the_timer_purges_and_says_so(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(*args: object) -> None:
+        raise StoreUnavailable("storage-503")
+
+    await world.stores["europe"].create_container(f"0-20261001-0{'0' * 31}")
+    await world.stores["unitedstates"].create_container(f"0-20261001-0{'0' * 31}")
+    world.stores["unitedstates"].delete_container = fail
+    with caplog.at_level(logging.INFO):
+        await purge(None)
+    assert "purge of europe: done (expiredContainers 1)" in caplog.text
+    assert "purge of unitedstates: failed (failures 1) storage-503" in caplog.text
+    assert world.stored_containers().keys() == {"unitedstates"}

@@ -1,0 +1,224 @@
+"""Tokens: only those that the issuer made for us, that are valid now, and that say who is calling."""
+
+import asyncio
+import base64
+import hmac
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from joserfc.jwk import RSAKey
+
+from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, Role, jwk_set, mint
+from shared import signing_keys
+from shared.callers import allow
+from shared.problems import Forbidden, Unauthenticated, Unavailable
+from shared.settings import ENTRA_ISSUERS, Settings
+from shared.signing_keys import SigningKeys
+from shared.tokens import Tokens
+from tests.clocks import ManualClock
+from tests.world import OTHER_TENANT, TENANT
+
+ISSUER = "http://127.0.0.1:8082"
+KEY = RSAKey.generate_key(2048)
+OTHER_KEY = RSAKey.generate_key(2048)
+
+
+class Issuer:
+    """Publishes a JWK set, or is down."""
+
+    def __init__(self) -> None:
+        self.keys: Any = jwk_set(KEY, ISSUER)
+        self.down = False
+        self.fetches = 0
+
+    async def fetch(self) -> Any:
+        self.fetches += 1
+        await asyncio.sleep(0)
+        if self.down:
+            raise OSError("unreachable")
+        return self.keys
+
+
+def verifier(
+    issuer: Issuer | None = None, clock: ManualClock | None = None, issuers: tuple[str, ...] | None = None
+) -> Tokens:
+    clock = clock or ManualClock()
+    settings = Settings(
+        cosmos="",
+        storage={},
+        operator_tenant_id=OPERATOR_TENANT_ID,
+        audiences=(AUDIENCE, "5d1c0bde-0000-4000-8000-000000000000"),
+        issuers=issuers or (f"{ISSUER}/{{tenantid}}/v2.0",),
+    )
+    return Tokens(settings, SigningKeys((issuer or Issuer()).fetch, clock), clock)
+
+
+def token(role: Role = Role.TENANT_ADMIN, key: Any = KEY, **overrides: Any) -> str:
+    return mint(key, role, issuer=ISSUER, now=ManualClock().now(), tenant=None, **overrides)
+
+
+async def test_each_role_is_what_its_token_says() -> None:
+    tokens = verifier()
+    admin = await tokens.caller(f"Bearer {token()}")
+    assert admin.is_admin_of(TENANT) and not admin.is_admin_of(OTHER_TENANT)
+    assert not admin.is_capture_service and not admin.is_operator
+    service = await tokens.caller(f"bearer {token(Role.CAPTURE_SERVICE)}")
+    assert service.is_capture_service and not service.is_operator and not service.is_admin_of(OPERATOR_TENANT_ID)
+    operator = await tokens.caller(f"Bearer {token(Role.OPERATOR)}")
+    assert operator.is_operator and not operator.is_capture_service and not operator.is_admin_of(TENANT)
+
+
+async def test_an_app_role_that_another_tenant_assigned_counts_for_nothing() -> None:
+    tokens = verifier()
+    for role in (Role.CAPTURE_SERVICE, Role.OPERATOR):
+        foreign = mint(KEY, role, issuer=ISSUER, now=ManualClock().now(), tenant=OTHER_TENANT)
+        caller = await tokens.caller(f"Bearer {foreign}")
+        assert not caller.is_capture_service and not caller.is_operator
+
+
+async def test_an_app_cannot_administer_and_a_user_cannot_post_captures() -> None:
+    tokens = verifier()
+    wids = ["62e90394-69f5-4237-9190-012177145e10"]
+    app = await tokens.caller(f"Bearer {token(claims={'scp': None, 'idtyp': 'app', 'wids': wids})}")
+    assert not app.is_admin_of(TENANT)
+    user = await tokens.caller(f"Bearer {token(Role.CAPTURE_SERVICE, claims={'idtyp': None, 'scp': 'x'})}")
+    assert not user.is_capture_service
+
+
+@pytest.mark.parametrize(
+    "wids",
+    [None, [], "62e90394-69f5-4237-9190-012177145e10", [1], ["88d8e3e3-8f55-4a1e-953a-9b9898b8876b"], {"a": 1}],
+)
+async def test_a_user_without_one_of_the_directory_roles_is_no_admin(wids: Any) -> None:
+    assert not (await verifier().caller(f"Bearer {token(claims={'wids': wids})}")).is_admin_of(TENANT)
+
+
+async def test_entras_own_two_forms_of_issuer_are_for_the_tokens_tenant_only() -> None:
+    tokens = verifier(issuers=ENTRA_ISSUERS)
+    for issuer in (f"https://login.microsoftonline.com/{TENANT}/v2.0", f"https://sts.windows.net/{TENANT}/"):
+        assert await tokens.caller(f"Bearer {token(claims={'iss': issuer})}")
+    for issuer in (f"https://login.microsoftonline.com/{OTHER_TENANT}/v2.0", ENTRA_ISSUERS[0], f"{ISSUER}/{TENANT}"):
+        with pytest.raises(Unauthenticated):
+            await tokens.caller(f"Bearer {token(claims={'iss': issuer})}")
+
+
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).decode().rstrip("=")
+
+
+def unsigned() -> str:
+    _, payload, _ = token().split(".")
+    header = encoded(json.dumps({"alg": "none", "typ": "JWT"}).encode())
+    return f"{header}.{payload}."
+
+
+def signed_with_the_public_key() -> str:
+    _, payload, _ = token().split(".")
+    header = encoded(json.dumps({"alg": "HS256", "typ": "JWT", "kid": KEY.thumbprint()}).encode())
+    signature = hmac.digest(KEY.as_pem(private=False), f"{header}.{payload}".encode(), "sha256")
+    return f"{header}.{payload}.{encoded(signature)}"
+
+
+NOW = int(ManualClock().now().timestamp())
+BAD_TOKENS = {
+    "empty": "",
+    "no JWT": "abc",
+    "three dots": "a.b.c",
+    "not ASCII": "é.é.é",
+    "too long": "a" * 20_000,
+    "unsigned": unsigned(),
+    "HS256 with the public key": signed_with_the_public_key(),
+    "another key": token(key=OTHER_KEY),
+    "another key under our key's id": token(key=OTHER_KEY, header={"kid": KEY.thumbprint()}),
+    "no key id": token(header={"kid": None}),
+    "expired": token(claims={"exp": NOW - 60}),
+    "not yet valid": token(claims={"nbf": NOW + 61}),
+    "never expires": token(claims={"exp": None}),
+    "expires at a text": token(claims={"exp": "tomorrow"}),
+    "no nbf": token(claims={"nbf": None}),
+    "wrong audience": token(claims={"aud": "api://someone-else"}),
+    "no audience": token(claims={"aud": None}),
+    "wrong issuer": token(claims={"iss": "https://evil.example/v2.0"}),
+    "issuer of another tenant": token(claims={"iss": f"{ISSUER}/{OTHER_TENANT}/v2.0"}),
+    "no tid": token(claims={"tid": None}),
+    "tid in capitals": token(claims={"tid": TENANT.upper(), "iss": f"{ISSUER}/{TENANT.upper()}/v2.0"}),
+    "tid is a path": token(claims={"tid": "../common", "iss": f"{ISSUER}/../common/v2.0"}),
+    "tid is a list": token(claims={"tid": [TENANT]}),
+    "no oid": token(claims={"oid": None}),
+    "no app": token(claims={"azp": None}),
+    "app is a number": token(claims={"azp": 5}),
+    "neither user nor app": token(claims={"scp": None}),
+    "both user and app": token(claims={"idtyp": "app"}),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_TOKENS.values(), ids=BAD_TOKENS.keys())
+async def test_a_token_that_is_not_known_to_be_right_is_refused(bad: str) -> None:
+    with pytest.raises(Unauthenticated) as refused:
+        await verifier().caller(f"Bearer {bad}")
+    assert not bad or bad not in refused.value.detail
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", f"Token {token()}", token()])
+async def test_without_a_bearer_token_nobody_calls(header: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        await verifier().caller(header)
+
+
+async def test_a_minute_of_skew_is_forgiven_and_time_is_the_injected_clocks() -> None:
+    clock = ManualClock()
+    tokens = verifier(clock=clock)
+    good = token()
+    clock.move(timedelta(hours=1, seconds=59))
+    assert await tokens.caller(f"Bearer {good}")
+    clock.move(timedelta(seconds=1))
+    with pytest.raises(Unauthenticated):
+        await tokens.caller(f"Bearer {good}")
+    clock.set(ManualClock().now() - timedelta(seconds=60))
+    assert await tokens.caller(f"Bearer {good}")
+
+
+async def test_keys_are_fetched_once_for_many_and_again_for_an_unknown_id_but_not_at_will() -> None:
+    issuer, clock = Issuer(), ManualClock()
+    tokens = verifier(issuer, clock)
+    await asyncio.gather(*(tokens.caller(f"Bearer {token()}") for _ in range(10)))
+    assert issuer.fetches == 1
+    issuer.keys = jwk_set(OTHER_KEY, ISSUER)
+    clock.move(timedelta(seconds=signing_keys.FETCH_INTERVAL))
+    assert await tokens.caller(f"Bearer {token(key=OTHER_KEY)}"), "a rotated key works without a restart"
+    for _ in range(5):
+        with pytest.raises(Unauthenticated):
+            await tokens.caller(f"Bearer {token()}")
+    assert issuer.fetches == 2
+
+
+@pytest.mark.parametrize("broken", [{}, {"keys": [{"kty": "RSA"}]}, [], "text", None])
+async def test_an_issuer_that_is_down_or_broken_lets_in_nobody_and_recovers(broken: Any) -> None:
+    issuer, clock = Issuer(), ManualClock()
+    good_keys, issuer.keys = issuer.keys, broken
+    tokens = verifier(issuer, clock)
+    with pytest.raises(Unavailable):
+        await tokens.caller(f"Bearer {token()}")
+    issuer.keys = good_keys
+    clock.move(timedelta(seconds=signing_keys.FIRST_FETCH_INTERVAL))
+    assert await tokens.caller(f"Bearer {token()}")
+
+
+async def test_known_keys_are_trusted_for_a_day_without_the_issuer_and_then_no_longer() -> None:
+    issuer, clock = Issuer(), ManualClock()
+    keys = SigningKeys(issuer.fetch, clock)
+    await keys.with_id(KEY.thumbprint())
+    issuer.down = True
+    clock.move(timedelta(seconds=signing_keys.TRUST_FOR))
+    assert await keys.with_id(KEY.thumbprint())
+    clock.move(timedelta(seconds=1))
+    with pytest.raises(Unavailable):
+        await keys.with_id(KEY.thumbprint())
+
+
+def test_allow_needs_one_reason() -> None:
+    allow(False, True)
+    with pytest.raises(Forbidden):
+        allow(False, False)
