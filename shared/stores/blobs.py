@@ -8,8 +8,8 @@ from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import ContentSettings, ExponentialRetry, StorageErrorCode
-from azure.storage.blob.aio import BlobServiceClient
+from azure.storage.blob import ContentSettings, StorageErrorCode
+from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
 from shared.settings import is_endpoint
 from shared.stores.ports import (

@@ -1,0 +1,72 @@
+"""The stores, once as fakes and once as Azure adapters on real parts.
+
+``COSMOS_ENDPOINT`` and ``COSMOS_KEY`` point the tests at another Cosmos DB, Microsoft's emulator or a real account:
+they make a database of their own there and remove it.
+"""
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from azure.cosmos.aio import CosmosClient
+
+from local.stack import CosmosAccount as Address
+from local.stack import Stack, create_cosmos_containers
+from shared.stores.blobs import AzureCaptureStore
+from shared.stores.cosmos import CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
+from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.stores.ports import CaptureStore, DeletionStore, LedgerStore, OperationStore
+
+KINDS = ["fake", "real"]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def address(request: pytest.FixtureRequest) -> AsyncIterator[Address]:
+    """A database of the tests' own."""
+    name = f"contract-{uuid.uuid4().hex}"
+    if "COSMOS_ENDPOINT" in os.environ:
+        found = Address(os.environ["COSMOS_ENDPOINT"], os.environ["COSMOS_KEY"], name)
+    else:
+        stack: Stack = request.getfixturevalue("stack")
+        found = Address(stack.description.cosmos.endpoint, stack.description.cosmos.key, name)
+    await create_cosmos_containers(found)
+    yield found
+    async with CosmosClient(found.endpoint, found.key) as client:
+        await client.delete_database(found.database)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def account(address: Address) -> AsyncIterator[CosmosAccount]:
+    setting = f"AccountEndpoint={address.endpoint};AccountKey={address.key};"
+    account = CosmosAccount.connect(setting, None, address.database)
+    yield account
+    await account.close()
+
+
+@pytest.fixture(params=KINDS)
+def ledger(request: pytest.FixtureRequest) -> LedgerStore:
+    return MemoryLedger() if request.param == "fake" else CosmosLedger(request.getfixturevalue("account"))
+
+
+@pytest.fixture(params=KINDS)
+def deletions(request: pytest.FixtureRequest) -> DeletionStore:
+    return MemoryDeletions() if request.param == "fake" else CosmosDeletions(request.getfixturevalue("account"))
+
+
+@pytest.fixture(params=KINDS)
+def operations(request: pytest.FixtureRequest) -> OperationStore:
+    return MemoryOperations() if request.param == "fake" else CosmosOperations(request.getfixturevalue("account"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def azure_captures(stack: Stack) -> AsyncIterator[AzureCaptureStore]:
+    store = AzureCaptureStore.connect(stack.description.storage["europe"], None)
+    yield store
+    await store.close()
+
+
+@pytest.fixture(params=KINDS)
+def captures(request: pytest.FixtureRequest) -> CaptureStore:
+    return MemoryCaptures("steurope") if request.param == "fake" else request.getfixturevalue("azure_captures")

@@ -1,0 +1,159 @@
+"""What the rules rely on in any ``DeletionStore`` and ``OperationStore``."""
+
+import asyncio
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.deletions import Deletion
+from shared.heartbeats import Heartbeat
+from shared.stores.ports import Conflict, DeletionStore, OperationStore
+from tests.clocks import START
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def deletion(
+    tenant: str | None = None, account: str = "steurope", opted_out_at: datetime = START, **more: Any
+) -> Deletion:
+    deadline = opted_out_at + timedelta(days=30)
+    values: dict[str, Any] = {
+        "tenant_id": tenant or str(uuid.uuid4()),
+        "enrollment_id": uuid.uuid4().hex,
+        "sequence": 2,
+        "geo": "europe",
+        "storage_account": account,
+        "started_at": opted_out_at - timedelta(days=1),
+        "opted_out_at": opted_out_at,
+        "not_before": deadline - timedelta(days=2),
+        "deadline": deadline,
+    }
+    return Deletion(**(values | more))
+
+
+def new_account() -> str:
+    return f"st{uuid.uuid4().hex[:20]}"
+
+
+async def test_a_deletion_is_created_once_and_left_as_it_is(deletions: DeletionStore) -> None:
+    first = deletion()
+    assert await deletions.create(first) is True
+    later = first.model_copy(update={"deadline": first.deadline + timedelta(days=1)})
+    assert await deletions.create(later) is False
+    stored = await deletions.read(first.tenant_id, first.enrollment_id)
+    assert stored is not None and stored.value == first
+    assert await deletions.read(str(uuid.uuid4()), first.enrollment_id) is None
+
+
+async def test_of_concurrent_creates_exactly_one_is_first(deletions: DeletionStore) -> None:
+    one = deletion()
+    assert sorted(await asyncio.gather(*(deletions.create(one) for _ in range(8)))) == [False] * 7 + [True]
+
+
+async def test_a_replacement_needs_the_etag_that_was_read(deletions: DeletionStore) -> None:
+    first = deletion()
+    await deletions.create(first)
+    stored = await deletions.read(first.tenant_id, first.enrollment_id)
+    assert stored is not None
+    purged = first.purged(START, deleted=3)
+    await deletions.replace(purged, stored.etag)
+    with pytest.raises(Conflict):
+        await deletions.replace(first, stored.etag)
+    stored = await deletions.read(first.tenant_id, first.enrollment_id)
+    assert stored is not None and stored.value == purged
+    verified = purged.verified(START + timedelta(minutes=5))
+    await deletions.replace(verified, stored.etag)
+    stored = await deletions.read(first.tenant_id, first.enrollment_id)
+    assert stored is not None and stored.value == verified and stored.value.receipt == verified.receipt
+
+
+async def test_a_tenants_deletions_newest_first_and_paged(deletions: DeletionStore) -> None:
+    tenant = str(uuid.uuid4())
+    for sequence in (2, 10, 4, 6, 8):
+        await deletions.create(deletion(tenant, sequence=sequence))
+    await deletions.create(deletion(sequence=12))
+    assert [each.sequence for each in await deletions.list(tenant, limit=3, before=None)] == [10, 8, 6]
+    assert [each.sequence for each in await deletions.list(tenant, limit=3, before=6)] == [4, 2]
+
+
+async def test_due_are_those_of_the_account_that_may_begin_least_tried_and_oldest_first(
+    deletions: DeletionStore,
+) -> None:
+    account, now = new_account(), START + timedelta(days=28)
+    expected = [
+        deletion(account=account, opted_out_at=START - timedelta(days=2)),
+        deletion(account=account, opted_out_at=START - timedelta(days=1)),
+        deletion(account=account, opted_out_at=START),  # may begin right now
+        deletion(account=account, opted_out_at=START - timedelta(days=3), attempts=1),
+        deletion(account=account, opted_out_at=START - timedelta(days=9), attempts=10),
+    ]
+    others = [
+        deletion(account=account, opted_out_at=START + timedelta(microseconds=1)),
+        deletion(account=account, opted_out_at=START - timedelta(days=5)).purged(START, deleted=0),
+        deletion(account=new_account(), opted_out_at=START - timedelta(days=5)),
+    ]
+    for each in [*reversed(expected), *others]:
+        await deletions.create(each)
+    found = [stored async for stored in deletions.due(account, now)]
+    assert [stored.value for stored in found] == expected
+    await deletions.replace(expected[0].purged(now, deleted=0), found[0].etag)
+    assert [stored.value async for stored in deletions.due(account, now)] == expected[1:]
+
+
+async def test_unverified_are_those_purged_long_enough_ago(deletions: DeletionStore) -> None:
+    account = new_account()
+    purged = [
+        deletion(account=account).purged(START + timedelta(seconds=n, microseconds=n % 2), deleted=0) for n in range(5)
+    ]
+    for each in purged:
+        await deletions.create(each)
+    await deletions.create(deletion(account=account))
+    await deletions.create(deletion(account=account).purged(START, deleted=0).verified(START))
+    assert purged[3].purged_at is not None
+    found = [stored.value async for stored in deletions.unverified(account, purged[3].purged_at)]
+    assert found == purged[:4]
+
+
+async def test_more_than_a_page_is_found_whole_while_it_is_worked_on(deletions: DeletionStore) -> None:
+    account = new_account()
+    many = [deletion(account=account, opted_out_at=START - timedelta(seconds=n)) for n in range(130)]
+    await asyncio.gather(*(deletions.create(each) for each in many))
+    seen = set()
+    async for stored in deletions.due(account, START + timedelta(days=28)):
+        seen.add(stored.value.enrollment_id)
+        await deletions.replace(stored.value.purged(START, deleted=0), stored.etag)
+    left = {stored.value.enrollment_id async for stored in deletions.due(account, START + timedelta(days=28))}
+    assert seen | left == {each.enrollment_id for each in many}
+
+
+async def test_counts_tell_what_is_not_finished(deletions: DeletionStore) -> None:
+    account = new_account()
+    now = START + timedelta(days=30)
+    empty = await deletions.counts(account, now)
+    assert (empty.pending, empty.overdue, empty.oldest_deadline) == (0, 0, None)
+    late = deletion(account=account, opted_out_at=START - timedelta(seconds=1))
+    for each in (
+        late,
+        deletion(account=account),  # at its deadline, not past it
+        deletion(account=account, opted_out_at=START + timedelta(days=1)).purged(START, deleted=0),
+        deletion(account=account, opted_out_at=START - timedelta(days=9)).purged(START, deleted=0).verified(START),
+    ):
+        await deletions.create(each)
+    counts = await deletions.counts(account, now)
+    assert (counts.pending, counts.overdue, counts.oldest_deadline) == (3, 1, late.deadline)
+
+
+async def test_the_last_heartbeat_of_each_geo_is_kept(operations: OperationStore) -> None:
+    def heartbeat(geo: str, hour: int) -> Heartbeat:
+        at = START + timedelta(hours=hour)
+        return Heartbeat(
+            kind="purge", geo=geo, storage_account="st", started_at=at, at=at, outcome="done", counts={"purged": hour}
+        )
+
+    for each in (heartbeat("europe", 1), heartbeat("asia", 2), heartbeat("europe", 3)):
+        await operations.write(each)
+    found = await operations.read_all("purge")
+    assert dict(found) == {"europe": heartbeat("europe", 3), "asia": heartbeat("asia", 2)}
+    assert await operations.read_all("sweep") == {}
