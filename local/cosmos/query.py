@@ -1,0 +1,115 @@
+"""Running a query page by page."""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from local.cosmos import sql
+from local.cosmos.database import Container, Database
+from local.cosmos.errors import Invalid
+from local.cosmos.items import LIVE
+
+
+@dataclass(frozen=True)
+class Page:
+    """The results of one request; ``continuation`` is None on the last."""
+
+    results: list[Any]
+    continuation: str | None
+
+
+@dataclass(frozen=True)
+class _Position:
+    """Where a page ended: the last row's order keys and number, and how many rows the LIMIT or TOP leaves.
+
+    Keys, not an offset, so that what is inserted meanwhile neither repeats nor hides a row; and all of it in the
+    token, so that it outlives the process.
+    """
+
+    keys: list[Any]
+    left: int | None
+
+
+def run(
+    database: Database, container: Container, partition: str | None, body: Any, *, limit: int, token: str | None
+) -> Page:
+    """Run one page of a query.
+
+    Args:
+        database: where to read.
+        container: what to query.
+        partition: the canonical partition key, or None across partitions.
+        body: the request: ``query`` and ``parameters``.
+        limit: at most so many results.
+        token: the continuation of the page before.
+
+    Raises:
+        Invalid: the request or the token is malformed.
+        NotImplementedHere: the query uses what is not implemented.
+    """
+    text, parameters = _parsed(body)
+    select = sql.translate(text, parameters)
+    scope = f"container = :container AND {LIVE} AND {select.condition}"
+    bound = {**select.bound, "container": container.number, "now": database.clock()}
+    if partition is not None:
+        scope += " AND partition = :partition"
+        bound["partition"] = partition
+    if select.counts:
+        (count,) = database.connection.execute(f"SELECT count(*) FROM items WHERE {scope}", bound).fetchone()  # noqa: S608 (values are bound)
+        return Page([count], None)
+    digest = hashlib.sha256(json.dumps([container.rid, partition, text, parameters]).encode()).hexdigest()[:16]
+    keys = [f"COALESCE({part}, 0)" for order in select.ordering for part in (order.term.rank, order.term.value)]
+    position = _decode(token, digest, len(keys) + 1) if token else _Position([], select.take)
+    size = limit if position.left is None else min(limit, position.left)
+    if position.keys:
+        scope += f" AND {_after(select.ordering, keys)}"
+        bound |= {f"k{index}": value for index, value in enumerate(position.keys)}
+    columns = "".join(f", {key}" for key in keys)
+    directions = [" DESC" if order.descending else "" for order in select.ordering for _ in range(2)]
+    order_by = "".join(f"{key}{direction}, " for key, direction in zip(keys, directions, strict=True))
+    rows = database.connection.execute(
+        f"SELECT body{columns}, number FROM items WHERE {scope} ORDER BY {order_by}number LIMIT :size OFFSET :skip",  # noqa: S608 (values are bound)
+        {**bound, "size": size + 1, "skip": 0 if position.keys else select.skip},
+    ).fetchall()
+    page = rows[:size]
+    results = [result for row in page if (result := select.project(json.loads(row[0]))) is not sql.UNDEFINED]
+    left = None if position.left is None else position.left - size
+    if not page or len(rows) <= size or left == 0:
+        return Page(results, None)
+    return Page(results, _encode(digest, _Position(list(page[-1][1:]), left)))
+
+
+def _parsed(body: Any) -> tuple[str, dict[str, Any]]:
+    parameters = body.get("parameters") or [] if isinstance(body, dict) else None
+    if not isinstance(parameters, list) or not isinstance(body.get("query"), str):
+        raise Invalid("A query needs a query text, and parameters as a list.")
+    if not all(isinstance(p, dict) and isinstance(p.get("name"), str) and "value" in p for p in parameters):
+        raise Invalid("Every query parameter needs a name and a value.")
+    return body["query"], {parameter["name"]: parameter["value"] for parameter in parameters}
+
+
+def _after(ordering: tuple[sql.Ordering, ...], keys: list[str]) -> str:
+    """The rows behind the position ``:k0, :k1, ...``, whose last is the row's number."""
+    condition = f"number > :k{len(keys)}"
+    for index in reversed(range(len(ordering))):
+        own = f"({keys[2 * index]}, {keys[2 * index + 1]})"
+        other = f"(:k{2 * index}, :k{2 * index + 1})"
+        operator = "<" if ordering[index].descending else ">"
+        condition = f"({own} {operator} {other} OR ({own} = {other} AND {condition}))"
+    return condition
+
+
+def _encode(digest: str, position: _Position) -> str:
+    return base64.urlsafe_b64encode(json.dumps([digest, position.keys, position.left]).encode()).decode()
+
+
+def _decode(token: str, digest: str, length: int) -> _Position:
+    try:
+        given, keys, left = json.loads(base64.urlsafe_b64decode(token))
+    except (ValueError, TypeError):
+        raise Invalid("The continuation token is malformed.") from None
+    if given != digest or not isinstance(keys, list) or len(keys) != length:
+        raise Invalid("The continuation token belongs to another query.")
+    return _Position(keys, left)

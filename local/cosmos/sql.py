@@ -1,0 +1,313 @@
+"""Cosmos DB's SQL, as far as the project uses it, translated into conditions over SQLite's JSON functions.
+
+Every scalar is a pair of its type's rank and its value, because Cosmos DB never coerces: values of different types are
+unequal and not comparable, and what is undefined is neither. Conditions are therefore 1, 0 or NULL (undefined), and
+SQLite's AND, OR and NOT then do what Cosmos DB's do. Paths and values are always bound, never part of the text.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sqlglot import exp, tokens
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from local.cosmos.errors import Invalid, NotImplementedHere
+
+UNDEFINED = object()
+
+# The order of types in ORDER BY, lowest first; 0 is undefined.
+_RANK = (
+    "CASE json_type(body, {path}) WHEN 'null' THEN 1 WHEN 'false' THEN 2 WHEN 'true' THEN 2 WHEN 'integer' THEN 3"
+    " WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 6 END"
+)
+_COMPARISONS: dict[type[exp.Expression], str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
+_SELECT_MEMBERS = {"expressions", "from_", "where", "order", "offset", "limit"}
+
+
+class _CosmosDialect(Dialect):
+    class Tokenizer(tokens.Tokenizer):  # sqlglot finds it by this name
+        QUOTES = ["'", '"']  # noqa: RUF012 (declared by sqlglot)
+        IDENTIFIERS = ["`"]  # noqa: RUF012 (Cosmos DB has no quoted identifiers, sqlglot insists on one)
+        STRING_ESCAPES = ["\\"]  # noqa: RUF012
+
+
+@dataclass(frozen=True)
+class Term:
+    """SQLite expressions for a scalar: ``rank`` is NULL where it is undefined."""
+
+    rank: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Ordering:
+    term: Term
+    descending: bool
+
+
+@dataclass(frozen=True)
+class Select:
+    """A translated query. ``condition`` and ``ordering`` refer to ``bound`` by name."""
+
+    condition: str
+    ordering: tuple[Ordering, ...]
+    bound: dict[str, Any]
+    project: Callable[[dict[str, Any]], Any]
+    counts: bool
+    skip: int
+    take: int | None
+
+
+def translate(text: str, parameters: Mapping[str, Any]) -> Select:
+    """Translate a query.
+
+    Args:
+        text: the query, with parameters as ``@name``.
+        parameters: their values by name, with the ``@``.
+
+    Raises:
+        NotImplementedHere: the query uses something that is not implemented, which the message names.
+        Invalid: a parameter is missing or of the wrong type.
+    """
+    parsed = _parse(text)
+    tree = parsed.tree
+    for member, value in tree.args.items():
+        if value and member not in _SELECT_MEMBERS:
+            raise NotImplementedHere(f"{member.strip('_').upper()} in a query is not implemented.")
+    source = tree.args.get("from_")
+    table = source.this if source else None
+    if not isinstance(table, exp.Table) or any(v for k, v in table.args.items() if v and k not in ("this", "alias")):
+        raise NotImplementedHere("A query without a plain FROM is not implemented.")
+    translation = _Translation(table.alias_or_name, parameters)
+    counts = [isinstance(node, exp.Count) for node in tree.expressions] == [True]
+    where, order = tree.args.get("where"), tree.args.get("order")
+    if counts and (not parsed.is_value or order or parsed.top or tree.args.get("limit") or tree.args.get("offset")):
+        raise NotImplementedHere("COUNT is implemented only as SELECT VALUE COUNT(1) without ORDER BY, TOP and LIMIT.")
+    take = parsed.top or _expression(tree, "limit")
+    skip = _expression(tree, "offset")
+    return Select(
+        condition=translation.condition(where.this) if where else "1",
+        ordering=tuple(
+            Ordering(translation.path_term(node.this), bool(node.args.get("desc")))
+            for node in (order.expressions if order else ())
+        ),
+        bound=translation.bound,
+        project=_count if counts else translation.projection(tree.expressions, is_value=parsed.is_value),
+        counts=counts,
+        skip=translation.count(skip) if skip is not None else 0,
+        take=translation.count(take) if take is not None else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    tree: exp.Select
+    is_value: bool
+    top: exp.Expression | None
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> _Parsed:
+    dialect = _CosmosDialect()
+    try:
+        words, is_value, top = _without_cosmos_words(list(dialect.tokenize(text)))
+        trees = dialect.parser().parse(words, text)
+    except (SqlglotError, RecursionError):
+        raise NotImplementedHere("The query could not be parsed: its syntax is wrong or not implemented.") from None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Select):
+        raise NotImplementedHere("Only a single SELECT is implemented.")
+    return _Parsed(trees[0], is_value, top)
+
+
+def _without_cosmos_words(words: list[Token]) -> tuple[list[Token], bool, exp.Expression | None]:
+    """Take ``TOP n`` and ``VALUE`` out from behind SELECT: no dialect that sqlglot knows has both."""
+    top: exp.Expression | None = None
+    position = 1
+    if len(words) > position and words[position].text.upper() == "TOP":
+        is_parameter = words[position + 1].token_type == TokenType.PARAMETER
+        number = words[position + (2 if is_parameter else 1)]
+        top = exp.Parameter(this=exp.Var(this=number.text)) if is_parameter else exp.Literal.number(number.text)
+        del words[position : position + (3 if is_parameter else 2)]
+    is_value = len(words) > position and words[position].text.upper() == "VALUE"
+    if is_value:
+        del words[position]
+    return words, is_value, top
+
+
+def _expression(tree: exp.Select, member: str) -> exp.Expression | None:
+    node = tree.args.get(member)
+    return node.expression if node else None
+
+
+def _count(_: dict[str, Any]) -> Any:
+    raise AssertionError("a count has no documents")
+
+
+@dataclass
+class _Translation:
+    """One query's translation; collects what is to be bound."""
+
+    alias: str
+    parameters: Mapping[str, Any]
+    bound: dict[str, Any] = field(default_factory=dict)
+
+    def condition(self, node: exp.Expression) -> str:
+        """A condition that is 1, 0 or NULL."""
+        if isinstance(node, exp.Paren):
+            return self.condition(node.this)
+        if isinstance(node, exp.And | exp.Or):
+            word = "AND" if isinstance(node, exp.And) else "OR"
+            return f"({self.condition(node.this)} {word} {self.condition(node.expression)})"
+        if isinstance(node, exp.Not):
+            return f"(NOT {self.condition(node.this)})"
+        if isinstance(node, exp.EQ | exp.NEQ):
+            equal = _equal(self.term(node.this), self.term(node.expression))
+            return equal if isinstance(node, exp.EQ) else f"(NOT {equal})"
+        if type(node) in _COMPARISONS:
+            return _compare(self.term(node.this), _COMPARISONS[type(node)], self.term(node.expression))
+        return self._function_or_flag(node)
+
+    def _function_or_flag(self, node: exp.Expression) -> str:
+        if isinstance(node, exp.In) and node.expressions:
+            return self._any_equal(node.this, [self.term(choice) for choice in node.expressions])
+        if isinstance(node, exp.ArrayContains) and isinstance(node.this, exp.Parameter):
+            choices = self._value(node.this)
+            if not isinstance(choices, list):
+                raise Invalid("ARRAY_CONTAINS needs an array.")
+            return self._any_equal(node.expression, [self._constant(choice) for choice in choices])
+        if isinstance(node, exp.StartsWith):
+            whole, start = self.term(node.this), self.term(node.expression)
+            begins = f"substr({whole.value}, 1, length({start.value})) = {start.value}"
+            return f"(CASE WHEN {whole.rank} = 4 AND {start.rank} = 4 THEN {begins} END)"
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "IS_DEFINED" and len(node.expressions) == 1:
+            return f"({self.path_term(node.expressions[0]).rank} IS NOT NULL)"
+        if isinstance(node, exp.Column | exp.Dot | exp.Bracket | exp.Boolean):
+            flag = self.term(node)
+            return f"(CASE WHEN {flag.rank} = 2 THEN {flag.value} END)"
+        raise NotImplementedHere(f"{_name(node)} in a condition is not implemented.")
+
+    def _any_equal(self, node: exp.Expression, choices: list[Term]) -> str:
+        term = self.term(node)
+        return f"({' OR '.join(_equal(term, choice) for choice in choices)})" if choices else "0"
+
+    def term(self, node: exp.Expression) -> Term:
+        """A path, a literal or a parameter."""
+        if isinstance(node, exp.Paren):
+            return self.term(node.this)
+        if isinstance(node, exp.Column | exp.Dot | exp.Bracket):
+            return self.path_term(node)
+        return self._constant(self._value(node))
+
+    def path_term(self, node: exp.Expression) -> Term:
+        """A property of the item."""
+        path = self._path(node)
+        name = self._bind("$" + "".join(f'."{step}"' for step in path))
+        return Term(_RANK.format(path=name), f"json_extract(body, {name})")
+
+    def count(self, node: exp.Expression) -> int:
+        """The number of a TOP, OFFSET or LIMIT."""
+        value = self._value(node)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 31:
+            raise Invalid("TOP, OFFSET and LIMIT need a whole number from 0 to 2147483647.")
+        return value
+
+    def projection(self, nodes: list[exp.Expression], *, is_value: bool) -> Callable[[dict[str, Any]], Any]:
+        """What the query returns of an item, or ``UNDEFINED`` to leave it out."""
+        if len(nodes) == 1 and isinstance(nodes[0], exp.Star) and not is_value:
+            return lambda document: document
+        if is_value:
+            if len(nodes) != 1:
+                raise NotImplementedHere("SELECT VALUE of several expressions is not implemented.")
+            path = self._path(nodes[0])
+            return lambda document: _walk(document, path)
+        named = {}
+        for node in nodes:
+            path = self._path(node.this if isinstance(node, exp.Alias) else node)
+            named[node.alias_or_name if isinstance(node, exp.Alias) else (self.alias, *path)[-1]] = path
+
+        def project(document: dict[str, Any]) -> dict[str, Any]:
+            values = {name: _walk(document, path) for name, path in named.items()}
+            return {name: value for name, value in values.items() if value is not UNDEFINED}
+
+        return project
+
+    def _path(self, node: exp.Expression) -> tuple[str, ...]:
+        names = self._names(node)
+        if names[0] != self.alias:
+            raise Invalid(f"{names[0]} in the query is not the alias of its FROM.")
+        if any(character in name for name in names for character in '"\\'):
+            raise NotImplementedHere("Quotes and backslashes in property names are not implemented.")
+        return names[1:]
+
+    def _names(self, node: exp.Expression) -> tuple[str, ...]:
+        if isinstance(node, exp.Column):
+            return tuple(part.name for part in node.parts)
+        if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
+            return (*self._names(node.this), node.expression.name)
+        if isinstance(node, exp.Bracket):
+            key = node.expressions[0] if len(node.expressions) == 1 else None
+            if isinstance(key, exp.Literal) and key.is_string:
+                return (*self._names(node.this), key.name)
+        raise NotImplementedHere(f"{_name(node)} where a property is expected is not implemented.")
+
+    def _value(self, node: exp.Expression) -> Any:
+        if isinstance(node, exp.Parameter):
+            name = f"@{node.name}"
+            if name not in self.parameters:
+                raise Invalid(f"The query parameter {name} is missing.")
+            return self.parameters[name]
+        if isinstance(node, exp.Boolean):
+            return bool(node.this)
+        if isinstance(node, exp.Null):
+            return None
+        if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) and not node.this.is_string:
+            return -self._value(node.this)
+        if isinstance(node, exp.Literal):
+            return node.this if node.is_string else _number(node.this)
+        raise NotImplementedHere(f"{_name(node)} as a value is not implemented.")
+
+    def _constant(self, value: Any) -> Term:
+        if isinstance(value, list | dict):
+            raise NotImplementedHere("Arrays and objects as values in a condition are not implemented.")
+        if isinstance(value, int) and abs(value) >= 1 << 63:
+            value = float(value)  # beyond SQLite's integers; what it reads from JSON becomes a float likewise
+        rank = 1 if value is None else 2 if isinstance(value, bool) else 4 if isinstance(value, str) else 3
+        return Term(str(rank), self._bind(value))
+
+    def _bind(self, value: Any) -> str:
+        name = f"p{len(self.bound)}"
+        self.bound[name] = value
+        return f":{name}"
+
+
+def _equal(left: Term, right: Term) -> str:
+    return (
+        f"(CASE WHEN {left.rank} IS NULL OR {right.rank} IS NULL THEN NULL"
+        f" ELSE {left.rank} = {right.rank} AND {left.value} IS {right.value} END)"
+    )
+
+
+def _compare(left: Term, operator: str, right: Term) -> str:
+    comparable = f"{left.rank} = {right.rank} AND {left.rank} BETWEEN 2 AND 4"
+    return f"(CASE WHEN {comparable} THEN {left.value} {operator} {right.value} END)"
+
+
+def _walk(document: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        document = document.get(name, UNDEFINED) if isinstance(document, dict) else UNDEFINED
+    return document
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _name(node: exp.Expression) -> str:
+    return node.name.upper() if isinstance(node, exp.Anonymous) else type(node).__name__.upper()

@@ -1,0 +1,253 @@
+"""Queries through the real SDK: their shapes, their types, their pages."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from azure.cosmos.aio import ContainerProxy
+from azure.cosmos.exceptions import CosmosHttpResponseError
+
+from tests.local.test_cosmos_server import RunningServer, fresh_container, request, running
+
+ITEMS: list[dict[str, Any]] = [
+    {"id": "a", "tenantId": "t", "n": 3, "s": "apple", "in": {"ner": {"deep": 1}}, "flag": True},
+    {"id": "b", "tenantId": "t", "n": 1, "s": "ant", "in": {"ner": {"deep": 2}}, "flag": False},
+    {"id": "c", "tenantId": "t", "n": "3", "s": 'it\'s "q" \\', "order": 5, "flag": None},
+    {"id": "d", "tenantId": "u", "n": 2.5, "s": "bee", "flag": 1},
+    {"id": "e", "tenantId": "u", "s": "Zoo", "list": [1, 2], "n": None},
+    {"id": "f", "tenantId": "u", "s": "éclair"},
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running(tmp_path_factory.mktemp("cosmos") / "data.sqlite") as started:
+        yield started
+
+
+@pytest.fixture
+async def container(server: RunningServer) -> AsyncIterator[ContainerProxy]:
+    async with fresh_container(server) as fresh:
+        for item in ITEMS:
+            await fresh.create_item(item)
+        yield fresh
+
+
+async def ask(
+    container: ContainerProxy, text: str, partition_key: str | None = None, /, **parameters: Any
+) -> list[Any]:
+    named = [{"name": f"@{name}", "value": value} for name, value in parameters.items()]
+    scope = {} if partition_key is None else {"partition_key": partition_key}
+    return [result async for result in container.query_items(text, parameters=named, **scope)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("c.n = @three", "a"),
+        ("c.n = @text", "c"),
+        ("c.n != @three", "bcde"),  # another type is unequal; the undefined n of f is neither
+        ("NOT (c.n = @three)", "bcde"),
+        ("NOT (c.n > 2)", "b"),  # a string and null are not comparable with a number
+        ("c.n >= 1 AND c.n < 3", "bd"),
+        ("c.n <= '3'", "c"),
+        ("c.n = null", "e"),
+        ("c.n = @null", "e"),
+        ("IS_DEFINED(c.n)", "abcde"),
+        ("NOT IS_DEFINED(c.n)", "f"),
+        ("c.n = c.missing", ""),
+        ("c.missing != 1", ""),
+        ("NOT (c.missing = 1)", ""),
+        ("c.missing = 1 OR c.n = 1", "b"),
+        ("NOT (c.missing = 1 AND c.n = 1)", "acde"),
+        ("c.flag", "a"),
+        ("NOT c.flag", "b"),
+        ("c.flag = true", "a"),
+        ("c.flag = 1", "d"),
+        ("c.flag = @true", "a"),
+        ("c.n IN (1, @three, 7)", "ab"),
+        ("c.n NOT IN (1, @three)", "cde"),
+        ("ARRAY_CONTAINS(@some, c.id)", "bf"),
+        ("ARRAY_CONTAINS(@none, c.id)", ""),
+        ("STARTSWITH(c.s, @start)", "ab"),
+        ("STARTSWITH(c.s, 'Z')", "e"),
+        ("STARTSWITH(c.n, '3')", "c"),
+        ("c.s > 'b' AND c.s < 'c'", "d"),
+        ("c.s = @quoted", "c"),
+        ("c.s = 'it\\'s \"q\" \\\\'", "c"),
+        ('c.s = "bee"', "d"),
+        ("c.in.ner.deep = 2", "b"),
+        ("c['in']['ner'].deep = 1", "a"),
+        ("c.order = 5", "c"),
+        ("c.n > -1 AND c.n = 2.5", "d"),
+        ("c.tenantId = 't' AND (c.id = 'a' OR c.id = 'd')", "a"),
+        ("c._ts > 0 AND c.id = 'a'", "a"),
+        ("c.n = 99999999999999999999", ""),
+    ],
+)
+async def test_conditions(container: ContainerProxy, condition: str, expected: str) -> None:
+    parameters = {"three": 3, "text": "3", "null": None, "true": True, "start": "a", "quoted": ITEMS[2]["s"]}
+    lists = {"some": ["f", "b", "nobody"], "none": []}
+    found = await ask(container, f"SELECT VALUE c.id FROM c WHERE {condition}", **parameters, **lists)
+    assert "".join(sorted(found)) == expected
+
+
+async def test_projections(container: ContainerProxy) -> None:
+    everything = await ask(container, "SELECT * FROM c WHERE c.id = 'a'")
+    assert everything == [await container.read_item("a", "t")]
+    assert await ask(container, "SELECT VALUE r FROM root r WHERE r.id = 'a'") == everything
+    assert await ask(container, "SELECT c.id, c.n FROM c", "u") == [
+        {"id": "d", "n": 2.5},
+        {"id": "e", "n": None},
+        {"id": "f"},
+    ]
+    assert await ask(container, "SELECT t.id AS name, t.in.ner FROM things t WHERE t.n = 1") == [
+        {"name": "b", "ner": {"deep": 2}}
+    ]
+    assert await ask(container, "SELECT VALUE c.n FROM c") == [3, 1, "3", 2.5, None]  # what is undefined is left out
+    assert await ask(container, "SELECT VALUE c.flag FROM c") == [True, False, None, 1]
+    assert await ask(container, "SELECT VALUE COUNT(1) FROM c") == [6]
+    assert await ask(container, "SELECT VALUE COUNT(1) FROM c WHERE c.n > @n", "t", n=1) == [1]
+
+
+async def test_a_query_is_scoped_by_its_partition(container: ContainerProxy) -> None:
+    assert await ask(container, "SELECT VALUE c.id FROM c", "u") == ["d", "e", "f"]
+    assert await ask(container, "SELECT VALUE c.id FROM c", "v") == []
+
+
+async def test_crossing_partitions_must_be_allowed(server: RunningServer, container: ContainerProxy) -> None:
+    path = f"/dbs/tests/colls/{container.id}/docs"
+    headers = {"content_type": "application/query+json", "x_ms_documentdb_isquery": "true"}
+    status, _, _ = await request(server, "POST", path, b'{"query": "SELECT * FROM c"}', **headers)
+    assert status == 400
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("c.n", "febdac"),  # undefined, null, numbers, strings
+        ("c.n DESC", "cadbef"),
+        ("c.flag ASC", "efcbad"),  # undefined twice, null, false, true, number
+        ("c.tenantId DESC, c.s ASC", "edfbac"),
+        ("c.tenantId, c.id DESC", "cbafed"),
+        ("c.list DESC, c.id", "eabcdf"),
+        ("c.in.ner.deep DESC, c.id DESC", "bafedc"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 4, 100])
+async def test_order_across_partitions_whatever_the_page_size(
+    container: ContainerProxy, order: str, expected: str, size: int
+) -> None:
+    found = container.query_items(f"SELECT VALUE c.id FROM c ORDER BY {order}", max_item_count=size)
+    pages = [[result async for result in page] async for page in found.by_page()]
+    assert "".join(result for page in pages for result in page) == expected
+    assert all(len(page) <= size for page in pages)
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT TOP 3 VALUE c.id FROM c ORDER BY c.id DESC", "fed"),
+        ("SELECT TOP @n VALUE c.id FROM c ORDER BY c.id DESC", "fedc"),
+        ("SELECT TOP 0 VALUE c.id FROM c", ""),
+        ("SELECT VALUE c.id FROM c ORDER BY c.id OFFSET 1 LIMIT 3", "bcd"),
+        ("SELECT VALUE c.id FROM c ORDER BY c.id OFFSET @n LIMIT @n", "ef"),
+        ("SELECT VALUE c.id FROM c OFFSET 2 LIMIT 1", "c"),
+        ("SELECT VALUE c.id FROM c OFFSET 9 LIMIT 1", ""),
+    ],
+)
+async def test_top_offset_and_limit(container: ContainerProxy, text: str, expected: str, size: int) -> None:
+    found = container.query_items(text, parameters=[{"name": "@n", "value": 4}], max_item_count=size)
+    assert "".join([result async for result in found]) == expected
+
+
+@pytest.mark.parametrize("order", ["ORDER BY c.n DESC", "ORDER BY c.tenantId, c.n", ""])
+async def test_pages_stay_whole_while_others_write(container: ContainerProxy, order: str) -> None:
+    for number in range(20):
+        await container.create_item({"id": f"{number:02}", "tenantId": "p", "n": number // 4})
+    text = f"SELECT VALUE c.id FROM c WHERE c.tenantId = 'p' {order}"
+    before = await ask(container, text)
+    seen: list[str] = []
+    token = None
+    for number in range(30):
+        pages = container.query_items(text, max_item_count=3).by_page(token)
+        page = [result async for result in await anext(pages)]
+        seen += page
+        token = pages.continuation_token
+        if token is None:
+            break
+        await container.create_item({"id": f"before-{number}", "tenantId": "p", "n": 99})
+        await container.create_item({"id": f"after-{number}", "tenantId": "p", "n": -1})
+        if number == 0:
+            await container.delete_item(page[0], "p")
+    assert [item_id for item_id in seen if item_id in before] == before
+    assert len(set(seen)) == len(seen)
+
+
+async def test_a_continuation_belongs_to_its_query(container: ContainerProxy) -> None:
+    pages = container.query_items("SELECT * FROM c ORDER BY c.id", max_item_count=2).by_page()
+    await anext(pages)
+    for text, token in (("SELECT * FROM c ORDER BY c.n", pages.continuation_token), ("SELECT * FROM c", "???")):
+        with pytest.raises(CosmosHttpResponseError) as refused:
+            await anext(container.query_items(text, max_item_count=2).by_page(token))
+        assert refused.value.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("SELECT SUM(c.n) FROM c", "SUM"),
+        ("SELECT COUNT(1) FROM c", "COUNT"),
+        ("SELECT VALUE COUNT(1) FROM c ORDER BY c.n", "COUNT"),
+        ("SELECT DISTINCT c.n FROM c", "DISTINCT"),
+        ("SELECT c.n FROM c GROUP BY c.n", "GROUP"),
+        ("SELECT c.id FROM c JOIN x ON c.n = x.n", "JOINS"),
+        ("SELECT * FROM c WHERE c.s LIKE 'a%'", "LIKE"),
+        ("SELECT * FROM c WHERE c.n BETWEEN 1 AND 2", "BETWEEN"),
+        ("SELECT * FROM c WHERE c.n + 1 = 2", "ADD"),
+        ("SELECT * FROM c WHERE IS_STRING(c.n)", "IS_STRING"),
+        ("SELECT * FROM c WHERE c.n = [1]", "ARRAY"),
+        ("SELECT * FROM c WHERE c.tags[0] = 1", "BRACKET"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE 1 FROM c)", ""),
+        ("SELECT * FROM c IN c.list", "parsed"),
+        ("SELECT 1", "FROM"),
+        ("DELETE FROM c", "SELECT"),
+        ("SELECT * FROM c; SELECT * FROM c", "single SELECT"),
+        ("SELEKT", "SELECT"),
+        ("", "SELECT"),
+    ],
+)
+async def test_unsupported_sql_is_501_and_names_it(
+    server: RunningServer, container: ContainerProxy, text: str, names: str
+) -> None:
+    status, _, body = await request(
+        server,
+        "POST",
+        f"/dbs/tests/colls/{container.id}/docs",
+        json.dumps({"query": text}).encode(),
+        x_ms_documentdb_isquery="true",
+        x_ms_documentdb_query_enablecrosspartition="true",
+    )
+    assert (status, body["code"]) == (501, "NotImplemented")
+    assert names in body["message"]
+
+
+async def test_the_sdk_shows_a_501(container: ContainerProxy) -> None:
+    with pytest.raises(CosmosHttpResponseError, match="DISTINCT") as refused:
+        await ask(container, "SELECT DISTINCT c.n FROM c")
+    assert refused.value.status_code == 501
+
+
+@pytest.mark.parametrize("text", ["SELECT * FROM c WHERE c.n = @nobody", "SELECT * FROM c WHERE d.n = 1"])
+async def test_unknown_names_are_400(container: ContainerProxy, text: str) -> None:
+    with pytest.raises(CosmosHttpResponseError) as refused:
+        await ask(container, text)
+    assert refused.value.status_code == 400
+
+
+async def test_values_never_become_sql(container: ContainerProxy) -> None:
+    for evil in ("' OR 1=1 --", '") FROM items; DROP TABLE items; --', '$."x"', "%", ":p0", "\\"):
+        assert await ask(container, 'SELECT * FROM c WHERE c.id = @x OR c["\') OR 1=1 --"] = @x', x=evil) == []
+    assert await ask(container, "SELECT VALUE COUNT(1) FROM c") == [6]
