@@ -39,7 +39,7 @@ class CosmosAccount:
         self._client = client
         self._database = client.get_database_client(database)
         self._connecting = asyncio.Lock()
-        self._connected = False
+        self._containers: dict[str, ContainerProxy] = {}
 
     @classmethod
     def connect(
@@ -63,13 +63,19 @@ class CosmosAccount:
         await self._client.close()
 
     async def container(self, name: str) -> ContainerProxy:
-        """Return a container's client, once the account's own answer has been read."""
-        if not self._connected:
+        """Return a container's client, once the account and the container itself have answered.
+
+        A read of an item from a container that does not exist is answered like that of an item that does not: without
+        this, a deployment without ``tenants`` would take everybody for a tenant never seen.
+        """
+        if name not in self._containers:
             async with self._connecting:
-                if not self._connected:
+                if not self._containers:
                     await self._client.__aenter__()
-                    self._connected = True
-        return self._database.get_container_client(name)
+                container = self._database.get_container_client(name)
+                await container.read()
+                self._containers[name] = container
+        return self._containers[name]
 
 
 class _CosmosContainer:
@@ -279,7 +285,7 @@ def _parsed(kind: type[I], item: Mapping[str, Any]) -> I:
 
 
 def _is_missing_item(error: HttpResponseError) -> bool:
-    # Sub-status 1003: it is the container that is missing, and a deployment error must not look like "never seen".
+    # Sub-status 1003: it is the container that has gone missing.
     return error.status_code == _NOT_FOUND and not getattr(error, "sub_status", None)
 
 

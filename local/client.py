@@ -1,0 +1,155 @@
+"""A caller of the local stack: the API in any role, the clock, and storage itself, asked directly."""
+
+import gzip
+import json
+import uuid
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import aiohttp
+from azure.storage.blob.aio import BlobServiceClient
+
+from local.stack import Stack
+from local.tokens import Role
+from shared.items import format_instant
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer; ``body`` is parsed JSON, or None where there is none."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+    @property
+    def problem(self) -> str | None:
+        """The problem's slug, or None if the answer is no problem."""
+        if not self.headers.get("content-type", "").startswith("application/problem+json"):
+            return None
+        return str(self.body["type"]).removeprefix("urn:problem:")
+
+
+class Client:
+    """Talks to one host of a stack, as an async context manager."""
+
+    def __init__(self, stack: Stack, host: str | None = None) -> None:
+        """Call ``host`` (``http://127.0.0.1:PORT``), or the stack's first one."""
+        self._stack = stack
+        self._host = host or stack.description.host
+        self._exit = AsyncExitStack()
+        self._session: aiohttp.ClientSession
+        self._storage: dict[str, BlobServiceClient]
+
+    async def __aenter__(self) -> Self:
+        """Open connections."""
+        self._session = await self._exit.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        )
+        self._storage = {
+            geo: await self._exit.enter_async_context(BlobServiceClient.from_connection_string(setting))
+            for geo, setting in self._stack.description.storage.items()
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close them."""
+        await self._exit.aclose()
+
+    # The API
+
+    def token(self, role: Role, *, tenant: str | None = None, now: datetime) -> str:
+        """Return a token of the stack's issuer that is valid at ``now``."""
+        return self._stack.issuer.token(role, now=now, tenant=tenant)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Call ``/api/{path}``; ``body`` is sent as it is if it is bytes, and as JSON otherwise."""
+        sent = {} if token is None else {"Authorization": f"Bearer {token}"}
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        url = f"{self._host}/api/{path}"
+        async with self._session.request(method, url, data=data, headers={**sent, **(headers or {})}) as response:
+            text = await response.text()
+            parsed = json.loads(text) if "json" in response.content_type else None
+            return Answer(response.status, parsed, {name.lower(): value for name, value in response.headers.items()})
+
+    async def as_admin(self, method: str, tenant: str, path: str, body: Any = None) -> Answer:
+        """Call ``/api/tenants/{tenant}/{path}`` as the tenant's administrator."""
+        token = self.token(Role.TENANT_ADMIN, tenant=tenant, now=await self.now())
+        return await self.call(method, f"tenants/{tenant}/{path}", token=token, body=body)
+
+    async def opt_in(self, tenant: str, geo: str) -> Answer:
+        """Switch data sharing on."""
+        return await self.as_admin("PUT", tenant, "data-sharing", {"enabled": True, "geo": geo})
+
+    async def opt_out(self, tenant: str) -> Answer:
+        """Switch data sharing off."""
+        return await self.as_admin("PUT", tenant, "data-sharing", {"enabled": False})
+
+    async def post(self, tenant: str, captures: Any, *, key: str | None = None, token: str | None = None) -> Answer:
+        """Post a batch of captures as a capture service, under ``key`` or a new one."""
+        token = token or self.token(Role.CAPTURE_SERVICE, now=await self.now())
+        return await self.call(
+            "POST",
+            f"tenants/{tenant}/captures",
+            token=token,
+            body={"captures": captures},
+            headers={"Idempotency-Key": key or uuid.uuid4().hex},
+        )
+
+    async def status(self) -> Any:
+        """Return the service's own view of its promises."""
+        answer = await self.call("GET", "status", token=self.token(Role.OPERATOR, now=await self.now()))
+        return answer.body
+
+    # The host
+
+    async def now(self) -> datetime:
+        """Return the host's time."""
+        async with self._session.get(f"{self._host}/admin/clock") as response:
+            return datetime.fromisoformat((await response.json())["now"])
+
+    async def move_to(self, now: datetime) -> None:
+        """Move the host's clock."""
+        async with self._session.post(f"{self._host}/admin/clock", json={"now": format_instant(now)}) as response:
+            response.raise_for_status()
+
+    async def run(self, function: str) -> str:
+        """Run a function that no caller triggers, wait until it has ended, and return ``completed`` or ``failed``."""
+        async with self._session.post(
+            f"{self._host}/admin/functions/{function}", json={"input": ""}, headers={"x-local-wait": "true"}
+        ) as response:
+            response.raise_for_status()
+            return str((await response.json())["status"])
+
+    # Storage, asked directly
+
+    async def containers(self, geo: str) -> list[str]:
+        """Return the names of all containers in a geo's account."""
+        return [str(each.name) async for each in self._storage[geo].list_containers(include_deleted=True)]
+
+    async def all_containers(self) -> dict[str, list[str]]:
+        """Return the names of all containers in every account, by geo."""
+        return {geo: await self.containers(geo) for geo in self._storage}
+
+    async def batches(self, geo: str, enrollment_id: str) -> dict[str, list[dict[str, Any]]]:
+        """Return an enrollment's captures in a geo's account, as stored, by ``container/batch``."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for container in await self.containers(geo):
+            if container.endswith(enrollment_id):
+                client = self._storage[geo].get_container_client(container)
+                async for name in client.list_blob_names():
+                    content = await (await client.download_blob(name, decompress=False)).readall()
+                    lines = gzip.decompress(content).splitlines()
+                    found[f"{container}/{name}"] = [json.loads(line) for line in lines]
+        return found

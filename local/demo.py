@@ -1,0 +1,348 @@
+"""The main job, end to end: two tenants in two geos, a month of clock time, each step checked against storage itself."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from local.client import Answer, Client
+from local.samples import Sample, load
+from local.stack import Stack
+from shared.items import format_instant
+
+ADATUM = "0a7d3c1e-58f2-4b96-a1d4-6c2e9f80b713"
+BELLOWS = "b4f0e2d9-7c13-4a68-95be-1f3d8a60c25e"
+EUROPE, UNITED_STATES = "europe", "unitedstates"
+
+_DAYS = 4
+_MARKS = {True: "✓", False: "✗"}
+
+
+class DemoFailed(Exception):
+    """A step did not come out as promised."""
+
+
+@dataclass
+class Timeline:
+    """Prints what happens, in the service's time, and stops at the first thing that is not so."""
+
+    client: Client
+    started: float = field(default_factory=time.monotonic)
+    checks: int = 0
+    chapters: list[tuple[str, int, float]] = field(default_factory=list)
+
+    async def chapter(self, promise: str, title: str) -> None:
+        """Begin a part of the story."""
+        now = await self.client.now()
+        self.chapters.append((f"{promise:<4}{title}", self.checks, time.monotonic()))
+        print(f"\n{now:%Y-%m-%d %H:%M}  {promise}  {title}", flush=True)
+
+    def check(self, what: str, holds: bool, found: object = "") -> None:
+        """Print what should be so, and go on only if it is.
+
+        Raises:
+            DemoFailed: if it is not.
+        """
+        print(f"                  {_MARKS[holds]} {what}", flush=True)
+        if not holds:
+            raise DemoFailed(f"{what}: found {found!r}")
+        self.checks += 1
+
+    def summary(self) -> None:
+        """Print a line for each chapter: how many checks held, and how long it took."""
+        ends = [(checks, at) for _, checks, at in self.chapters[1:]] + [(self.checks, time.monotonic())]
+        print(f"\n{'promise and what was shown':<66}{'checks':>7}{'seconds':>9}")
+        for (title, checks, at), (checks_after, at_after) in zip(self.chapters, ends, strict=True):
+            print(f"{title:<66}{checks_after - checks:>7}{at_after - at:>9.1f}")
+        print(f"{'all held':<66}{self.checks:>7}{time.monotonic() - self.started:>9.1f}")
+
+
+@dataclass
+class Tenant:
+    """A customer organisation in the story."""
+
+    name: str
+    id: str
+    geo: str
+    samples: Iterator[list[Sample]]
+    enrollment_id: str = ""
+
+
+async def run() -> int:
+    """Start a stack of its own, play the story, and return the process's exit code."""
+    # In a directory of its own, so that two demos, or one beside `make run`, never meet.
+    directory = Path(tempfile.mkdtemp(prefix="data-sharing-demo-"))
+    print(f"Starting the local stack in {directory}", flush=True)
+    started = time.monotonic()
+    try:
+        async with AsyncExitStack() as exit_stack:
+            stack = await exit_stack.enter_async_context(
+                Stack(directory, report=lambda line: print(f"  {line}", flush=True))
+            )
+            client = await exit_stack.enter_async_context(Client(stack))
+            print(f"Up after {time.monotonic() - started:.1f} s.", flush=True)
+            await _Story(client, directory).play()
+    except DemoFailed as failed:
+        print(f"\nNot so: {failed}\nLogs are in {directory / 'logs'}", file=sys.stderr)
+        return 1
+    shutil.rmtree(directory)
+    return 0
+
+
+class _Story:
+    def __init__(self, client: Client, directory: Path) -> None:
+        self.client = client
+        self.directory = directory
+        self.timeline = Timeline(client)
+        self.samples = load()
+        batches = [self.samples[n : n + 4] for n in range(0, len(self.samples), 4)]
+        self.adatum = Tenant("Adatum", ADATUM, EUROPE, iter(batches[0::2]))
+        self.bellows = Tenant("Bellows", BELLOWS, UNITED_STATES, iter(batches[1::2]))
+        self.day: date
+        self.opted_out_at: datetime
+        self.old_enrollment = ""
+        self.deletion: dict[str, Any]
+
+    async def play(self) -> None:
+        await self._default_off()
+        await self._opt_in()
+        await self._capture()
+        await self._replay()
+        await self._opt_out()
+        await self._scheduled()
+        await self._opt_in_again()
+        await self._retention()
+        await self._purge()
+        await self._verified()
+        await self._other_tenant()
+        await self._no_leaks()
+        self.timeline.summary()
+
+    def _check(self, what: str, holds: bool, found: object = "") -> None:
+        self.timeline.check(what, holds, found)
+
+    async def _default_off(self) -> None:
+        # At a quiet hour, so that the story's days are whole ones whenever it is played.
+        tomorrow = (await self.client.now()).date() + timedelta(days=1)
+        await self._move(tomorrow, "09:00")
+        self.day = tomorrow
+        await self.timeline.chapter("P1", "Data sharing is off until an administrator switches it on")
+        for tenant in (self.adatum, self.bellows):
+            setting = await self.client.as_admin("GET", tenant.id, "data-sharing")
+            self._check(f"{tenant.name} is off", setting.status == 200 and setting.body["enabled"] is False, setting)
+            answer = await self._post(tenant)
+            self._check(f"a capture of {tenant.name} is refused: 403 {answer.problem}", _refused(answer), answer)
+        await self._check_containers("no account holds anything", {})
+
+    async def _opt_in(self) -> None:
+        await self.timeline.chapter("P3", "Two tenants opt in, each pinned to its geo")
+        for tenant in (self.adatum, self.bellows):
+            answer = await self.client.opt_in(tenant.id, tenant.geo)
+            self._check(f"{tenant.name} shares data in {tenant.geo}", answer.status == 200, answer)
+            tenant.enrollment_id = answer.body["enrollmentId"]
+        await self._check_containers("still no account holds anything", {})
+
+    async def _capture(self) -> None:
+        await self.timeline.chapter("P3", f"Copilot services post captures for {_DAYS} days")
+        sent: dict[str, list[str]] = {tenant.name: [] for tenant in (self.adatum, self.bellows)}
+        for n in range(_DAYS):
+            await self._move(self._day(n), "10:00")
+            for tenant in (self.adatum, self.bellows):
+                batch = next(tenant.samples)
+                answer = await self._post(tenant, batch)
+                self._check(
+                    f"{self._day(n)}: {answer.body['accepted']} captures of {tenant.name} ({_languages(batch)})",
+                    answer.status == 201 and answer.body["accepted"] == len(batch),
+                    answer,
+                )
+                sent[tenant.name] += [sample.input for sample in batch]
+        for tenant in (self.adatum, self.bellows):
+            stored = await self.client.batches(tenant.geo, tenant.enrollment_id)
+            texts = [line["input"] for lines in stored.values() for line in lines]
+            self._check(
+                f"what is stored of {tenant.name} in {tenant.geo} is what was sent: {len(texts)} captures",
+                sorted(texts) == sorted(sent[tenant.name]),
+            )
+        await self._check_days("each day has a container in its tenant's geo, and nothing lies elsewhere", range(_DAYS))
+
+    async def _replay(self) -> None:
+        await self.timeline.chapter("D6", "A lost answer: the service sends the same batch again")
+        tenant, batch, key = self.adatum, next(self.adatum.samples), "batch-0815"
+        captures = await self._captures(batch)
+        first = await self.client.post(tenant.id, captures, key=key)
+        before = await self.client.batches(tenant.geo, tenant.enrollment_id)
+        again = await self.client.post(tenant.id, captures, key=key)
+        self._check("201, then 200 with the same answer", (first.status, again.status) == (201, 200), again)
+        self._check("the same batch id", first.body == again.body, again.body)
+        after = await self.client.batches(tenant.geo, tenant.enrollment_id)
+        self._check("it is stored once", before == after and len(after) == _DAYS + 1, len(after))
+        other = await self.client.post(tenant.id, captures[:1], key=key)
+        self._check(
+            f"the same key with another body: {other.status} {other.problem}",
+            other.problem == "idempotency-key-reused",
+            other,
+        )
+
+    async def _opt_out(self) -> None:
+        await self.timeline.chapter("P2", f"{self.adatum.name} opts out: withdrawal is immediate")
+        captures = await self._captures(next(self.adatum.samples))
+        before = await self.client.all_containers()
+        answer = await self.client.opt_out(self.adatum.id)
+        self.opted_out_at = datetime.fromisoformat(answer.body["since"])
+        self.old_enrollment = self.adatum.enrollment_id
+        self._check("answered when no instance relies on an older consent any more", answer.status == 200, answer)
+        refused = await self.client.post(self.adatum.id, captures)
+        self._check(f"the next capture is refused: {refused.status} {refused.problem}", _refused(refused), refused)
+        after = await self.client.all_containers()
+        self._check("storage has not changed", before == after, after)
+
+    async def _scheduled(self) -> None:
+        await self.timeline.chapter("P5", "The change feed has scheduled the deletion")
+        self.deletion = await self._deletion()
+        expected = format_instant(self.opted_out_at + timedelta(days=30))
+        self._check(f"deadline {self.deletion['deadline']}: 30 days", self.deletion["deadline"] == expected, expected)
+        begins = format_instant(self.opted_out_at + timedelta(days=28))
+        self._check(f"it begins {begins}: two days before", self.deletion["notBefore"] == begins, self.deletion)
+        self._check("one deletion, status scheduled", self.deletion["status"] == "scheduled", self.deletion)
+
+    async def _opt_in_again(self) -> None:
+        await self.timeline.chapter("P5", f"{self.adatum.name} opts in again meanwhile")
+        answer = await self.client.opt_in(self.adatum.id, EUROPE)
+        self.adatum.enrollment_id = answer.body["enrollmentId"]
+        self._check("a new enrollment", self.adatum.enrollment_id != self.old_enrollment, answer)
+        now = await self._deletion()
+        self._check("the old one's deletion is untouched", now == self.deletion, now)
+
+    async def _retention(self) -> None:
+        await self.timeline.chapter("P4", "Retention removes day after day")
+        for n in range(2):
+            due = self._day(n + 29)
+            await self._move(due, "17:59")
+            await self._purge_now()
+            await self._check_days(f"{due} 17:59: {self._day(n)} is still there", range(n, _DAYS))
+            await self._move(due, "18:00")
+            await self._purge_now()
+            await self._check_days(f"{due} 18:00: {self._day(n)} is gone", range(n + 1, _DAYS))
+        for tenant in (self.adatum, self.bellows):
+            answer = await self._post(tenant, next(tenant.samples))
+            self._check(f"{tenant.name} goes on sharing: a new capture", answer.status == 201, answer)
+
+    async def _purge(self) -> None:
+        begins = self.opted_out_at + timedelta(days=28)
+        await self.client.move_to(begins - timedelta(minutes=1))
+        await self.timeline.chapter("P5", f"The purge of {self.adatum.name}'s old enrollment")
+        await self._purge_now()
+        before = await self._of(self.old_enrollment)
+        self._check(f"a minute before it begins: {len(before)} containers left", len(before) == 2, before)
+        others = [name for name in await self._everything() if name not in before]
+        await self.client.move_to(begins)
+        await self._purge_now()
+        left = await self._of(self.old_enrollment)
+        self._check("when it begins: no container of it in any account", left == [], left)
+        now = await self._everything()
+        self._check(f"the {len(others)} other containers are all there", now == others, now)
+        deletion = await self._deletion()
+        self._check("status purged: emptied, not yet proved", deletion["status"] == "purged", deletion)
+
+    async def _verified(self) -> None:
+        await self.client.move_to(await self.client.now() + timedelta(minutes=5))
+        await self.timeline.chapter("P6", "Five minutes later storage is read again")
+        await self._purge_now()
+        deletion = await self._deletion()
+        self._check("status verified", deletion["status"] == "verified", deletion)
+        receipt = deletion["receipt"]
+        self._check("with the same deadline, and in time", deletion["deadline"] == self.deletion["deadline"])
+        for name, value in receipt.items():
+            print(f"                    {name:<18} {value}")
+        days = (receipt["firstDay"], receipt["lastDay"])
+        self._check("the receipt covers its days", days == (str(self._day(0)), str(self._day(_DAYS - 1))), days)
+        await self._purge_now()
+        self._check("a further purge changes nothing", await self._deletion() == deletion)
+
+    async def _other_tenant(self) -> None:
+        await self.timeline.chapter("P5", f"{self.bellows.name} never opted out")
+        days = sorted(name[2:10] for name in await self.client.containers(UNITED_STATES))
+        kept = [f"{self._day(n):%Y%m%d}" for n in (2, 3, 30)]
+        self._check(f"its live days are all there: {', '.join(days)}", days == kept, days)
+        setting = await self.client.as_admin("GET", BELLOWS, "data-sharing")
+        self._check("and it still shares data", setting.body["enabled"] is True, setting)
+        status = await self.client.status()
+        self._check("the operator's status says that every promise holds", status["holds"] is True, status)
+
+    async def _no_leaks(self) -> None:
+        await self.timeline.chapter("P8", "Nothing that a user or an assistant said is anywhere else")
+        logs = sorted((self.directory / "logs").glob("*.log"))
+        for file in [*logs, *sorted(self.directory.glob("cosmos.sqlite*"))]:
+            content = file.read_bytes()
+            said = [each for each in self.samples if _traces(each) and any(text in content for text in _traces(each))]
+            self._check(f"{file.name}: none of {len(self.samples)} samples ({len(content):,} bytes)", not said)
+
+    # What the chapters have in common
+
+    def _day(self, n: int) -> date:
+        return self.day + timedelta(days=n)
+
+    async def _move(self, day: date, at: str) -> None:
+        await self.client.move_to(datetime.fromisoformat(f"{day}T{at}:00+00:00"))
+
+    async def _captures(self, batch: Sequence[Sample]) -> list[dict[str, Any]]:
+        now = format_instant(await self.client.now())
+        return [sample.capture(now) for sample in batch]
+
+    async def _post(self, tenant: Tenant, batch: Sequence[Sample] | None = None) -> Answer:
+        return await self.client.post(tenant.id, await self._captures(batch or self.samples[:1]))
+
+    async def _deletion(self) -> dict[str, Any]:
+        """Return the deletion of the old enrollment, once the change feed has scheduled it."""
+        for _ in range(100):
+            answer = await self.client.as_admin("GET", ADATUM, f"deletions/{self.old_enrollment}")
+            if answer.status == 200:
+                return dict(answer.body)
+            await asyncio.sleep(0.1)
+        raise DemoFailed("the change feed has not scheduled the deletion within 10 seconds")
+
+    async def _purge_now(self) -> None:
+        outcome = await self.client.run("purge")
+        if outcome != "completed":
+            raise DemoFailed(f"the purge {outcome}")
+
+    async def _everything(self) -> list[str]:
+        return sorted(name for names in (await self.client.all_containers()).values() for name in names)
+
+    async def _of(self, enrollment_id: str) -> list[str]:
+        return [name for name in await self._everything() if name.endswith(enrollment_id)]
+
+    async def _check_days(self, what: str, days: Sequence[int]) -> None:
+        expected = {
+            geo: {f"{enrollment_id[0]}-{self._day(n):%Y%m%d}-{enrollment_id}" for n in days}
+            for geo, enrollment_id in (
+                (EUROPE, self.old_enrollment or self.adatum.enrollment_id),
+                (UNITED_STATES, self.bellows.enrollment_id),
+            )
+        }
+        await self._check_containers(what, expected)
+
+    async def _check_containers(self, what: str, expected: dict[str, set[str]]) -> None:
+        found = {geo: set(names) for geo, names in (await self.client.all_containers()).items() if names}
+        self._check(what, found == expected, found)
+
+
+def _refused(answer: Answer) -> bool:
+    return answer.status == 403 and answer.problem == "data-sharing-off"
+
+
+def _languages(batch: Sequence[Sample]) -> str:
+    return ", ".join(sorted({sample.language for sample in batch}))
+
+
+def _traces(sample: Sample) -> list[bytes]:
+    """Return what of a sample would be found where it leaked: whole lines, plain and as JSON escapes them."""
+    lines = [line for text in (sample.input, sample.output) for line in text.splitlines() if len(line) > 12]
+    return [form for line in lines for form in (line.encode(), line.encode("ascii", "backslashreplace"))]
