@@ -1,4 +1,4 @@
-"""The main job, end to end: two tenants in two geos, a month of clock time, each step checked against storage itself."""
+"""The main job, end to end: two tenants, two geos, a month of clock time, each step checked against storage itself."""
 
 import asyncio
 import shutil

@@ -1,0 +1,76 @@
+"""Route templates, matched the way the platform does it: segment by segment, literals in any case."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+_PARAMETER = re.compile(r"\{(?P<name>\w+)(?::(?P<constraint>\w+))?\}")
+_CONSTRAINTS = {
+    None: re.compile(r".+", re.DOTALL),
+    "int": re.compile(r"[-+]?[0-9]{1,10}"),
+    "alpha": re.compile(r"[A-Za-z]+"),
+    "guid": re.compile(r"[0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}"),
+}
+_ENCODED_SLASH = re.compile("(%2F)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    text: str
+    """The literal in lower case, or the parameter's name."""
+    pattern: re.Pattern[str] | None
+    """None for a literal."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One template, with the prefix of ``host.json`` in front."""
+
+    segments: tuple[_Segment, ...]
+
+    @classmethod
+    def parse(cls, template: str) -> "Route":
+        """Read a template such as ``api/tenants/{tenantId}/days/{day:int}``.
+
+        Raises:
+            ValueError: syntax that this host does not match: optional or catch-all parameters, defaults, other
+                constraints, a parameter that is a part of a segment, or a name used twice.
+        """
+        segments = tuple(map(_segment, template.strip("/").split("/")))
+        names = [segment.text for segment in segments if segment.pattern]
+        if len(names) != len({name.lower() for name in names}):
+            raise ValueError(f"route {template!r} has a parameter twice")
+        return cls(segments)
+
+    def match(self, path: Sequence[str]) -> dict[str, str] | None:
+        """Return the parameters if the decoded segments of ``path`` fit, else None."""
+        if len(path) != len(self.segments):
+            return None
+        values = {}
+        for segment, value in zip(self.segments, path, strict=True):
+            if segment.pattern is None:
+                if segment.text != value.lower():
+                    return None
+            elif not segment.pattern.fullmatch(value):
+                return None
+            else:
+                values[segment.text] = value
+        return values
+
+
+def split(raw_path: str) -> list[str]:
+    """Split a path as it came over the wire and percent-decode the segments; ``%2F`` stays, as in Kestrel."""
+    segments = raw_path.removeprefix("/").removesuffix("/").split("/")
+    return ["".join(p if p.upper() == "%2F" else unquote(p) for p in _ENCODED_SLASH.split(s)) for s in segments]
+
+
+def _segment(text: str) -> _Segment:
+    if "{" not in text and "}" not in text:
+        if not text or "*" in text or "?" in text:
+            raise ValueError(f"route segment {text!r} is not a name")
+        return _Segment(text.lower(), None)
+    parameter = _PARAMETER.fullmatch(text)
+    if parameter is None or parameter["constraint"] not in _CONSTRAINTS:
+        raise ValueError(f"route segment {text!r} is more than the local host matches ({{name}}, :int, :alpha, :guid)")
+    return _Segment(parameter["name"], _CONSTRAINTS[parameter["constraint"]])
