@@ -1,6 +1,7 @@
 """A caller of the local stack: the API in any role, the clock, and storage itself, asked directly."""
 
 import gzip
+import io
 import json
 import uuid
 from collections.abc import Mapping
@@ -76,7 +77,8 @@ class Client:
     ) -> Answer:
         """Call ``/api/{path}``; ``body`` is sent as it is if it is bytes, and as JSON otherwise."""
         sent = {} if token is None else {"Authorization": f"Bearer {token}"}
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        data = None if content is None else io.BytesIO(content)
         url = f"{self._host}/api/{path}"
         async with self._session.request(method, url, data=data, headers={**sent, **(headers or {})}) as response:
             text = await response.text()

@@ -1,0 +1,149 @@
+"""``python -m local up | token | demo``."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from local import private
+from local.issuer import load_key
+from local.lifetime import until_stopped
+from local.process import ROOT, ProcessError
+from local.stack import DESCRIPTION_FILE, Stack, StackError
+from local.tokens import SAMPLE_TENANT_ID, Role, mint
+
+_SETTINGS_FILE = "local.settings.json"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, or 1 when it could not do its work."""
+    parser = argparse.ArgumentParser(prog="python -m local", description="The development stack.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="keep the stack up until interrupted (LOCAL_DIR: where it keeps its files)")
+    up.add_argument("--without-host", action="store_true", help="leave the Functions host out, for `func start`")
+    token = commands.add_parser("token", help="print a token that the stack which is up accepts")
+    token.add_argument("--role", choices=[role.value for role in Role], required=True)
+    token.add_argument("--tenant", type=_guid, help="the tenant admin's tenant; one for trying out unless given")
+    commands.add_parser("demo", help="play the main job end to end")
+    options = parser.parse_args(arguments)
+
+    directory = Path(os.environ.get("LOCAL_DIR") or ROOT / ".local")
+    match options.command:
+        case "up":
+            return _report_failure(_up(directory, with_host=not options.without_host))
+        case "token":
+            role = Role(options.role)
+            if options.tenant and role is not Role.TENANT_ADMIN:
+                token.error("--tenant is for --role tenant-admin: all others belong to the operator's tenant.")
+            return _report_failure(_token(directory, role, options.tenant))
+        case _:
+            from local.demo import run  # noqa: PLC0415 - `up` and `token` must work without what the demo imports
+
+            return asyncio.run(run())
+
+
+def _guid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError("a tenant is a GUID, such as " + SAMPLE_TENANT_ID) from None
+
+
+def _report_failure(command: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(command)
+    except (StackError, ProcessError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+async def _up(directory: Path, *, with_host: bool) -> int:
+    """Keep the stack up until SIGTERM or SIGINT, which may come while it is still starting."""
+    stopped = asyncio.create_task(until_stopped(exit_with_stdin=False))
+    running = asyncio.create_task(_run(directory, with_host=with_host))
+    await asyncio.wait([stopped, running], return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        stopped.cancel()
+        return running.result()
+    running.cancel()
+    await asyncio.wait([running])
+    _say("The stack is down.")
+    return 0
+
+
+async def _run(directory: Path, *, with_host: bool) -> int:
+    """Return 1 once a process of the stack has died."""
+    async with Stack(directory, with_host=with_host, report=_say) as stack:
+        if not with_host:
+            _write_settings(stack)
+        _say(_where(stack))
+        dead = await stack.death()
+        print(f"{dead.name} ended by itself.\n{dead.tail()}", file=sys.stderr)
+        return 1
+
+
+def _write_settings(stack: Stack) -> None:
+    values = {"IsEncrypted": False, "Values": stack.app_settings}
+    private.write(stack.directory / _SETTINGS_FILE, json.dumps(values, indent=2) + "\n")
+
+
+def _where(stack: Stack) -> str:
+    description = stack.description
+    if description.host:
+        lines = [
+            f"  api      {description.api}",
+            f"  status   {description.api}/status  (with a token of --role operator)",
+            f"  clock    {description.host}/admin/clock",
+        ]
+    else:
+        lines = [f"  settings {stack.directory / _SETTINGS_FILE}  (copy it to {ROOT}, then run: func start)"]
+    lines += [
+        *(
+            f"  storage  {stack.processes[f'storage-{geo}'].url}  ({geo}; connection string in {DESCRIPTION_FILE})"
+            for geo in description.storage
+        ),
+        f"  cosmos   {description.cosmos.endpoint}  (database {description.cosmos.database})",
+        f"  files    {stack.directory}  ({DESCRIPTION_FILE}, logs/)",
+        f"  token    {Path(sys.executable)} -m local token --role {{{','.join(Role)}}}",
+    ]
+    return "\n".join(["The stack is up. Ctrl-C stops it.", *lines])
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+async def _token(directory: Path, role: Role, tenant: str | None) -> int:
+    try:
+        description = json.loads((directory / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StackError(f"No stack is up in {directory}. Start one: python -m local up") from None
+    now = await _now(description["host"])
+    print(mint(load_key(directory), role, issuer=description["issuer"], now=now, tenant=tenant))
+    return 0
+
+
+async def _now(host: str | None) -> datetime:
+    """Return the host's time: it may have been moved, and what the machine's clock calls valid it would refuse."""
+    if host is None:
+        return datetime.now(UTC)
+    try:
+        async with (
+            aiohttp.ClientSession(raise_for_status=True, timeout=aiohttp.ClientTimeout(total=10)) as session,
+            session.get(f"{host}/admin/clock") as response,
+        ):
+            return datetime.fromisoformat((await response.json())["now"])
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise StackError(f"The stack's host at {host} does not answer ({error}). Is the stack still up?") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
