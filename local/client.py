@@ -126,10 +126,15 @@ class Client:
         async with self._session.post(f"{self._host}/admin/clock", json={"now": format_instant(now)}) as response:
             response.raise_for_status()
 
-    async def run(self, function: str) -> str:
-        """Run a function that no caller triggers, wait until it has ended, and return ``completed`` or ``failed``."""
+    async def run(self, function: str, documents: str = "") -> str:
+        """Run a function that no caller triggers, wait until it has ended, and return ``completed`` or ``failed``.
+
+        Args:
+            function: its name.
+            documents: for the change feed's, a JSON array as text.
+        """
         async with self._session.post(
-            f"{self._host}/admin/functions/{function}", json={"input": ""}, headers={"x-local-wait": "true"}
+            f"{self._host}/admin/functions/{function}", json={"input": documents}, headers={"x-local-wait": "true"}
         ) as response:
             response.raise_for_status()
             return str((await response.json())["status"])

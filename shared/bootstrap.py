@@ -46,10 +46,11 @@ class _Process:
 def use_clock(clock: Clock) -> None:
     """Let the service live on another clock: for the local host and tests, which have one that can be moved.
 
-    Deliberately a call and not a setting: nothing that can be configured moves time in production.
+    To be called before ``services``, or after ``close``. Deliberately a call and not a setting: nothing that can be
+    configured moves time in production.
     """
+    assert _Process.services is None
     _Process.clock = clock
-    _Process.services = None
 
 
 def services() -> Services:

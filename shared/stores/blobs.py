@@ -9,7 +9,7 @@ from typing import Any
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContentSettings, StorageErrorCode
-from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
+from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
 from shared.settings import is_endpoint
 from shared.stores.ports import (
@@ -42,7 +42,7 @@ class AzureCaptureStore:
             credential: the identity to use with an endpoint.
         """
         # Few and quick retries: the caller is told to come back, which is safe, rather than kept waiting.
-        retries = ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2, random_jitter_range=1)
+        retries = LinearRetry(backoff=1, retry_total=2, random_jitter_range=1)
         options: Any = {"retry_policy": retries, "connection_timeout": 5, "read_timeout": 15}
         if is_endpoint(setting):
             return cls(BlobServiceClient(setting, credential, **options))

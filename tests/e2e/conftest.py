@@ -24,10 +24,12 @@ async def second_host(stack: Stack) -> Process:
     return await stack.start_host()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def second(stack: Stack, second_host: Process) -> AsyncIterator[Client]:
-    async with Client(stack, second_host.url) as client:
-        yield client
+@pytest_asyncio.fixture(loop_scope="session")
+async def second(stack: Stack, second_host: Process, client: Client) -> AsyncIterator[Client]:
+    """A client of that process, whose clock is moved to where the first host's is."""
+    async with Client(stack, second_host.url) as second:
+        await second.move_to(await client.now())
+        yield second
 
 
 @pytest.fixture
