@@ -1,0 +1,237 @@
+"""How the Azure adapters tell what went wrong: by a code, without the words of the other side, and in bounded time."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from azure.cosmos.aio import CosmosClient
+from azure.identity.aio import DefaultAzureCredential
+
+from local.ports import free_ports
+from local.stack import CosmosAccount as Address
+from shared import bootstrap
+from shared.clock import SystemClock
+from shared.ledger import Change
+from shared.settings import Settings
+from shared.stores import blobs, cosmos
+from shared.stores.blobs import AzureCaptureStore
+from shared.stores.cosmos import CosmosAccount, CosmosDeletions, CosmosLedger
+from shared.stores.ports import ContainerBeingDeleted, ContainerMissing, Presence, StoreUnavailable
+from shared.stores.signing_keys import fetch_keys
+from tests.contract.test_deletions import deletion, new_account
+from tests.contract.test_ledger import opt_in
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECRET = "Herr Schneider, Rechnung 4711"
+TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
+
+
+class Broken:
+    """A server that answers everything as it is told to."""
+
+    def __init__(self) -> None:
+        self.port = free_ports(1)[0]
+        self.status, self.code = 500, ""
+        self.hangs = False
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if self.hangs:
+            await asyncio.sleep(30)
+        headers = {"x-ms-error-code": self.code} if self.code else {}
+        body = f"<?xml version='1.0'?><Error><Code>{self.code}</Code><Message>{SECRET}</Message></Error>"
+        return web.Response(status=self.status, headers=headers, text=body, content_type="application/xml")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def broken() -> AsyncIterator[Broken]:
+    broken = Broken()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", broken.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", broken.port).start()
+    yield broken
+    await runner.cleanup()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def store(broken: Broken) -> AsyncIterator[AzureCaptureStore]:
+    setting = f"AccountName=stbroken;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{broken.port}/stbroken;"
+    store = AzureCaptureStore.connect(setting, None)
+    yield store
+    await store.close()
+
+
+async def calls(store: AzureCaptureStore) -> dict[str, Any]:
+    async def outcome(call: Any) -> Any:
+        try:
+            return await call
+        except StoreUnavailable as error:
+            assert SECRET not in str(error) and error.__cause__ is None and error.__suppress_context__
+            return error.code
+        except (ContainerMissing, ContainerBeingDeleted) as error:
+            return type(error)
+
+    async def listed() -> list[Any]:
+        return [each async for each in store.list_containers("a-")]
+
+    return {
+        "put": await outcome(store.put_batch("c", "b", b"x", "h")),
+        "create": await outcome(store.create_container("c")),
+        "delete": await outcome(store.delete_container("c")),
+        "presence": await outcome(store.presence("c")),
+        "list": await outcome(listed()),
+    }
+
+
+async def test_a_container_that_is_being_deleted(broken: Broken, store: AzureCaptureStore) -> None:
+    broken.status, broken.code = 409, "ContainerBeingDeleted"
+    assert await calls(store) == {
+        "put": ContainerBeingDeleted,
+        "create": ContainerBeingDeleted,
+        "delete": Presence.BEING_DELETED,
+        "presence": Presence.BEING_DELETED,
+        "list": ContainerBeingDeleted,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (403, "AuthorizationFailure", "storage-AuthorizationFailure"),
+        (412, "LeaseIdMissing", "storage-LeaseIdMissing"),
+        (409, "BlobImmutableDueToPolicy", "storage-BlobImmutableDueToPolicy"),
+        (404, "ResourceNotFound", "storage-ResourceNotFound"),
+        (404, "", "storage-404"),
+        (418, "a text: " + "x" * 80, "storage-418"),
+    ],
+)
+async def test_whatever_else_an_account_answers_is_a_code(
+    broken: Broken, store: AzureCaptureStore, status: int, code: str, expected: str
+) -> None:
+    broken.status, broken.code = status, code
+    assert set((await calls(store)).values()) == {expected}
+
+
+async def test_an_account_that_hangs_or_is_not_there_is_told_in_bounded_time(
+    broken: Broken, store: AzureCaptureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken.hangs = True
+    monkeypatch.setattr(blobs, "_CALL_SECONDS", 0.2)
+    assert set((await calls(store)).values()) == {"storage-timeout"}
+    monkeypatch.undo()
+    nobody = f"AccountName=stnobody;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{free_ports(1)[0]}/stnobody;"
+    gone = AzureCaptureStore.connect(nobody, None)
+    with pytest.raises(StoreUnavailable, match="storage-unreachable"):
+        await gone.presence("c")
+    await gone.close()
+
+
+async def test_a_cosmos_db_that_hangs_errs_or_is_not_there(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def code_of_a_read(port: int) -> str:
+        account = CosmosAccount.connect(f"AccountEndpoint=http://127.0.0.1:{port}/;AccountKey=a2V5;", None)
+        with pytest.raises(StoreUnavailable) as failed:
+            await CosmosLedger(account).read_setting(TENANT)
+        await account.close()
+        assert SECRET not in str(failed.value)
+        return failed.value.code
+
+    broken.status = 403
+    assert await code_of_a_read(broken.port) == "cosmos-403"
+    assert (await code_of_a_read(free_ports(1)[0])).startswith("cosmos-")
+    broken.hangs = True
+    monkeypatch.setattr(cosmos, "_CALL_SECONDS", 0.2)
+    assert await code_of_a_read(broken.port) == "cosmos-timeout"
+
+
+async def test_a_missing_database_is_no_tenant_never_seen(address: Address) -> None:
+    account = CosmosAccount.connect(
+        f"AccountEndpoint={address.endpoint};AccountKey={address.key};", None, f"missing-{uuid.uuid4().hex}"
+    )
+    for call in (
+        CosmosLedger(account).read_setting(TENANT),
+        CosmosLedger(account).commit(opt_in(TENANT), None),
+        CosmosLedger(account).history(TENANT, limit=1, before=None),
+        CosmosDeletions(account).create(deletion()),
+        CosmosDeletions(account).replace(deletion(), "etag"),
+    ):
+        with pytest.raises(StoreUnavailable, match="cosmos-404"):
+            await call
+    await account.close()
+
+
+async def test_an_item_that_cannot_be_understood_is_neither_on_nor_off_and_blocks_no_other(
+    address: Address, account: CosmosAccount
+) -> None:
+    tenant, storage_account = str(uuid.uuid4()), new_account()
+    good = deletion(account=storage_account)
+    async with CosmosClient(address.endpoint, address.key) as client:
+        database = client.get_database_client(address.database)
+        await database.get_container_client("tenants").create_item({"id": "setting", "tenantId": tenant})
+        await database.get_container_client("tenants").replace_item(
+            "setting", {"id": "setting", "tenantId": tenant, "enrollment": {"geo": SECRET}}
+        )
+        await database.get_container_client("deletions").create_item(
+            {**good.to_json(), "id": "bad", "deadline": SECRET, "attempts": -1}
+        )
+    with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+        await CosmosLedger(account).read_setting(tenant)
+    await CosmosDeletions(account).create(good)
+    found = [stored.value async for stored in CosmosDeletions(account).due(storage_account, good.deadline)]
+    assert found == [good]
+    assert (await CosmosDeletions(account).counts(storage_account, good.deadline)).pending == 2
+
+
+async def test_a_conditional_write_that_fails_otherwise_is_no_conflict(account: CosmosAccount) -> None:
+    with pytest.raises(StoreUnavailable, match="cosmos-404"):
+        await CosmosDeletions(account).replace(deletion(), '"etag"')
+    ours, another = opt_in(str(uuid.uuid4())), opt_in(str(uuid.uuid4()))
+    with pytest.raises(StoreUnavailable, match="cosmos-400"):
+        await CosmosLedger(account).commit(Change(ours.setting, another.event), None)
+
+
+async def test_keys_that_cannot_be_had_are_an_os_error(broken: Broken) -> None:
+    with pytest.raises(OSError, match="ClientResponseError"):
+        await fetch_keys(f"http://127.0.0.1:{broken.port}/keys")
+    broken.status = 200
+    with pytest.raises(ValueError, match="Expecting value"):
+        await fetch_keys(f"http://127.0.0.1:{broken.port}/keys")
+    with pytest.raises(OSError, match="ClientConnectorError"):
+        await fetch_keys(f"http://127.0.0.1:{free_ports(1)[0]}/keys")
+
+
+async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> None:
+    settings = Settings(
+        cosmos="https://cosmos.example:443/",
+        storage={"europe": "https://steurope.blob.core.windows.net", "japan": "https://stjapan.blob.core.windows.net"},
+        operator_tenant_id=TENANT,
+        audiences=("api://one",),
+    )
+    services = bootstrap.connect(settings, SystemClock())
+    assert {store.account for store in services.captures.stores.values()} == {"steurope", "stjapan"}
+    assert any(isinstance(getattr(close, "__self__", None), DefaultAzureCredential) for close in services.closers)
+    for close in services.closers:
+        await close()
+
+
+async def test_the_process_has_one_set_of_services_and_lets_go_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {
+        "COSMOS_CONNECTION": "AccountEndpoint=http://127.0.0.1:1/;AccountKey=a2V5;",
+        "STORAGE_ACCOUNTS": json.dumps({"europe": "AccountName=steurope;AccountKey=a2V5;"}),
+        "OPERATOR_TENANT_ID": TENANT,
+        "TOKEN_AUDIENCES": "api://one",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    first = bootstrap.services()
+    assert bootstrap.services() is first
+    await bootstrap.close()
+    await bootstrap.close()
+    assert bootstrap.services() is not first
+    await bootstrap.close()
