@@ -22,15 +22,19 @@ from shared.stores.ports import CaptureStore, DeletionStore, LedgerStore, Operat
 KINDS = ["fake", "real"]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def address(request: pytest.FixtureRequest) -> AsyncIterator[Address]:
-    """A database of the tests' own."""
-    name = f"contract-{uuid.uuid4().hex}"
+@pytest.fixture(scope="session")
+def cosmos(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Endpoint and key of the Cosmos DB to test against; the stack is started only if it is the local one."""
     if "COSMOS_ENDPOINT" in os.environ:
-        found = Address(os.environ["COSMOS_ENDPOINT"], os.environ["COSMOS_KEY"], name)
-    else:
-        stack: Stack = request.getfixturevalue("stack")
-        found = Address(stack.description.cosmos.endpoint, stack.description.cosmos.key, name)
+        return os.environ["COSMOS_ENDPOINT"], os.environ["COSMOS_KEY"]
+    stack: Stack = request.getfixturevalue("stack")
+    return stack.description.cosmos.endpoint, stack.description.cosmos.key
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def address(cosmos: tuple[str, str]) -> AsyncIterator[Address]:
+    """A database of the tests' own."""
+    found = Address(*cosmos, f"contract-{uuid.uuid4().hex}")
     await create_cosmos_containers(found)
     yield found
     async with CosmosClient(found.endpoint, found.key) as client:
