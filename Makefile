@@ -1,29 +1,28 @@
-# make demo, make test, make run: each sets up what it needs first.
-PYTHON_ENV := .venv/bin/python
+# `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and Node 20+.
+PYTHON := .venv/bin/python
 
-.PHONY: setup demo test run check format clean
+.PHONY: demo test run lint check format setup
 
-setup:
-	@local/setup.sh
-
-demo: setup  ## play the main job end to end on the local stack, then exit
-	@$(PYTHON_ENV) -m local demo
+demo: setup  ## play the main job end to end on a local stack of its own, and exit
+	@$(PYTHON) -m local demo
 
 test: setup  ## all tests, with the coverage of functions/ and shared/
-	@$(PYTHON_ENV) -m pytest --cov --cov-report=term
+	@$(PYTHON) -m pytest --cov --cov-report=term
 
 run: setup  ## keep the local stack up until interrupted
-	@$(PYTHON_ENV) -m local up
+	@$(PYTHON) -m local up
 
-check: setup  ## what CI runs: format, lint, types, tests
-	@$(PYTHON_ENV) -m ruff format --check .
-	@$(PYTHON_ENV) -m ruff check .
-	@$(PYTHON_ENV) -m mypy
-	@$(MAKE) --no-print-directory test
+lint: setup  ## format, lint and types
+	@$(PYTHON) -m ruff format --check --quiet
+	@$(PYTHON) -m ruff check --quiet
+	@$(PYTHON) -m mypy
 
-format: setup
-	@$(PYTHON_ENV) -m ruff format .
-	@$(PYTHON_ENV) -m ruff check --fix .
+check:  ## what CI runs
+	@.ci/run
 
-clean:
-	rm -rf .venv local/node_modules .local
+format: setup  ## mend what can be mended
+	@$(PYTHON) -m ruff format
+	@$(PYTHON) -m ruff check --fix
+
+setup:  ## .venv and local/node_modules; nothing when nothing changed
+	@local/setup.sh
