@@ -1,28 +1,28 @@
 # `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and Node 20+.
-PYTHON := .venv/bin/python
+IN_VENV := .venv/bin/python
 
 .PHONY: demo test run lint check format setup
 
 demo: setup  ## play the main job end to end on a local stack of its own, and exit
-	@$(PYTHON) -m local demo
+	@$(IN_VENV) -m local demo
 
 test: setup  ## all tests, with the coverage of functions/ and shared/
-	@$(PYTHON) -m pytest --cov --cov-report=term
+	@$(IN_VENV) -m pytest --cov --cov-report=term
 
 run: setup  ## keep the local stack up until interrupted
-	@$(PYTHON) -m local up
+	@$(IN_VENV) -m local up
 
 lint: setup  ## format, lint and types
-	@$(PYTHON) -m ruff format --check --quiet
-	@$(PYTHON) -m ruff check --quiet
-	@$(PYTHON) -m mypy
+	@$(IN_VENV) -m ruff format --check --quiet
+	@$(IN_VENV) -m ruff check --quiet
+	@$(IN_VENV) -m mypy
 
 check:  ## what CI runs
 	@.ci/run
 
 format: setup  ## mend what can be mended
-	@$(PYTHON) -m ruff format
-	@$(PYTHON) -m ruff check --fix
+	@$(IN_VENV) -m ruff format
+	@$(IN_VENV) -m ruff check --fix
 
 setup:  ## .venv and local/node_modules; nothing when nothing changed
 	@local/setup.sh
