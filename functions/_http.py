@@ -12,6 +12,8 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
+from shared.bootstrap import services
+from shared.callers import Caller
 from shared.problems import InternalError, InvalidRequest, Problem, Unavailable
 from shared.settings import SettingError
 from shared.stores.ports import Conflict, StoreUnavailable
@@ -51,6 +53,15 @@ def answering(handler: Handler) -> Handler:
             return _problem(InternalError("The same request may be sent again."))
 
     return answer
+
+
+async def caller_of(req: func.HttpRequest) -> Caller:
+    """Return whom the request's bearer token speaks for.
+
+    Raises:
+        Unauthenticated: if it has no valid one.
+    """
+    return await services().tokens.caller(req.headers.get("authorization"))
 
 
 def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> func.HttpResponse:

@@ -4,7 +4,7 @@ import re
 
 import azure.functions as func
 
-from functions._http import answering, json_answer, parsed_body, tenant_in_path
+from functions._http import answering, caller_of, json_answer, parsed_body, tenant_in_path
 from shared.bootstrap import services
 from shared.callers import allow
 from shared.captures import CaptureBatch, Submission
@@ -22,7 +22,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 @answering
 async def captures(req: func.HttpRequest) -> func.HttpResponse:
     """Store a batch of captures of a tenant that shares data."""
-    caller = await services().tokens.caller(req.headers.get("authorization"))
+    caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_capture_service)
     body = req.get_body()

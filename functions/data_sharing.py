@@ -5,7 +5,7 @@ import re
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict
 
-from functions._http import answering, json_answer, page_answer, page_of, parsed_body, tenant_in_path
+from functions._http import answering, caller_of, json_answer, page_answer, page_of, parsed_body, tenant_in_path
 from shared.bootstrap import services
 from shared.callers import allow
 from shared.data_sharing import Wish
@@ -40,7 +40,7 @@ async def data_sharing(req: func.HttpRequest) -> func.HttpResponse:
 @answering
 async def data_sharing_history(req: func.HttpRequest) -> func.HttpResponse:
     """Show a tenant's ledger, newest first."""
-    caller = await services().tokens.caller(req.headers.get("authorization"))
+    caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id), caller.is_operator)
     limit, before = page_of(req)
@@ -49,14 +49,14 @@ async def data_sharing_history(req: func.HttpRequest) -> func.HttpResponse:
 
 
 async def _get(req: func.HttpRequest) -> func.HttpResponse:
-    caller = await services().tokens.caller(req.headers.get("authorization"))
+    caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id), caller.is_capture_service, caller.is_operator)
     return _setting_answer(await services().data_sharing.get(tenant_id))
 
 
 async def _put(req: func.HttpRequest) -> func.HttpResponse:
-    caller = await services().tokens.caller(req.headers.get("authorization"))
+    caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id))
     body = parsed_body(req, DataSharingRequest)

@@ -6,7 +6,7 @@ from typing import Any
 
 import azure.functions as func
 
-from functions._http import answering, json_answer, page_answer, page_of, tenant_in_path
+from functions._http import answering, caller_of, json_answer, page_answer, page_of, tenant_in_path
 from shared.bootstrap import services
 from shared.callers import allow
 from shared.deletions import Deletion
@@ -22,7 +22,7 @@ _ENROLLMENT_ID = re.compile(r"[0-9a-f]{32}")
 @answering
 async def deletions(req: func.HttpRequest) -> func.HttpResponse:
     """Show a tenant's deletions, the newest opt-out first."""
-    caller = await services().tokens.caller(req.headers.get("authorization"))
+    caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id), caller.is_operator)
     limit, before = page_of(req)
@@ -36,7 +36,7 @@ async def deletions(req: func.HttpRequest) -> func.HttpResponse:
 @answering
 async def deletion(req: func.HttpRequest) -> func.HttpResponse:
     """Show one deletion, with its receipt once there is one."""
-    caller = await services().tokens.caller(req.headers.get("authorization"))
+    caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id), caller.is_operator)
     found = await services().deletions.get(tenant_id, _enrollment_in_path(req))
@@ -48,7 +48,7 @@ async def deletion(req: func.HttpRequest) -> func.HttpResponse:
 @answering
 async def deletion_expedite(req: func.HttpRequest) -> func.HttpResponse:
     """Let a deletion begin with the next purge; its deadline stays."""
-    caller = await services().tokens.caller(req.headers.get("authorization"))
+    caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id))
     now = services().clock.now()

@@ -5,7 +5,7 @@ from typing import Any
 
 import azure.functions as func
 
-from functions._http import answering, json_answer
+from functions._http import answering, caller_of, json_answer
 from shared.bootstrap import services
 from shared.callers import allow
 from shared.items import format_instant
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 @answering
 async def status(req: func.HttpRequest) -> func.HttpResponse:
     """Tell which promises hold, and from what that follows."""
-    caller = await services().tokens.caller(req.headers.get("authorization"))
+    caller = await caller_of(req)
     allow(caller.is_operator)
     report = await services().status.report()
     body = {

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
@@ -60,28 +60,26 @@ class AzureCaptureStore:
     async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""
         blob = self._client.get_blob_client(container, batch_id)
-        with _failures():
-            async with asyncio.timeout(_CALL_SECONDS):
-                try:
-                    await blob.upload_blob(
-                        content, overwrite=False, content_settings=_SETTINGS, metadata={_BODY_HASH: body_hash}
-                    )
-                    return Put.CREATED
-                except ResourceExistsError as error:
-                    if _code(error) != StorageErrorCode.BLOB_ALREADY_EXISTS.value:
-                        raise
-                properties = await blob.get_blob_properties()
-                return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
+        async with _call():
+            try:
+                await blob.upload_blob(
+                    content, overwrite=False, content_settings=_SETTINGS, metadata={_BODY_HASH: body_hash}
+                )
+                return Put.CREATED
+            except ResourceExistsError as error:
+                if _code(error) != StorageErrorCode.BLOB_ALREADY_EXISTS.value:
+                    raise
+            properties = await blob.get_blob_properties()
+            return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
 
     async def create_container(self, container: str) -> None:
         """See ``CaptureStore``."""
-        with _failures():
-            async with asyncio.timeout(_CALL_SECONDS):
-                try:
-                    await self._client.create_container(container)
-                except ResourceExistsError as error:
-                    if _code(error) != StorageErrorCode.CONTAINER_ALREADY_EXISTS.value:
-                        raise
+        async with _call():
+            try:
+                await self._client.create_container(container)
+            except ResourceExistsError as error:
+                if _code(error) != StorageErrorCode.CONTAINER_ALREADY_EXISTS.value:
+                    raise
 
     async def delete_container(self, container: str) -> Presence:
         """See ``CaptureStore``."""
@@ -99,20 +97,18 @@ class AzureCaptureStore:
             name_starts_with=prefix, include_deleted=include_deleted, results_per_page=page_size
         ).by_page()
         while True:
-            with _failures():
-                async with asyncio.timeout(_CALL_SECONDS):
-                    page = await anext(pages, None)
-                    if page is None:
-                        return
-                    listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
+            async with _call():
+                page = await anext(pages, None)
+                if page is None:
+                    return
+                listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
             for each in listed:
                 yield each
 
     async def _presence(self, ask: Callable[[], Awaitable[object]]) -> Presence:
         try:
-            with _failures():
-                async with asyncio.timeout(_CALL_SECONDS):
-                    await ask()
+            async with _call():
+                await ask()
         except ContainerBeingDeleted:
             return Presence.BEING_DELETED
         except ContainerMissing:
@@ -120,11 +116,12 @@ class AzureCaptureStore:
         return Presence.PRESENT
 
 
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Translate the SDK's exceptions, whose texts may say too much, into ours, which hold a code."""
+@asynccontextmanager
+async def _call() -> AsyncIterator[None]:
+    """Bound a call's time, and turn the SDK's exceptions, whose texts may say too much, into ours with a code."""
     try:
-        yield
+        async with asyncio.timeout(_CALL_SECONDS):
+            yield
     except TimeoutError:
         raise StoreUnavailable("storage-timeout") from None
     except HttpResponseError as error:

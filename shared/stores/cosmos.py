@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -88,23 +88,21 @@ class _CosmosContainer:
         return await self._account.container(self._name)
 
     async def _read(self, item_id: str, partition: str) -> dict[str, Any] | None:
-        with _failures():
-            async with asyncio.timeout(_CALL_SECONDS):
-                try:
-                    return dict(await (await self._container()).read_item(item_id, partition))
-                except HttpResponseError as error:
-                    if _is_missing_item(error):
-                        return None
-                    raise
+        async with _call():
+            try:
+                return dict(await (await self._container()).read_item(item_id, partition))
+            except HttpResponseError as error:
+                if _is_missing_item(error):
+                    return None
+                raise
 
     async def _query(
         self, query: str, parameters: Mapping[str, object], partition: str | None = None
     ) -> AsyncIterator[Any]:
         """Yield what a query finds, in one partition or, with None, in all."""
         scope: Any = {} if partition is None else {"partition_key": partition}
-        with _failures():
-            async with asyncio.timeout(_CALL_SECONDS):
-                container = await self._container()
+        async with _call():
+            container = await self._container()
         pages = container.query_items(
             query,
             parameters=[{"name": name, "value": value} for name, value in parameters.items()],
@@ -112,12 +110,11 @@ class _CosmosContainer:
             **scope,
         ).by_page()
         while True:
-            with _failures():
-                async with asyncio.timeout(_CALL_SECONDS):
-                    page = await anext(pages, None)
-                    if page is None:
-                        return
-                    found = [each async for each in page]
+            async with _call():
+                page = await anext(pages, None)
+                if page is None:
+                    return
+                found = [each async for each in page]
             for each in found:
                 yield each
 
@@ -141,15 +138,14 @@ class CosmosLedger(_CosmosContainer):
             operations.append(("create", (setting,)))
         else:
             operations.append(("replace", (_SETTING_ID, setting), {"if_match_etag": etag}))
-        with _failures():
-            async with asyncio.timeout(_CALL_SECONDS):
-                container = await self._container()
-                try:
-                    await container.execute_item_batch(operations, change.setting.tenant_id)
-                except CosmosBatchOperationError as error:
-                    if error.status_code in (_CONFLICT, _PRECONDITION_FAILED):
-                        raise Conflict from None
-                    raise
+        async with _call():
+            container = await self._container()
+            try:
+                await container.execute_item_batch(operations, change.setting.tenant_id)
+            except CosmosBatchOperationError as error:
+                if error.status_code in (_CONFLICT, _PRECONDITION_FAILED):
+                    raise Conflict from None
+                raise
 
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
         """See ``LedgerStore``."""
@@ -168,15 +164,14 @@ class CosmosDeletions(_CosmosContainer):
 
     async def create(self, deletion: Deletion) -> bool:
         """See ``DeletionStore``."""
-        with _failures():
-            async with asyncio.timeout(_CALL_SECONDS):
-                try:
-                    await (await self._container()).create_item(_deletion_item(deletion))
-                except HttpResponseError as error:
-                    if error.status_code == _CONFLICT:
-                        return False
-                    raise
-                return True
+        async with _call():
+            try:
+                await (await self._container()).create_item(_deletion_item(deletion))
+            except HttpResponseError as error:
+                if error.status_code == _CONFLICT:
+                    return False
+                raise
+            return True
 
     async def read(self, tenant_id: str, enrollment_id: str) -> Stored[Deletion] | None:
         """See ``DeletionStore``."""
@@ -185,19 +180,18 @@ class CosmosDeletions(_CosmosContainer):
 
     async def replace(self, deletion: Deletion, etag: str) -> None:
         """See ``DeletionStore``."""
-        with _failures():
-            async with asyncio.timeout(_CALL_SECONDS):
-                try:
-                    await (await self._container()).replace_item(
-                        deletion.enrollment_id,
-                        _deletion_item(deletion),
-                        etag=etag,
-                        match_condition=MatchConditions.IfNotModified,
-                    )
-                except HttpResponseError as error:
-                    if error.status_code == _PRECONDITION_FAILED:
-                        raise Conflict from None
-                    raise
+        async with _call():
+            try:
+                await (await self._container()).replace_item(
+                    deletion.enrollment_id,
+                    _deletion_item(deletion),
+                    etag=etag,
+                    match_condition=MatchConditions.IfNotModified,
+                )
+            except HttpResponseError as error:
+                if error.status_code == _PRECONDITION_FAILED:
+                    raise Conflict from None
+                raise
 
     async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
         """See ``DeletionStore``."""
@@ -258,9 +252,8 @@ class CosmosOperations(_CosmosContainer):
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
-        with _failures():
-            async with asyncio.timeout(_CALL_SECONDS):
-                await (await self._container()).upsert_item({"id": heartbeat.geo, **heartbeat.to_json()})
+        async with _call():
+            await (await self._container()).upsert_item({"id": heartbeat.geo, **heartbeat.to_json()})
 
     async def read_all(self, kind: str) -> Mapping[str, Heartbeat]:
         """See ``OperationStore``."""
@@ -289,11 +282,12 @@ def _is_missing_item(error: HttpResponseError) -> bool:
     return error.status_code == _NOT_FOUND and not getattr(error, "sub_status", None)
 
 
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Translate the SDK's exceptions into ours, which hold a code."""
+@asynccontextmanager
+async def _call() -> AsyncIterator[None]:
+    """Bound a call's time, and turn the SDK's exceptions into ours, which hold a code."""
     try:
-        yield
+        async with asyncio.timeout(_CALL_SECONDS):
+            yield
     except TimeoutError:
         raise StoreUnavailable("cosmos-timeout") from None
     except HttpResponseError as error:
