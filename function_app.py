@@ -1,8 +1,13 @@
 """The function app: every blueprint is named here, because one that is not is silently absent."""
 
+import logging
+
 import azure.functions as func
 
 from functions import captures, data_sharing, deletions, opt_outs, purge, status
+
+# At INFO the SDKs log every request with its full address, on each capture.
+logging.getLogger("azure").setLevel(logging.WARNING)
 
 # Anonymous to the host, because every route but health demands a bearer token itself.
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)

@@ -7,21 +7,21 @@ import re
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
 from shared.bootstrap import services
 from shared.callers import Caller
-from shared.problems import InternalError, InvalidRequest, Problem, Unavailable
-from shared.settings import SettingError
+from shared.configuration import ConfigurationError
+from shared.items import GUID
+from shared.problems import InternalError, InvalidRequest, PayloadTooLarge, Problem, Unavailable
 from shared.stores.ports import Conflict, StoreUnavailable
 
 Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 B = TypeVar("B", bound=BaseModel)
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_STORE = {"Cache-Control": "no-store"}
 _PAGE_DEFAULT, _PAGE_MAX = 50, 200
 _SEQUENCE = re.compile(r"[0-9]{1,9}")
@@ -43,7 +43,7 @@ def answering(handler: Handler) -> Handler:
             return _problem(Unavailable("A store did not answer; send the same request again."))
         except Conflict:
             return _problem(Unavailable("Others are changing the same thing; send the same request again."))
-        except SettingError as error:
+        except ConfigurationError as error:
             _log.error("not ready: %s", error)
             return _problem(Unavailable("The service is not ready."))
         except Exception as error:
@@ -81,19 +81,23 @@ def tenant_in_path(req: func.HttpRequest) -> str:
         InvalidRequest: if it is no GUID.
     """
     tenant_id = str(req.route_params["tenantId"]).lower()
-    if not _GUID.fullmatch(tenant_id):
+    if not GUID.fullmatch(tenant_id):
         raise InvalidRequest("The tenant id in the path must be a GUID.")
     return tenant_id
 
 
-def parsed_body(req: func.HttpRequest, model: type[B]) -> B:
-    """Return the request's body as ``model``.
+def parsed_body(req: func.HttpRequest, model: type[B], max_bytes: int) -> B:
+    """Return the request's body, of ``max_bytes`` at most, as ``model``.
 
     Raises:
+        PayloadTooLarge: if it is longer; it is not looked into.
         InvalidRequest: naming where it is wrong by the model's own words, never by the caller's (P8).
     """
+    body = req.get_body()
+    if len(body) > max_bytes:
+        raise PayloadTooLarge(f"A body may have {max_bytes} bytes here.")
     try:
-        return model.model_validate_json(req.get_body())
+        return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -125,7 +129,7 @@ def page_answer(req: func.HttpRequest, values: list[Any], limit: int, last_seque
     body: dict[str, Any] = {"value": values}
     if len(values) == limit and last_sequence is not None:
         query = urlencode({"limit": limit, "before": last_sequence})
-        body["nextLink"] = urlunsplit(urlsplit(req.url)._replace(query=query))
+        body["nextLink"] = f"{req.url.partition('?')[0]}?{query}"
     return json_answer(body)
 
 

@@ -9,7 +9,7 @@ from shared.bootstrap import services
 from shared.callers import allow
 from shared.captures import CaptureBatch, Submission
 from shared.items import format_instant
-from shared.problems import InvalidRequest, PayloadTooLarge
+from shared.problems import InvalidRequest
 
 blueprint = func.Blueprint()
 
@@ -25,10 +25,8 @@ async def captures(req: func.HttpRequest) -> func.HttpResponse:
     caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_capture_service)
-    body = req.get_body()
-    if len(body) > BODY_MAX_BYTES:
-        raise PayloadTooLarge(f"A body may have {BODY_MAX_BYTES} bytes.")
-    submission = Submission(caller.app_id, _idempotency_key(req), body, parsed_body(req, CaptureBatch))
+    batch = parsed_body(req, CaptureBatch, BODY_MAX_BYTES)
+    submission = Submission(caller.app_id, _idempotency_key(req), req.get_body(), batch)
     stored = await services().captures.submit(tenant_id, submission)
     answer = {
         "batchId": stored.batch_id,

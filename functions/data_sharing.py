@@ -15,6 +15,7 @@ from shared.problems import PreconditionFailed
 
 blueprint = func.Blueprint()
 
+BODY_MAX_BYTES = 4 * 1024
 _ETAGS = re.compile(r'\s*"([0-9]{1,9})"\s*')
 
 
@@ -59,7 +60,7 @@ async def _put(req: func.HttpRequest) -> func.HttpResponse:
     caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id))
-    body = parsed_body(req, DataSharingRequest)
+    body = parsed_body(req, DataSharingRequest, BODY_MAX_BYTES)
     wish = Wish(body.enabled, body.geo, caller.object_id, _sequence(req.headers.get("if-match")))
     return _setting_answer(await services().data_sharing.put(tenant_id, wish))
 

@@ -1,6 +1,5 @@
 """For the tenant's administrator: what became of the data after an opt-out."""
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -10,11 +9,10 @@ from functions._http import answering, caller_of, json_answer, page_answer, page
 from shared.bootstrap import services
 from shared.callers import allow
 from shared.deletions import Deletion
+from shared.items import ENROLLMENT_ID
 from shared.problems import InvalidRequest
 
 blueprint = func.Blueprint()
-
-_ENROLLMENT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @blueprint.function_name("deletions")
@@ -58,7 +56,7 @@ async def deletion_expedite(req: func.HttpRequest) -> func.HttpResponse:
 
 def _enrollment_in_path(req: func.HttpRequest) -> str:
     enrollment_id = str(req.route_params["enrollmentId"]).lower()
-    if not _ENROLLMENT_ID.fullmatch(enrollment_id):
+    if not ENROLLMENT_ID.fullmatch(enrollment_id):
         raise InvalidRequest("The enrollment id in the path must be 32 hexadecimal digits.")
     return enrollment_id
 

@@ -8,8 +8,8 @@ import azure.functions as func
 from functions._http import answering, caller_of, json_answer
 from shared.bootstrap import services
 from shared.callers import allow
+from shared.configuration import ConfigurationError
 from shared.items import format_instant
-from shared.settings import SettingError
 from shared.status import GeoStatus
 
 blueprint = func.Blueprint()
@@ -29,6 +29,7 @@ async def status(req: func.HttpRequest) -> func.HttpResponse:
         "at": format_instant(report.at),
         "holds": report.holds,
         "promises": dict(report.promises),
+        "overdueDeletions": report.overdue_deletions,
         "geos": {geo: _geo(each) for geo, each in report.geos.items()},
     }
     return json_answer(body)
@@ -40,7 +41,7 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Tell whether this instance's settings let it work; which one does not is for the log only."""
     try:
         services()
-    except SettingError as error:
+    except ConfigurationError as error:
         _log.error("not ready: %s", error)
         return json_answer({"status": "not ready"}, status=503)
     return json_answer({"status": "ready"})

@@ -23,18 +23,11 @@ from local.issuer import Issuer, load_key
 from local.ports import free_ports
 from local.process import Process
 from local.tokens import AUDIENCE, OPERATOR_TENANT_ID
+from shared.stores.cosmos import DATABASE
+from shared.stores.schema import CONTAINERS
 
 GEOS = ("unitedstates", "europe", "unitedkingdom")
 DESCRIPTION_FILE = "stack.json"
-COSMOS_DATABASE = "data-sharing"
-COSMOS_CONTAINERS: Mapping[str, str] = {
-    "tenants": "/tenantId",
-    "deletions": "/tenantId",
-    "access": "/tenantId",
-    "operations": "/kind",
-    "leases": "/id",
-}
-"""Container to partition key path."""
 
 # The runtime's own account, as on Azure: its blobs do not belong among a geo's captures.
 _RUNTIME_ACCOUNT = "stfunctionsruntime"
@@ -52,7 +45,7 @@ class CosmosAccount:
 
     endpoint: str
     key: str
-    database: str = COSMOS_DATABASE
+    database: str = DATABASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +294,10 @@ async def create_cosmos_containers(account: CosmosAccount) -> None:
     transport = AioHttpTransport(use_env_settings=False)  # no proxy between this machine and itself
     async with CosmosClient(account.endpoint, account.key, transport=transport) as client:
         database = await client.create_database_if_not_exists(account.database)
-        for name, path in COSMOS_CONTAINERS.items():
-            await database.create_container_if_not_exists(name, PartitionKey(path))
+        for name, schema in CONTAINERS.items():
+            await database.create_container_if_not_exists(
+                name, PartitionKey(schema.partition_key), indexing_policy=schema.indexing_policy
+            )
 
 
 def _python_module(name: str, *arguments: str) -> list[str]:

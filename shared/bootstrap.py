@@ -2,24 +2,28 @@
 
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from azure.identity.aio import DefaultAzureCredential
 
 from shared.captures import Captures
 from shared.clock import Clock, SystemClock
+from shared.configuration import Configuration, ConfigurationError, is_endpoint
 from shared.consent import Consent
 from shared.data_sharing import DataSharing
 from shared.deletions import Deletions
 from shared.purge import Purge
-from shared.settings import Settings, is_endpoint
 from shared.signing_keys import SigningKeys
 from shared.status import Status
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
 from shared.stores.signing_keys import fetch_keys
 from shared.tokens import Tokens
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,10 @@ def services() -> Services:
     """Return the process's services, made at the first call; one set of SDK clients serves all functions.
 
     Raises:
-        SettingError: naming the setting that is missing or wrong; the next call looks again.
+        ConfigurationError: naming the setting that is missing or wrong; the next call looks again.
     """
     if _Process.services is None:
-        _Process.services = connect(Settings.read(os.environ), _Process.clock)
+        _Process.services = connect(Configuration.read(os.environ), _Process.clock)
     return _Process.services
 
 
@@ -72,32 +76,48 @@ async def close() -> None:
             await closer()
 
 
-def connect(settings: Settings, clock: Clock) -> Services:
-    """Return services on the stores that ``settings`` name; nothing is sent yet. Needs a running event loop."""
-    identity = DefaultAzureCredential() if _needs_identity(settings) else None
-    cosmos = CosmosAccount.connect(settings.cosmos, identity)
-    stores: Mapping[str, AzureCaptureStore] = {
-        geo: AzureCaptureStore.connect(account, identity) for geo, account in settings.storage.items()
+def connect(configuration: Configuration, clock: Clock) -> Services:
+    """Return services on the stores that ``configuration`` names; nothing is sent yet. Needs a running event loop.
+
+    Raises:
+        ConfigurationError: if a store's setting is not one that its client understands.
+    """
+    identity = DefaultAzureCredential() if _needs_identity(configuration) else None
+    cosmos = _made("COSMOS_CONNECTION", lambda: CosmosAccount.connect(configuration.cosmos, identity))
+    stores = {
+        geo: _made("STORAGE_ACCOUNTS", partial(AzureCaptureStore.connect, setting, identity))
+        for geo, setting in configuration.storage.items()
     }
+    accounts = {geo: store.account for geo, store in stores.items()}
+    # By the names that the clients came to, however the settings were written: one account is of one geo (P3).
+    if len({account.lower() for account in accounts.values()}) < len(accounts):
+        raise ConfigurationError("STORAGE_ACCOUNTS must give each geo an account of its own.")
     ledger = CosmosLedger(cosmos)
     deletions = CosmosDeletions(cosmos)
     operations = CosmosOperations(cosmos)
     closers = [cosmos.close, *(store.close for store in stores.values())]
     if identity is not None:
         closers.append(identity.close)
+    keys = SigningKeys(partial(fetch_keys, configuration.jwks_uri), clock)
+    days = configuration.retention_days
     return Services(
         clock=clock,
-        tokens=Tokens(settings, SigningKeys(lambda: fetch_keys(settings.jwks_uri), clock), clock),
-        data_sharing=DataSharing(
-            ledger, {geo: store.account for geo, store in stores.items()}, clock, lambda: uuid.uuid4().hex
-        ),
-        captures=Captures(Consent(ledger, clock), stores, clock, settings.retention_days),
+        tokens=Tokens(configuration, keys, clock),
+        data_sharing=DataSharing(ledger, accounts, clock, lambda: uuid.uuid4().hex),
+        captures=Captures(Consent(ledger, clock), stores, clock, days),
         deletions=Deletions(deletions),
-        purge=Purge(stores, deletions, operations, clock, settings.retention_days),
-        status=Status(stores, deletions, operations, clock, settings.retention_days),
+        purge=Purge(stores, deletions, operations, clock, days),
+        status=Status(stores, deletions, operations, clock, days),
         closers=tuple(closers),
     )
 
 
-def _needs_identity(settings: Settings) -> bool:
-    return any(is_endpoint(value) for value in (settings.cosmos, *settings.storage.values()))
+def _needs_identity(configuration: Configuration) -> bool:
+    return any(is_endpoint(value) for value in (configuration.cosmos, *configuration.storage.values()))
+
+
+def _made(name: str, make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except Exception:  # of whatever kind: what an SDK says of a value may repeat it
+        raise ConfigurationError(f"{name} is not understood.") from None

@@ -135,7 +135,7 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredBatch:
     """The answer to a batch; the same for every repeat of it, but for ``created``."""
 
     batch_id: str
@@ -161,7 +161,7 @@ class Captures:
     clock: Clock
     retention_days: int
 
-    async def submit(self, tenant_id: str, submission: Submission) -> Stored:
+    async def submit(self, tenant_id: str, submission: Submission) -> StoredBatch:
         """Store a batch, or recognise it as stored before.
 
         Raises:
@@ -180,7 +180,7 @@ class Captures:
         put = await self._put(tenant_id, store, DayContainer(enrollment.enrollment_id, day), submission)
         if put is Put.OTHER:
             raise IdempotencyKeyReused("Use a new Idempotency-Key for each batch, and the same one only to repeat it.")
-        return Stored(
+        return StoredBatch(
             batch_id=submission.batch_id,
             accepted=len(instants),
             enrollment_id=enrollment.enrollment_id,

@@ -121,7 +121,7 @@ class DataSharing:
             if setting.enrollment.geo != wish.geo:
                 raise GeoPinned("Opt out first; then opt in to the other geo.")
             return None
-        # The enrollment keeps the account: were the geo's account exchanged later, its data would still be found.
+        # By name: should the geo get another account later, nobody looks there for this enrollment's data.
         enrollment = Enrollment(
             enrollment_id=self.new_id(), geo=wish.geo, storage_account=self.accounts[wish.geo], started_at=now
         )

@@ -10,7 +10,7 @@ from shared.containers import DayContainer
 from shared.items import EnrollmentId, Instant, Item, TenantId
 from shared.ledger import OptedOut
 from shared.problems import NotFound
-from shared.stores.ports import Conflict, DeletionStore, Stored
+from shared.stores.ports import Conflict, DeletionStore, Stored, StoreUnavailable
 
 _ATTEMPTS = 5
 
@@ -130,9 +130,14 @@ class Deletions:
         Raises:
             StoreUnavailable: if any could not be created; calling again finishes the rest.
         """
-        created = 0
+        created, failure = 0, None
         for event in events:
-            created += await self.store.create(Deletion.owed_for(event))
+            try:
+                created += await self.store.create(Deletion.owed_for(event))
+            except StoreUnavailable as error:
+                failure = error  # the rest first: whatever is wrong with one must not keep the others
+        if failure is not None:
+            raise failure
         return created
 
     async def get(self, tenant_id: str, enrollment_id: str) -> Deletion:

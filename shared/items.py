@@ -1,5 +1,6 @@
 """What all items in Cosmos DB have in common: frozen, camelCase, and content-free (promise P8)."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -12,13 +13,20 @@ def format_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-Instant = Annotated[
-    AwareDatetime,
-    AfterValidator(lambda instant: instant.astimezone(UTC)),
-    PlainSerializer(format_instant, when_used="json"),
-]
-TenantId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-EnrollmentId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+def _in_utc(instant: datetime) -> datetime:
+    if not 2000 < instant.year < 9000:
+        raise ValueError("no instant of ours")  # what is left never overflows, whatever a deadline adds to it
+    return instant.astimezone(UTC)
+
+
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A tenant or object id, as Entra writes it: lower case."""
+
+ENROLLMENT_ID = re.compile(r"[0-9a-f]{32}")
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc), PlainSerializer(format_instant, when_used="json")]
+TenantId = Annotated[str, StringConstraints(pattern=f"^{GUID.pattern}$")]
+EnrollmentId = Annotated[str, StringConstraints(pattern=f"^{ENROLLMENT_ID.pattern}$")]
 
 
 class Item(BaseModel):

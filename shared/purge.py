@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +17,6 @@ from shared.stores.ports import (
     Conflict,
     DeletionStore,
     OperationStore,
-    Presence,
     Stored,
     StoreUnavailable,
 )
@@ -142,9 +141,11 @@ class Purge:
     # Due deletions (P5)
 
     async def _begin_deletions(self, store: CaptureStore, run: _Run) -> None:
-        due = self._deletions.due(store.account, self._clock.now())
-        async for stored in self._bounded(due, run):
-            await self._begin(store, run, stored)
+        # Collected first: what an attempt changes is what the query sorts by, and must not move between its pages.
+        for stored in await self._collected(self._deletions.due(store.account, self._clock.now()), run):
+            if self._out_of_time(run):
+                return
+            await _isolated(run, self._begin(store, run, stored))
 
     async def _begin(self, store: CaptureStore, run: _Run, stored: Stored[Deletion]) -> None:
         deletion = stored.value
@@ -162,12 +163,12 @@ class Purge:
     async def _look_again(self, store: CaptureStore, run: _Run) -> None:
         by_shard: defaultdict[str, list[Stored[Deletion]]] = defaultdict(list)
         purged_by = deadlines.second_look_due(self._clock.now())
-        async for stored in self._bounded(self._deletions.unverified(store.account, purged_by), run):
+        for stored in await self._collected(self._deletions.unverified(store.account, purged_by), run):
             by_shard[shard_of(stored.value.enrollment_id)].append(stored)
         for shard, looked_for in by_shard.items():
             if self._out_of_time(run):
                 return
-            await self._look_into(store, run, shard, looked_for)
+            await _isolated(run, self._look_into(store, run, shard, looked_for))
 
     async def _look_into(self, store: CaptureStore, run: _Run, shard: str, looked_for: list[Stored[Deletion]]) -> None:
         # One listing serves every deletion of the shard, and shows days that the computed names do not have.
@@ -182,14 +183,11 @@ class Purge:
                 kept.add(container.enrollment_id)
             else:
                 found[container.enrollment_id].append(container)
+        # However long the listing took: what it showed is used, or a slow one would be made again for ever.
         for stored in looked_for:
-            if self._out_of_time(run):
-                return
-            enrollment_id = stored.value.enrollment_id
-            try:
-                await self._conclude(store, run, stored, found=found[enrollment_id], soft_deleted=enrollment_id in kept)
-            except StoreUnavailable as error:
-                _note(run, error.code)
+            mine = stored.value.enrollment_id
+            conclusion = self._conclude(store, run, stored, found=found[mine], soft_deleted=mine in kept)
+            await _isolated(run, conclusion)
 
     async def _conclude(
         self,
@@ -201,19 +199,21 @@ class Purge:
         soft_deleted: bool,
     ) -> None:
         deletion = stored.value
+        # A container that Azure is still collecting is in no listing; only a further delete tells (D3).
+        known = await _delete_all(store, found or deletion.containers)
         if found:
-            deleted = await _delete_all(store, found)
             error = "containers-found"
         elif soft_deleted:
-            deleted, error = 0, "soft-deleted"
-        elif await _any_left(store, deletion.containers):
-            deleted, error = 0, "being-deleted"
+            error = "soft-deleted"
+        elif known:
+            error = "being-deleted"
         else:
             await self._replace(run, deletion.verified(self._clock.now()), stored.etag)
             run.counts["verifiedDeletions"] += 1
             return
         _note(run, error)
-        await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted, error=error), stored.etag)
+        again = deletion.purged(self._clock.now(), deleted=len(found), error=error)
+        await self._replace(run, again, stored.etag)
 
     async def _replace(self, run: _Run, deletion: Deletion, etag: str) -> None:
         try:
@@ -221,14 +221,14 @@ class Purge:
         except Conflict:
             run.more = True  # expedited, or done by another run; the next one sees how it stands
 
-    async def _bounded(self, work: AsyncIterator[Stored[Deletion]], run: _Run) -> AsyncIterator[Stored[Deletion]]:
-        begun = 0
+    async def _collected(self, work: AsyncIterator[Stored[Deletion]], run: _Run) -> list[Stored[Deletion]]:
+        collected: list[Stored[Deletion]] = []
         async for stored in work:
-            if begun >= self._bounds.deletions or self._out_of_time(run):
+            if len(collected) >= self._bounds.deletions or self._out_of_time(run):
                 run.more = True
-                return
-            begun += 1
-            yield stored
+                break
+            collected.append(stored)
+        return collected
 
 
 async def _isolated(run: _Run, work: Awaitable[None]) -> None:
@@ -242,32 +242,24 @@ async def _isolated(run: _Run, work: Awaitable[None]) -> None:
 
 
 def _note(run: _Run, code: str) -> None:
+    _log.warning("purge: %s", code)
     run.errors.append(code)
     run.counts["failures"] += 1
 
 
 async def _delete_all(store: CaptureStore, containers: list[DayContainer]) -> int:
-    """Delete containers and return how many were there; one that is being deleted already will be looked at again."""
-    before = await _each(containers, store.delete_container)
-    return before.count(Presence.PRESENT)
+    """Delete containers and return of how many storage still knew.
 
-
-async def _any_left(store: CaptureStore, containers: list[DayContainer]) -> bool:
-    """Tell whether storage still knows any of the containers, which a listing no longer shows while it deletes them."""
-    return any(presence is not Presence.ABSENT for presence in await _each(containers, store.presence))
-
-
-async def _each(containers: list[DayContainer], ask: Callable[[str], Awaitable[Presence]]) -> list[Presence]:
+    All are tried before the first failure is raised: one that cannot be deleted must not keep the others.
+    """
     slots = asyncio.Semaphore(_CONCURRENCY)
 
-    async def one(container: DayContainer) -> Presence:
+    async def delete(container: DayContainer) -> bool:
         async with slots:
-            return await ask(container.name)
+            return await store.delete_container(container.name)
 
-    # All are asked before the first failure is raised: one that cannot be deleted must not keep the others.
-    answers = await asyncio.gather(*(one(container) for container in containers), return_exceptions=True)
-    presences = [answer for answer in answers if isinstance(answer, Presence)]
+    answers = await asyncio.gather(*(delete(container) for container in containers), return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
-    return presences
+    return answers.count(True)

@@ -34,34 +34,47 @@ class SigningKeys:
         self._keys: KeySet | None = None
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
+        self._renewal: asyncio.Task[None] | None = None  # held, or the event loop might drop it
 
     async def with_id(self, key_id: str) -> KeySet:
-        """Return the keys, fetched afresh if none of those known is called ``key_id`` or they are an hour old.
+        """Return the keys, fetched afresh if none of those that can be trusted is called ``key_id``.
 
         Raises:
             Unavailable: if no keys that can still be trusted are at hand.
         """
-        if self._wanting(key_id):
-            async with self._lock:
-                if self._wanting(key_id):
-                    await self._renew()
-        if self._keys is None or self._clock.monotonic() - self._fetched_at > TRUST_FOR:
+        if not self._has(key_id):
+            await self._renew_once(lambda: not self._has(key_id))
+        elif self._age() > RENEW_AFTER and self._may_fetch() and not self._lock.locked():
+            # Behind the back of those whose key is known: an issuer that hangs must not keep them waiting.
+            self._renewal = asyncio.create_task(self._renew_once(lambda: self._age() > RENEW_AFTER))
+        if self._keys is None or self._age() > TRUST_FOR:
             raise Unavailable("The issuer's signing keys cannot be had.")
         return self._keys
 
-    def _wanting(self, key_id: str) -> bool:
-        now = self._clock.monotonic()
-        if now - self._tried_at < (FIRST_FETCH_INTERVAL if self._keys is None else FETCH_INTERVAL):
-            return False
-        old = now - self._fetched_at > RENEW_AFTER
-        return old or self._keys is None or all(key.kid != key_id for key in self._keys)
+    def _has(self, key_id: str) -> bool:
+        return self._keys is not None and self._age() <= TRUST_FOR and any(key.kid == key_id for key in self._keys)
+
+    def _age(self) -> float:
+        return self._clock.monotonic() - self._fetched_at
+
+    def _may_fetch(self) -> bool:
+        interval = FIRST_FETCH_INTERVAL if self._keys is None else FETCH_INTERVAL
+        return self._clock.monotonic() - self._tried_at >= interval
+
+    async def _renew_once(self, still_wanted: Callable[[], bool]) -> None:
+        async with self._lock:
+            if self._may_fetch() and still_wanted():
+                await self._renew()
 
     async def _renew(self) -> None:
         started = self._clock.monotonic()
         try:
-            self._keys = KeySet.import_key_set(await self._fetch())
+            published = (await self._fetch())["keys"]
+            # Of other kinds of keys, which we do not use, an issuer may publish what the library does not know.
+            ours = [key for key in published if key.get("kty") == "RSA" and key.get("use", "sig") == "sig"]
+            self._keys = KeySet.import_key_set({"keys": ours})
             self._fetched_at = started
-        except (OSError, ValueError, KeyError, TypeError, JoseError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, JoseError):
             pass  # with_id decides whether the known ones can still be trusted
         finally:
             self._tried_at = self._clock.monotonic()  # only now: who comes meanwhile waits for this fetch

@@ -34,6 +34,7 @@ class StatusReport:
 
     at: datetime
     promises: Mapping[str, bool]
+    overdue_deletions: int
     geos: Mapping[str, GeoStatus]
 
     @property
@@ -56,10 +57,12 @@ class Status:
         """Return the state of the service now.
 
         Raises:
-            StoreUnavailable: if not even the heartbeats can be read.
+            StoreUnavailable: if not even Cosmos DB can be read.
         """
         now = self.clock.now()
         heartbeats = await self.operations.read_all("purge")
+        # Of all accounts, because one that is no longer configured is purged by nobody.
+        overdue = await self.deletions.overdue(now)
         statuses = await asyncio.gather(
             *(self._of_geo(store, now, heartbeats.get(geo)) for geo, store in self.stores.items())
         )
@@ -67,9 +70,10 @@ class Status:
             at=now,
             promises={
                 "P4": all(self._retention_holds(status, now) for status in statuses),
-                "P5": all(_deletion_holds(status) for status in statuses),
+                "P5": overdue == 0,
                 "P9": all(_heartbeat_holds(status, now) for status in statuses),
             },
+            overdue_deletions=overdue,
             geos=dict(zip(self.stores, statuses, strict=True)),
         )
 
@@ -84,10 +88,6 @@ class Status:
         if status.error is not None:
             return False
         return status.oldest_day is None or now < deadlines.day_deadline(status.oldest_day, self.retention_days)
-
-
-def _deletion_holds(status: GeoStatus) -> bool:
-    return status.deletions is not None and status.deletions.overdue == 0
 
 
 def _heartbeat_holds(status: GeoStatus, now: datetime) -> bool:

@@ -1,6 +1,5 @@
 """From an ``Authorization`` header to a caller: signature, issuer, audience, time and tenant of an Entra token."""
 
-import re
 from typing import Any, Never
 
 from joserfc import jws, jwt
@@ -9,20 +8,20 @@ from joserfc.errors import JoseError
 from shared import deadlines
 from shared.callers import Caller
 from shared.clock import Clock
+from shared.configuration import Configuration
+from shared.items import GUID
 from shared.problems import Unauthenticated
-from shared.settings import Settings
 from shared.signing_keys import SigningKeys
 
 _ALGORITHMS = ["RS256"]
 _MAX_TOKEN_LENGTH = 16 * 1024
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Tokens:
     """Verifies bearer tokens; whatever is not known to be right is refused."""
 
-    def __init__(self, settings: Settings, keys: SigningKeys, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(self, configuration: Configuration, keys: SigningKeys, clock: Clock) -> None:
+        self._configuration = configuration
         self._keys = keys
         self._clock = clock
 
@@ -55,36 +54,45 @@ class Tokens:
             object_id=object_id,
             app_id=app_id,
             is_app=is_app,
-            operated=tenant_id == self._settings.operator_tenant_id,
+            operated=tenant_id == self._configuration.operator_tenant_id,
             roles=_texts(claims, "roles"),
             directory_roles=_texts(claims, "wids"),
         )
 
     async def _verified_claims(self, token: str) -> dict[str, Any]:
         try:
-            header = jws.extract_compact(token.encode("ascii")).headers()
+            header: Any = jws.extract_compact(token.encode("ascii")).headers()
+            if not isinstance(header, dict):  # the library takes any JSON that "alg" is in
+                _refuse("The token has no header.")
             key_id = header.get("kid")
             if header.get("alg") not in _ALGORITHMS or not isinstance(key_id, str):
                 _refuse("The token is not signed in a way that is accepted here.")
             keys = await self._keys.with_id(key_id)
-            if all(key.kid != key_id for key in keys):
+            key = next((key for key in keys if key.kid == key_id), None)
+            if key is None:
                 _refuse("The token is signed with an unknown key.")
-            claims: dict[str, Any] = jwt.decode(token, keys, algorithms=_ALGORITHMS).claims
+            claims: dict[str, Any] = jwt.decode(token, key, algorithms=_ALGORITHMS).claims
             for name in ("tid", "oid"):
-                if not isinstance(claims.get(name), str) or not _GUID.fullmatch(claims[name]):
+                if not isinstance(claims.get(name), str) or not GUID.fullmatch(claims[name]):
                     _refuse(f"The token's {name} is not a GUID.")
-            self._check(claims)
+            self._check(claims, key.get("issuer"))
         except (JoseError, ValueError, TypeError):
             _refuse("The token is not valid.")
         return claims
 
-    def _check(self, claims: dict[str, Any]) -> None:
-        issuers = [issuer.replace("{tenantid}", claims["tid"]) for issuer in self._settings.issuers]
+    def _check(self, claims: dict[str, Any], keys_issuer: object) -> None:
+        issuers = [issuer.replace("{tenantid}", claims["tid"]) for issuer in self._configuration.issuers]
+        # Entra publishes some keys for one issuer alone, that of personal accounts for instance; with such a key nobody
+        # may speak for another tenant.
+        if isinstance(keys_issuer, str) and "{tenantid}" not in keys_issuer:
+            issuers = [issuer for issuer in issuers if issuer == keys_issuer]
+            if not issuers:
+                _refuse("The token is signed with another issuer's key.")
         registry = jwt.JWTClaimsRegistry(
             now=int(self._clock.now().timestamp()),
             leeway=int(deadlines.CLOCK_SKEW.total_seconds()),
             iss={"essential": True, "values": issuers},
-            aud={"essential": True, "values": list(self._settings.audiences)},
+            aud={"essential": True, "values": list(self._configuration.audiences)},
             exp={"essential": True},
             nbf={"essential": True},
         )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.bootstrap import Services
-from shared.captures import CaptureBatch, Captures, Stored, Submission
+from shared.captures import CaptureBatch, Captures, StoredBatch, Submission
 from shared.consent import Consent
 from shared.containers import DayContainer
 from shared.data_sharing import DataSharing, Wish
@@ -100,7 +100,7 @@ class World:
 
     async def post(
         self, text: str = "hello", *, key: str = "key-1", tenant: str = TENANT, at: datetime | None = None
-    ) -> Stored:
+    ) -> StoredBatch:
         return await self.captures.submit(tenant, submission(capture(at or self.clock.now(), text), key=key))
 
     def stored_containers(self) -> dict[str, list[str]]:

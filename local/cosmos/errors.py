@@ -28,6 +28,10 @@ class ContainerRecreated(Invalid):
     substatus = 1024
 
 
+class NotIndexed(Invalid):
+    """The container's indexing policy has no index for the query's ORDER BY."""
+
+
 class Unauthorized(Refusal):
     status = 401
     code = "Unauthorized"

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from local.cosmos import sql
+from local.cosmos import indexing, sql
 from local.cosmos.database import Container, Database
 from local.cosmos.errors import Invalid
 from local.cosmos.items import LIVE
@@ -47,10 +47,14 @@ def run(
 
     Raises:
         Invalid: the request or the token is malformed.
+        NotIndexed: the container has no index for the query's ORDER BY.
         NotImplementedHere: the query uses what is not implemented.
     """
     text, parameters = _parsed(body)
     select = sql.translate(text, parameters)
+    indexing.check_order(
+        container.properties["indexingPolicy"], [(order.path, order.descending) for order in select.ordering]
+    )
     scope = f"container = :container AND {LIVE} AND {select.condition}"
     bound = {**select.bound, "container": container.number, "now": database.clock()}
     if partition is not None:

@@ -45,6 +45,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Ordering:
+    path: tuple[str, ...]
     term: Term
     descending: bool
 
@@ -92,7 +93,7 @@ def translate(text: str, parameters: Mapping[str, Any]) -> Select:
     return Select(
         condition=translation.condition(where.this) if where else "1",
         ordering=tuple(
-            Ordering(translation.path_term(node.this), bool(node.args.get("desc")))
+            translation.ordering(node.this, descending=bool(node.args.get("desc")))
             for node in (order.expressions if order else ())
         ),
         bound=translation.bound,
@@ -207,6 +208,10 @@ class _Translation:
         path = self._path(node)
         name = self._bind("$" + "".join(f'."{step}"' for step in path))
         return Term(_RANK.format(path=name), f"json_extract(body, {name})")
+
+    def ordering(self, node: exp.Expression, *, descending: bool) -> Ordering:
+        """An item of an ORDER BY."""
+        return Ordering(self._path(node), self.path_term(node), descending)
 
     def count(self, node: exp.Expression) -> int:
         """The number of a TOP, OFFSET or LIMIT."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,12 +11,11 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.blob import ContentSettings, StorageErrorCode
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
-from shared.settings import is_endpoint
+from shared.configuration import is_endpoint
 from shared.stores.ports import (
     ContainerBeingDeleted,
     ContainerMissing,
     ListedContainer,
-    Presence,
     Put,
     StoreUnavailable,
 )
@@ -32,6 +31,9 @@ class AzureCaptureStore:
 
     def __init__(self, client: BlobServiceClient) -> None:
         self._client = client
+        if client.account_name is None:
+            raise ValueError("the address does not tell the account's name")
+        self._account: str = client.account_name
 
     @classmethod
     def connect(cls, setting: str, credential: AsyncTokenCredential | None) -> "AzureCaptureStore":
@@ -51,7 +53,7 @@ class AzureCaptureStore:
     @property
     def account(self) -> str:
         """The account's name."""
-        return str(self._client.account_name)
+        return self._account
 
     async def close(self) -> None:
         """Close the connections."""
@@ -81,13 +83,16 @@ class AzureCaptureStore:
                 if _code(error) != StorageErrorCode.CONTAINER_ALREADY_EXISTS.value:
                     raise
 
-    async def delete_container(self, container: str) -> Presence:
+    async def delete_container(self, container: str) -> bool:
         """See ``CaptureStore``."""
-        return await self._presence(self._client.get_container_client(container).delete_container)
-
-    async def presence(self, container: str) -> Presence:
-        """See ``CaptureStore``."""
-        return await self._presence(self._client.get_container_client(container).get_container_properties)
+        try:
+            async with _call():
+                await self._client.delete_container(container)
+        except ContainerBeingDeleted:
+            return True
+        except ContainerMissing:
+            return False
+        return True
 
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
@@ -104,16 +109,6 @@ class AzureCaptureStore:
                 listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
             for each in listed:
                 yield each
-
-    async def _presence(self, ask: Callable[[], Awaitable[object]]) -> Presence:
-        try:
-            async with _call():
-                await ask()
-        except ContainerBeingDeleted:
-            return Presence.BEING_DELETED
-        except ContainerMissing:
-            return Presence.ABSENT
-        return Presence.PRESENT
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,11 +14,11 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosBatchOperationError
 from pydantic import ValidationError
 
+from shared.configuration import is_endpoint
 from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
-from shared.items import Item, format_instant
+from shared.items import format_instant
 from shared.ledger import Change, Event, Setting, event_from_json
-from shared.settings import is_endpoint
 from shared.stores.ports import Conflict, DeletionCounts, Stored, StoreUnavailable
 
 DATABASE = "data-sharing"
@@ -26,10 +26,11 @@ DATABASE = "data-sharing"
 _SETTING_ID = "setting"
 _CALL_SECONDS = 10.0
 _PAGE = 100
+_UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
 _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
 
 _log = logging.getLogger(__name__)
-I = TypeVar("I", bound=Item)  # noqa: E741 - an item
+T = TypeVar("T")
 
 
 class CosmosAccount:
@@ -127,7 +128,7 @@ class CosmosLedger(_CosmosContainer):
     async def read_setting(self, tenant_id: str) -> Stored[Setting] | None:
         """See ``LedgerStore``."""
         item = await self._read(_SETTING_ID, tenant_id)
-        return None if item is None else Stored(_parsed(Setting, item), item["_etag"])
+        return None if item is None else Stored(_parsed(Setting.from_json, item), item["_etag"])
 
     async def commit(self, change: Change, etag: str | None) -> None:
         """See ``LedgerStore``."""
@@ -154,7 +155,7 @@ class CosmosLedger(_CosmosContainer):
             {"@limit": limit, "@before": _before(before)},
             tenant_id,
         )
-        return [event_from_json(row) async for row in rows]
+        return [_parsed(event_from_json, row) async for row in rows]
 
 
 class CosmosDeletions(_CosmosContainer):
@@ -176,7 +177,7 @@ class CosmosDeletions(_CosmosContainer):
     async def read(self, tenant_id: str, enrollment_id: str) -> Stored[Deletion] | None:
         """See ``DeletionStore``."""
         item = await self._read(enrollment_id, tenant_id)
-        return None if item is None else Stored(_parsed(Deletion, item), item["_etag"])
+        return None if item is None else Stored(_parsed(Deletion.from_json, item), item["_etag"])
 
     async def replace(self, deletion: Deletion, etag: str) -> None:
         """See ``DeletionStore``."""
@@ -200,7 +201,7 @@ class CosmosDeletions(_CosmosContainer):
             {"@limit": limit, "@before": _before(before)},
             tenant_id,
         )
-        return [_parsed(Deletion, row) async for row in rows]
+        return [_parsed(Deletion.from_json, row) async for row in rows]
 
     def due(self, storage_account: str, now: datetime) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
@@ -222,7 +223,7 @@ class CosmosDeletions(_CosmosContainer):
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
         """See ``DeletionStore``."""
-        unfinished = "FROM c WHERE c.storageAccount = @account AND c.status IN ('scheduled', 'purged')"
+        unfinished = f"{_UNFINISHED} AND c.storageAccount = @account"
         parameters = {"@account": storage_account}
         pending = await self._one(f"SELECT VALUE COUNT(1) {unfinished}", parameters)
         overdue = await self._one(
@@ -230,6 +231,11 @@ class CosmosDeletions(_CosmosContainer):
         )
         oldest = await self._one(f"SELECT TOP 1 VALUE c.deadline {unfinished} ORDER BY c.deadline", parameters)
         return DeletionCounts(pending, overdue, None if oldest is None else datetime.fromisoformat(oldest))
+
+    async def overdue(self, now: datetime) -> int:
+        """See ``DeletionStore``."""
+        query = f"SELECT VALUE COUNT(1) {_UNFINISHED} AND c.deadline < @now"
+        return int(await self._one(query, {"@now": format_instant(now)}))
 
     async def _deletions(self, query: str, storage_account: str, by: datetime) -> AsyncIterator[Stored[Deletion]]:
         async for row in self._query(query, {"@account": storage_account, "@by": format_instant(by)}):
@@ -258,7 +264,7 @@ class CosmosOperations(_CosmosContainer):
     async def read_all(self, kind: str) -> Mapping[str, Heartbeat]:
         """See ``OperationStore``."""
         rows = self._query("SELECT * FROM c", {}, kind)
-        heartbeats = [_parsed(Heartbeat, row) async for row in rows]
+        heartbeats = [_parsed(Heartbeat.from_json, row) async for row in rows]
         return {heartbeat.geo: heartbeat for heartbeat in heartbeats}
 
 
@@ -270,9 +276,9 @@ def _before(before: int | None) -> int:
     return 1_000_000_000 if before is None else before  # above any sequence: event ids have nine digits
 
 
-def _parsed(kind: type[I], item: Mapping[str, Any]) -> I:
+def _parsed(parse: Callable[[Any], T], item: Mapping[str, Any]) -> T:
     try:
-        return kind.from_json(item)
+        return parse(item)
     except ValidationError:
         raise StoreUnavailable("cosmos-item-unreadable") from None  # fail closed: unknown is not "off" and not "on"
 

@@ -14,7 +14,6 @@ from shared.stores.ports import (
     ContainerMissing,
     DeletionCounts,
     ListedContainer,
-    Presence,
     Put,
     Stored,
 )
@@ -104,6 +103,10 @@ class MemoryDeletions:
             len(pending), sum(deletion.overdue(now) for deletion in pending), min(deadlines, default=None)
         )
 
+    async def overdue(self, now: datetime) -> int:
+        """See ``DeletionStore``."""
+        return sum(stored.value.overdue(now) for stored in self.items.values())
+
     def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:
         return [
             stored
@@ -160,17 +163,9 @@ class MemoryCaptures:
         self._refuse_being_deleted(container)
         self.containers.setdefault(container, {})
 
-    async def delete_container(self, container: str) -> Presence:
+    async def delete_container(self, container: str) -> bool:
         """See ``CaptureStore``."""
-        before = await self.presence(container)
-        self.containers.pop(container, None)
-        return before
-
-    async def presence(self, container: str) -> Presence:
-        """See ``CaptureStore``."""
-        if container in self.being_deleted:
-            return Presence.BEING_DELETED
-        return Presence.PRESENT if container in self.containers else Presence.ABSENT
+        return self.containers.pop(container, None) is not None or container in self.being_deleted
 
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000

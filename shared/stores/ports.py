@@ -116,7 +116,11 @@ class DeletionStore(Protocol):
         ...
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
-        """Return what is not finished, and how much of it is past its deadline."""
+        """Return what is not finished in an account, and how much of it is past its deadline."""
+        ...
+
+    async def overdue(self, now: datetime) -> int:
+        """Return how many deletions are past their deadline in all accounts, those that nobody serves any more too."""
         ...
 
 
@@ -140,14 +144,6 @@ class Put(Enum):
     """A batch of that name with the same body was there."""
     OTHER = auto()
     """A batch of that name with another body was there."""
-
-
-class Presence(Enum):
-    """What storage says of one container."""
-
-    PRESENT = auto()
-    ABSENT = auto()
-    BEING_DELETED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +185,12 @@ class CaptureStore(Protocol):
         """
         ...
 
-    async def delete_container(self, container: str) -> Presence:
-        """Delete a container with all that it holds, and return what was there before."""
-        ...
+    async def delete_container(self, container: str) -> bool:
+        """Delete a container with all that it holds, and return whether storage still knew of it.
 
-    async def presence(self, container: str) -> Presence:
-        """Return what storage says of a container."""
+        While Azure collects a deleted container, reads and listings no longer show it, but a further delete does not
+        yet answer that there is none: so False is the proof that it is gone.
+        """
         ...
 
     def list_containers(

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from shared.stores.ports import CaptureStore, ContainerMissing, Presence, Put
+from shared.stores.ports import CaptureStore, ContainerMissing, Put
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -41,13 +41,11 @@ async def test_of_concurrent_uploads_exactly_one_creates(captures: CaptureStore)
 
 async def test_deleting_takes_all_and_may_be_repeated(captures: CaptureStore) -> None:
     name = new_name()
-    assert await captures.delete_container(name) is Presence.ABSENT
+    assert await captures.delete_container(name) is False
     await captures.create_container(name)
     await captures.put_batch(name, "batch", b"content", "hash")
-    assert await captures.presence(name) is Presence.PRESENT
-    assert await captures.delete_container(name) is Presence.PRESENT
-    assert await captures.presence(name) is Presence.ABSENT
-    assert await captures.delete_container(name) is Presence.ABSENT
+    assert await captures.delete_container(name) is True
+    assert await captures.delete_container(name) is False
     with pytest.raises(ContainerMissing):
         await captures.put_batch(name, "batch", b"content", "hash")
 

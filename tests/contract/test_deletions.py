@@ -145,6 +145,15 @@ async def test_counts_tell_what_is_not_finished(deletions: DeletionStore) -> Non
     assert (counts.pending, counts.overdue, counts.oldest_deadline) == (3, 1, late.deadline)
 
 
+async def test_overdue_counts_those_of_every_account(deletions: DeletionStore) -> None:
+    now = START + timedelta(days=30)
+    before = await deletions.overdue(now)
+    for opted_out_at in (START, START - timedelta(microseconds=1)):
+        for account in (new_account(), new_account()):
+            await deletions.create(deletion(account=account, opted_out_at=opted_out_at))
+    assert await deletions.overdue(now) == before + 2
+
+
 async def test_the_last_heartbeat_of_each_geo_is_kept(operations: OperationStore) -> None:
     def heartbeat(geo: str, hour: int) -> Heartbeat:
         at = START + timedelta(hours=hour)

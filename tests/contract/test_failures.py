@@ -16,12 +16,12 @@ from local.ports import free_ports
 from local.stack import CosmosAccount as Address
 from shared import bootstrap
 from shared.clock import SystemClock
+from shared.configuration import Configuration, ConfigurationError
 from shared.ledger import Change
-from shared.settings import Settings
 from shared.stores import blobs, cosmos
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import CosmosAccount, CosmosDeletions, CosmosLedger
-from shared.stores.ports import ContainerBeingDeleted, ContainerMissing, Presence, StoreUnavailable
+from shared.stores.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
 from shared.stores.signing_keys import fetch_keys
 from tests.contract.test_deletions import deletion, new_account
 from tests.contract.test_ledger import opt_in
@@ -30,6 +30,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET = "Herr Schneider, Rechnung 4711"
 TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
+ACCOUNT = "AccountName=steurope;AccountKey=a2V5;"
+ENVIRONMENT = {
+    "COSMOS_CONNECTION": "AccountEndpoint=http://127.0.0.1:1/;AccountKey=a2V5;",
+    "STORAGE_ACCOUNTS": json.dumps({"europe": ACCOUNT}),
+    "OPERATOR_TENANT_ID": TENANT,
+    "TOKEN_AUDIENCES": "api://one",
+}
 
 
 class Broken:
@@ -85,7 +92,6 @@ async def calls(store: AzureCaptureStore) -> dict[str, Any]:
         "put": await outcome(store.put_batch("c", "b", b"x", "h")),
         "create": await outcome(store.create_container("c")),
         "delete": await outcome(store.delete_container("c")),
-        "presence": await outcome(store.presence("c")),
         "list": await outcome(listed()),
     }
 
@@ -95,8 +101,7 @@ async def test_a_container_that_is_being_deleted(broken: Broken, store: AzureCap
     assert await calls(store) == {
         "put": ContainerBeingDeleted,
         "create": ContainerBeingDeleted,
-        "delete": Presence.BEING_DELETED,
-        "presence": Presence.BEING_DELETED,
+        "delete": True,
         "list": ContainerBeingDeleted,
     }
 
@@ -129,7 +134,7 @@ async def test_an_account_that_hangs_or_is_not_there_is_told_in_bounded_time(
     nobody = f"AccountName=stnobody;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{free_ports(1)[0]}/stnobody;"
     gone = AzureCaptureStore.connect(nobody, None)
     with pytest.raises(StoreUnavailable, match="storage-unreachable"):
-        await gone.presence("c")
+        await gone.delete_container("c")
     await gone.close()
 
 
@@ -180,8 +185,13 @@ async def test_an_item_that_cannot_be_understood_is_neither_on_nor_off_and_block
         await database.get_container_client("deletions").create_item(
             {**good.to_json(), "id": "bad", "deadline": SECRET, "attempts": -1}
         )
+        await database.get_container_client("tenants").create_item(
+            {"id": "event-000000001", "tenantId": tenant, "sequence": 1, "kind": SECRET}
+        )
     with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
         await CosmosLedger(account).read_setting(tenant)
+    with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+        await CosmosLedger(account).history(tenant, limit=1, before=None)
     await CosmosDeletions(account).create(good)
     found = [stored.value async for stored in CosmosDeletions(account).due(storage_account, good.deadline)]
     assert found == [good]
@@ -207,7 +217,7 @@ async def test_keys_that_cannot_be_had_are_an_os_error(broken: Broken) -> None:
 
 
 async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> None:
-    settings = Settings(
+    settings = Configuration(
         cosmos="https://cosmos.example:443/",
         storage={"europe": "https://steurope.blob.core.windows.net", "japan": "https://stjapan.blob.core.windows.net"},
         operator_tenant_id=TENANT,
@@ -220,14 +230,26 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         await close()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STORAGE_ACCOUNTS", {"europe": "AccountName=steurope;AccountKey=a2V5;BlobEndpoint=http://["}),
+        ("STORAGE_ACCOUNTS", {"europe": ACCOUNT, "japan": ACCOUNT + "EndpointSuffix=core.windows.net;"}),
+        ("STORAGE_ACCOUNTS", {"europe": "https://st.blob.core.x", "japan": "https://ST.blob.core.x/"}),
+    ],
+)
+async def test_a_setting_that_only_its_client_can_judge_is_named_too(
+    name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each, good in ENVIRONMENT.items():
+        monkeypatch.setenv(each, good)
+    monkeypatch.setenv(name, value if isinstance(value, str) else json.dumps(value))
+    with pytest.raises(ConfigurationError, match=name):
+        bootstrap.services()
+
+
 async def test_the_process_has_one_set_of_services_and_lets_go_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = {
-        "COSMOS_CONNECTION": "AccountEndpoint=http://127.0.0.1:1/;AccountKey=a2V5;",
-        "STORAGE_ACCOUNTS": json.dumps({"europe": "AccountName=steurope;AccountKey=a2V5;"}),
-        "OPERATOR_TENANT_ID": TENANT,
-        "TOKEN_AUDIENCES": "api://one",
-    }
-    for name, value in environment.items():
+    for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     first = bootstrap.services()
     assert bootstrap.services() is first

@@ -6,12 +6,12 @@ import sys
 from datetime import datetime
 
 from shared.bootstrap import connect
-from shared.settings import Settings
+from shared.configuration import Configuration
 from tests.clocks import ManualClock
 
 
 async def main() -> None:
-    services = connect(Settings.read(os.environ), ManualClock(datetime.fromisoformat(sys.argv[1])))
+    services = connect(Configuration.read(os.environ), ManualClock(datetime.fromisoformat(sys.argv[1])))
     await services.purge.run()
     for close in services.closers:
         await close()

@@ -17,10 +17,10 @@ from local.ports import free_ports
 from local.process import ROOT
 from local.stack import Stack
 from shared.bootstrap import Services, connect
+from shared.configuration import Configuration
 from shared.data_sharing import Wish
 from shared.deletions import Deletion
 from shared.ledger import OptedOut
-from shared.settings import Settings
 from tests.clocks import ManualClock
 from tests.world import capture, submission
 
@@ -116,7 +116,7 @@ async def test_a_purge_killed_at_any_storage_call_finishes_with_the_same_deadlin
     clock = ManualClock(START, jumping=True)
     through_proxy = dict(stack.app_settings)
     accounts = json.loads(through_proxy["STORAGE_ACCOUNTS"])
-    direct = connect(Settings.read({**through_proxy, "STORAGE_ACCOUNTS": json.dumps({GEO: accounts[GEO]})}), clock)
+    direct = connect(Configuration.read({**through_proxy, "STORAGE_ACCOUNTS": json.dumps({GEO: accounts[GEO]})}), clock)
     upstream = stack.processes[f"storage-{GEO}"].url
     accounts = {GEO: accounts[GEO].replace(upstream, f"http://127.0.0.1:{proxy.port}")}
     through_proxy["STORAGE_ACCOUNTS"] = json.dumps(accounts)

@@ -243,6 +243,10 @@ async def test_a_body_over_4_mib_is_refused_before_it_is_read_as_anything(api: A
     assert (await api.post(b" " * (4 * 1024 * 1024)))[:2] == (400, "invalid-request")
 
 
+async def test_a_toggle_needs_no_more_than_4_kib(api: Api) -> None:
+    assert (await api.call("data_sharing", "PUT", body=b" " * 4097))[:2] == (413, "payload-too-large")
+
+
 async def test_times_that_are_refused(api: Api) -> None:
     await opt_in(api)
     now = api.world.clock.now()

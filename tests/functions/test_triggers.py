@@ -54,6 +54,9 @@ async def test_only_opt_outs_become_deletions_each_once_however_often_they_come(
         {"enrollmentId": ["a"]},
         {"tenantId": "../other"},
         {"startedAt": "2026-11-21T12:00:00"},
+        {"startedAt": "0001-01-01T00:00:00+10:00"},
+        {"at": "9999-12-31T23:59:59-23:59"},
+        {"deadline": "0001-01-01T00:00:00Z"},
         {"sequence": "two"},
         {"sequence": -1},
         {"geo": None},
@@ -86,6 +89,24 @@ async def test_a_store_that_is_down_makes_the_host_try_again(world: World) -> No
     world.deletion_items.create = create
     await opt_outs(batch)
     assert len(world.deletion_items.items) == 1
+
+
+async def test_one_deletion_that_cannot_be_created_keeps_no_other_of_its_batch(world: World) -> None:
+    events = []
+    for _ in range(3):
+        await world.opt_in()
+        events.append(await world.opt_out())
+    create = world.deletion_items.create
+
+    async def fail_first(deletion: Any) -> bool:
+        if deletion.enrollment_id == events[0].enrollment_id:
+            raise StoreUnavailable("cosmos-429")
+        return await create(deletion)  # type: ignore[no-any-return]
+
+    world.deletion_items.create = fail_first
+    with pytest.raises(StoreUnavailable):
+        await opt_outs(documents(*ledger_items(world)))
+    assert len(world.deletion_items.items) == 2
 
 
 def test_the_feed_is_retried_without_end_and_reads_from_the_beginning() -> None:

@@ -9,7 +9,7 @@ from shared import deadlines
 from shared.deletions import Deletion
 from shared.problems import NotFound
 from shared.purge import Bounds
-from shared.stores.ports import Conflict, Presence, StoreUnavailable
+from shared.stores.ports import Conflict, StoreUnavailable
 from tests.clocks import ManualClock
 from tests.world import OTHER_TENANT, TENANT, Crash, Crashing, Steps, World
 
@@ -147,7 +147,7 @@ async def test_a_purge_that_fails_tries_again_until_it_is_done_and_the_deadline_
     store = world.stores["europe"]
     delete = store.delete_container
 
-    async def fail(container: str) -> Presence:
+    async def fail(container: str) -> bool:
         raise StoreUnavailable("storage-503")
 
     store.delete_container = fail
@@ -176,7 +176,7 @@ async def test_a_deletion_that_keeps_failing_never_keeps_the_others_from_being_d
     store = world.stores["europe"]
     delete = store.delete_container
 
-    async def leased(container: str) -> Presence:
+    async def leased(container: str) -> bool:
         if stuck in container:
             raise StoreUnavailable("storage-LeaseIdMissing")
         return await delete(container)  # type: ignore[no-any-return]
@@ -195,7 +195,7 @@ async def test_one_container_that_cannot_be_deleted_keeps_no_other_of_its_enroll
     stuck = sorted(store.containers)[0]
     delete = store.delete_container
 
-    async def leased(container: str) -> Presence:
+    async def leased(container: str) -> bool:
         if container == stuck:
             raise StoreUnavailable("storage-LeaseIdMissing")
         return await delete(container)  # type: ignore[no-any-return]
@@ -213,10 +213,10 @@ async def test_one_geo_that_fails_delays_no_other() -> None:
     event = await world.opt_out(OTHER_TENANT)
     await world.feed()
 
-    async def fail(container: str) -> Presence:
+    async def fail(container: str) -> bool:
         raise StoreUnavailable("storage-unreachable")
 
-    async def broken(container: str) -> Presence:
+    async def broken(container: str) -> bool:
         raise ValueError("an error of ours")
 
     for failure, code in (fail, "storage-unreachable"), (broken, "unexpected"):

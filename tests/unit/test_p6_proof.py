@@ -1,14 +1,14 @@
 """P6: a deletion is finished only when storage has been read again, later, and found empty; its receipt says so."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import pytest
+from typing import Any
 
 from shared import deadlines
 from shared.containers import DayContainer
 from shared.deletions import Deletion
 from shared.purge import Bounds
-from shared.stores.ports import Conflict, Presence, StoreUnavailable
+from shared.stores.ports import Conflict, ListedContainer, StoreUnavailable
 from tests.unit.test_p5_deletion import opted_out
 from tests.world import OTHER_TENANT, TENANT, World
 
@@ -83,14 +83,28 @@ async def test_a_container_of_a_day_that_nobody_computed_is_found_and_deleted() 
 async def test_a_second_look_that_fails_proves_nothing() -> None:
     world, deletion = await purged()
     store = world.stores["europe"]
-    presence = store.presence
+    delete = store.delete_container
 
-    async def fail(container: str) -> Presence:
+    async def fail(container: str) -> bool:
         raise StoreUnavailable("storage-timeout")
 
-    store.presence = fail
+    store.delete_container = fail
     assert (await look_again(world, deletion)).status == "purged"
-    store.presence = presence
+    store.delete_container = delete
+    assert (await look_again(world, deletion)).status == "verified"
+
+
+async def test_a_listing_slower_than_a_runs_bounds_is_used_all_the_same() -> None:
+    world, deletion = await purged()
+    store = world.stores["europe"]
+    listed = store.list_containers
+
+    async def slowly(*args: Any, **kwargs: Any) -> AsyncIterator[ListedContainer]:
+        world.clock.move(timedelta(seconds=world.bounds.seconds * kwargs.get("include_deleted", 0)))
+        async for each in listed(*args, **kwargs):
+            yield each
+
+    store.list_containers = slowly
     assert (await look_again(world, deletion)).status == "verified"
 
 
@@ -117,22 +131,12 @@ async def test_looks_are_bounded_and_taken_up_by_the_next_run() -> None:
     assert {each.value.status for each in world.deletion_items.items.values()} == {"verified"}
 
 
-@pytest.mark.parametrize("checks_left", [1, 2])
-async def test_out_of_time_between_looks_concludes_nothing_more(
-    checks_left: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_run_out_of_time_before_its_looks_concludes_nothing() -> None:
     world, deletion = await purged()
-    world.clock.move(deadlines.SECOND_LOOK_DELAY)
-    purge = world.purge
-    left = [checks_left]
-
-    def out_of_time(run: object) -> bool:
-        left[0] -= 1
-        return left[0] < 0
-
-    monkeypatch.setattr(purge, "_out_of_time", out_of_time)
-    await purge.run()
-    assert (await world.deletions.get(TENANT, deletion.enrollment_id)).status == "purged"
+    world.bounds = Bounds(seconds=0.0)
+    assert (await look_again(world, deletion)).status == "purged"
+    world.bounds = Bounds()
+    assert (await look_again(world, deletion)).status == "verified"
 
 
 async def test_two_runs_at_a_time_make_one_receipt() -> None:

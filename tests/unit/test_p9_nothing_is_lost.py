@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from shared.stores.memory import MemoryCaptures
 from shared.stores.ports import StoreUnavailable
 from tests.unit.test_p5_deletion import opted_out
 from tests.world import World
@@ -38,6 +39,15 @@ async def test_a_day_past_its_deadline_and_an_overdue_deletion_are_seen_whatever
     assert counts is not None
     assert (counts.pending, counts.overdue, counts.oldest_deadline) == (1, 1, deletion.deadline)
     assert not report.holds
+
+
+async def test_a_deletion_in_an_account_that_is_no_longer_configured_is_seen() -> None:
+    world, deletion = await opted_out()
+    world.stores["europe"] = MemoryCaptures("stsomeoneelse")
+    world.clock.set(deletion.deadline + timedelta(seconds=1))
+    await world.purge.run()
+    report = await world.status.report()
+    assert (report.overdue_deletions, report.promises["P5"]) == (1, False)
 
 
 async def test_what_cannot_be_read_does_not_hold() -> None:

@@ -13,8 +13,8 @@ from joserfc.jwk import RSAKey
 from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, Role, jwk_set, mint
 from shared import signing_keys
 from shared.callers import allow
+from shared.configuration import ENTRA_ISSUERS, Configuration
 from shared.problems import Forbidden, Unauthenticated, Unavailable
-from shared.settings import ENTRA_ISSUERS, Settings
 from shared.signing_keys import SigningKeys
 from shared.tokens import Tokens
 from tests.clocks import ManualClock
@@ -45,7 +45,7 @@ def verifier(
     issuer: Issuer | None = None, clock: ManualClock | None = None, issuers: tuple[str, ...] | None = None
 ) -> Tokens:
     clock = clock or ManualClock()
-    settings = Settings(
+    settings = Configuration(
         cosmos="",
         storage={},
         operator_tenant_id=OPERATOR_TENANT_ID,
@@ -121,6 +121,11 @@ def signed_with_the_public_key() -> str:
     return f"{header}.{payload}.{encoded(signature)}"
 
 
+def with_header(header: Any) -> str:
+    _, payload, signature = token().split(".")
+    return f"{encoded(json.dumps(header).encode())}.{payload}.{signature}"
+
+
 NOW = int(ManualClock().now().timestamp())
 BAD_TOKENS = {
     "empty": "",
@@ -130,6 +135,10 @@ BAD_TOKENS = {
     "too long": "a" * 20_000,
     "unsigned": unsigned(),
     "HS256 with the public key": signed_with_the_public_key(),
+    "a list for a header": with_header(["alg"]),
+    "a text for a header": with_header("an alg"),
+    "a critical extension": with_header({"alg": "RS256", "kid": KEY.thumbprint(), "crit": ["x"], "x": 1}),
+    "a key id that is a path": token(header={"kid": "../../keys"}),
     "another key": token(key=OTHER_KEY),
     "another key under our key's id": token(key=OTHER_KEY, header={"kid": KEY.thumbprint()}),
     "no key id": token(header={"kid": None}),
@@ -192,6 +201,50 @@ async def test_keys_are_fetched_once_for_many_and_again_for_an_unknown_id_but_no
         with pytest.raises(Unauthenticated):
             await tokens.caller(f"Bearer {token()}")
     assert issuer.fetches == 2
+
+
+async def test_a_key_that_is_published_for_one_issuer_speaks_for_no_other() -> None:
+    issuer = Issuer()
+    [key] = issuer.keys["keys"]
+    for published, accepted in (
+        (f"{ISSUER}/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", False),
+        (f"{ISSUER}/{TENANT}/v2.0", True),
+        (f"{ISSUER}/{{tenantid}}/v2.0", True),
+    ):
+        issuer.keys = {"keys": [{**key, "issuer": published}]}
+        if accepted:
+            assert await verifier(issuer).caller(f"Bearer {token()}")
+        else:
+            with pytest.raises(Unauthenticated):
+                await verifier(issuer).caller(f"Bearer {token()}")
+
+
+async def test_keys_of_other_kinds_are_passed_over() -> None:
+    issuer = Issuer()
+    others = [{"kty": "EC", "crv": "P-999", "kid": "a"}, {"kty": "RSA", "use": "enc", "kid": "b"}, {"kty": "new"}]
+    issuer.keys = {"keys": [*others, *issuer.keys["keys"]]}
+    assert await verifier(issuer).caller(f"Bearer {token()}")
+
+
+async def test_an_issuer_that_hangs_keeps_nobody_waiting_whose_key_is_known() -> None:
+    clock, hanging = ManualClock(), asyncio.Event()
+    hanging.set()
+
+    async def fetch() -> Any:
+        await hanging.wait()
+        return jwk_set(KEY, ISSUER)
+
+    keys = SigningKeys(fetch, clock)
+    await keys.with_id(KEY.thumbprint())
+    hanging.clear()
+    clock.move(timedelta(seconds=signing_keys.RENEW_AFTER + 1))
+    for _ in range(2):
+        assert await keys.with_id(KEY.thumbprint())
+    await asyncio.sleep(0)
+    hanging.set()
+    await asyncio.sleep(0.01)
+    clock.move(timedelta(seconds=signing_keys.RENEW_AFTER))
+    assert keys._age() == signing_keys.RENEW_AFTER, "renewed behind their backs"
 
 
 @pytest.mark.parametrize("broken", [{}, {"keys": [{"kty": "RSA"}]}, [], "text", None])

@@ -1,21 +1,23 @@
-"""Settings: refused by name when wrong, and never repeated (they may hold keys)."""
+"""Configuration: refused by name when wrong, and never repeated (they may hold keys)."""
 
 import json
 
 import pytest
 
-from shared.settings import ENTRA_ISSUERS, ENTRA_JWKS_URI, SettingError, Settings
+from shared.configuration import ENTRA_ISSUERS, ENTRA_JWKS_URI, Configuration, ConfigurationError
 
 GOOD = {
     "COSMOS_CONNECTION__accountEndpoint": "https://cosmos.example/",
-    "STORAGE_ACCOUNTS": json.dumps({"europe": "https://steurope.example", "unitedstates": "https://stus.example"}),
+    "STORAGE_ACCOUNTS": json.dumps(
+        {"europe": "https://steurope.blob.core.windows.net", "unitedstates": "https://stus.blob.core.windows.net"}
+    ),
     "OPERATOR_TENANT_ID": "7D2F4C1E-5B0A-4E86-9C33-1F6A8E0B2D47",
     "TOKEN_AUDIENCES": "api://one, two",
 }
 
 
 def test_a_deployment_needs_four_settings_and_trusts_entra() -> None:
-    settings = Settings.read(GOOD)
+    settings = Configuration.read(GOOD)
     assert settings.cosmos == "https://cosmos.example/"
     assert set(settings.storage) == {"europe", "unitedstates"}
     assert settings.operator_tenant_id == "7d2f4c1e-5b0a-4e86-9c33-1f6a8e0b2d47"
@@ -34,7 +36,7 @@ def test_the_local_stack_sets_connection_strings_and_its_own_issuer() -> None:
         "TOKEN_JWKS_URI": "http://127.0.0.1:2/keys",
         "RETENTION_DAYS": "7",
     }
-    settings = Settings.read(local)
+    settings = Configuration.read(local)
     assert settings.issuers == ("http://127.0.0.1:2/{tenantid}/v2.0",)
     assert settings.retention_days == 7
 
@@ -53,27 +55,31 @@ SECRET = "s3cr3t-value"
         ("STORAGE_ACCOUNTS", json.dumps({SECRET: "https://a.example"})),
         ("STORAGE_ACCOUNTS", json.dumps({"europe": f"http://{SECRET}"})),
         ("STORAGE_ACCOUNTS", json.dumps({"europe": 5})),
-        ("STORAGE_ACCOUNTS", json.dumps({"europe": "https://a.example", "asia": "https://a.example"})),
+        ("STORAGE_ACCOUNTS", json.dumps({"europe": f"https://{SECRET}.z12.blob.storage.azure.net"})),
+        ("STORAGE_ACCOUNTS", json.dumps({"europe": f"https://[{SECRET}"})),
+        ("STORAGE_ACCOUNTS", json.dumps({"europe": f"AccountName={SECRET}"})),
+        ("STORAGE_ACCOUNTS", "[" * 100_000),
+        ("COSMOS_CONNECTION__accountEndpoint", "https://"),
         ("OPERATOR_TENANT_ID", ""),
         ("OPERATOR_TENANT_ID", SECRET),
         ("TOKEN_AUDIENCES", " "),
         ("TOKEN_AUDIENCES", "a,,b"),
         ("TOKEN_ISSUER", "https://issuer.example/{tenantid}"),
         ("TOKEN_JWKS_URI", "https://issuer.example/keys"),
-        *(("RETENTION_DAYS", value) for value in ("31", "2", "0", "-1", "thirty", "3.5", "", "٣٠")),
+        *(("RETENTION_DAYS", value) for value in ("31", "2", "0", "-1", "9" * 5000, "thirty", "3.5", "", "٣٠")),
     ],
 )
 def test_a_wrong_setting_is_named_and_not_repeated(name: str, value: str) -> None:
-    with pytest.raises(SettingError) as refused:
-        Settings.read({**GOOD, name: value})
+    with pytest.raises(ConfigurationError) as refused:
+        Configuration.read({**GOOD, name: value})
     assert name in str(refused.value)
     assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_missing_setting_is_named(name: str) -> None:
-    with pytest.raises(SettingError, match=name):
-        Settings.read({key: value for key, value in GOOD.items() if key != name})
+    with pytest.raises(ConfigurationError, match=name):
+        Configuration.read({key: value for key, value in GOOD.items() if key != name})
 
 
 @pytest.mark.parametrize(
@@ -82,15 +88,25 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ("https://issuer.example/", "https://issuer.example/keys", "TOKEN_ISSUER"),
         ("https://issuer.example/{tenantid}", "http://issuer.example/keys", "TOKEN_JWKS_URI"),
         ("https://issuer.example/{tenantid}", "file:///keys", "TOKEN_JWKS_URI"),
+        ("https://issuer.example/{tenantid}", "https://[", "TOKEN_JWKS_URI"),
     ],
 )
 def test_an_issuer_that_could_be_anyones_is_refused(issuer: str, jwks_uri: str, named: str) -> None:
-    with pytest.raises(SettingError, match=named):
-        Settings.read({**GOOD, "TOKEN_ISSUER": issuer, "TOKEN_JWKS_URI": jwks_uri})
+    with pytest.raises(ConfigurationError, match=named):
+        Configuration.read({**GOOD, "TOKEN_ISSUER": issuer, "TOKEN_JWKS_URI": jwks_uri})
 
 
-def test_a_connection_string_without_a_key_is_refused() -> None:
-    environment = {**GOOD, "COSMOS_CONNECTION": f"Endpoint={SECRET}"}
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"Endpoint={SECRET}",
+        "AccountEndpoint=;AccountKey=;",
+        "AccountEndpoint=http://[;AccountKey=x",
+        f"AccountEndpoint=x;;AccountKey={SECRET}",
+    ],
+)
+def test_a_connection_string_that_is_none_is_refused(value: str) -> None:
+    environment = {**GOOD, "COSMOS_CONNECTION": value}
     del environment["COSMOS_CONNECTION__accountEndpoint"]
-    with pytest.raises(SettingError, match="COSMOS_CONNECTION"):
-        Settings.read(environment)
+    with pytest.raises(ConfigurationError, match="COSMOS_CONNECTION"):
+        Configuration.read(environment)

@@ -1,29 +1,26 @@
 """The service's settings, read from the environment when first needed and refused by name when wrong."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import TypeAdapter, ValidationError
-
 from shared import deadlines
 from shared.geos import GEOS
-from shared.items import TenantId
+from shared.items import GUID
 
 ENTRA_ISSUERS = ("https://login.microsoftonline.com/{tenantid}/v2.0", "https://sts.windows.net/{tenantid}/")
 ENTRA_JWKS_URI = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
 
-_TENANT_ID: TypeAdapter[str] = TypeAdapter(TenantId)
 
-
-class SettingError(Exception):
+class ConfigurationError(Exception):
     """A setting is missing or wrong; the message names it and never repeats its value."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Configuration:
     """What a deployment can choose.
 
     Attributes:
@@ -45,11 +42,11 @@ class Settings:
     retention_days: int = deadlines.RETENTION_DAYS_MAX
 
     @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "Settings":
+    def read(cls, environment: Mapping[str, str]) -> "Configuration":
         """Return the settings that ``environment`` holds.
 
         Raises:
-            SettingError: naming the first setting that is missing or wrong.
+            ConfigurationError: naming the first setting that is missing or wrong.
         """
         issuers, jwks_uri = _issuers(environment)
         return cls(
@@ -71,22 +68,30 @@ def is_endpoint(value: str) -> bool:
 def _required(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "").strip()
     if not value:
-        raise SettingError(f"{name} is missing.")
+        raise ConfigurationError(f"{name} is missing.")
     return value
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _cosmos(environment: Mapping[str, str]) -> str:
     # The names that the Functions trigger itself reads, so that both always use the same account.
     endpoint = environment.get("COSMOS_CONNECTION__accountEndpoint", "").strip()
     if endpoint:
-        if not is_endpoint(endpoint):
-            raise SettingError("COSMOS_CONNECTION__accountEndpoint must begin with https://.")
+        if not is_endpoint(endpoint) or not _host_of(endpoint):
+            raise ConfigurationError("COSMOS_CONNECTION__accountEndpoint must be an https:// endpoint.")
         return endpoint
     connection_string = environment.get("COSMOS_CONNECTION", "").strip()
     if not connection_string:
-        raise SettingError("COSMOS_CONNECTION__accountEndpoint is missing (or COSMOS_CONNECTION, for local use).")
-    if "AccountEndpoint=" not in connection_string or "AccountKey=" not in connection_string:
-        raise SettingError("COSMOS_CONNECTION must be a connection string with AccountEndpoint and AccountKey.")
+        raise ConfigurationError("COSMOS_CONNECTION__accountEndpoint is missing (or COSMOS_CONNECTION, for local use).")
+    match = re.fullmatch("AccountEndpoint=(https?://[^;]+);AccountKey=[^;]+;?", connection_string)
+    if match is None or not _host_of(match[1]):
+        raise ConfigurationError("COSMOS_CONNECTION must be AccountEndpoint=http(s)://...;AccountKey=...;.")
     return connection_string
 
 
@@ -94,31 +99,36 @@ def _storage(environment: Mapping[str, str]) -> Mapping[str, str]:
     text = _required(environment, "STORAGE_ACCOUNTS")
     try:
         accounts: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         accounts = None
     if not isinstance(accounts, dict) or not accounts:
-        raise SettingError("STORAGE_ACCOUNTS must be a JSON object of geo to blob service endpoint.")
+        raise ConfigurationError("STORAGE_ACCOUNTS must be a JSON object of geo to blob service endpoint.")
     for geo, account in accounts.items():
         if geo not in GEOS:
-            raise SettingError("STORAGE_ACCOUNTS names a geo that does not exist.")
-        if not isinstance(account, str) or not (is_endpoint(account) or "AccountName=" in account):
-            raise SettingError(f"STORAGE_ACCOUNTS must give an https:// endpoint for {geo}.")
-    if len(set(accounts.values())) < len(accounts):
-        raise SettingError("STORAGE_ACCOUNTS must give each geo an account of its own.")
+            raise ConfigurationError("STORAGE_ACCOUNTS names a geo that does not exist.")
+        if not isinstance(account, str) or not _is_storage(account):
+            raise ConfigurationError(f"STORAGE_ACCOUNTS must give a blob service endpoint for {geo}.")
     return accounts
 
 
+def _is_storage(account: str) -> bool:
+    if is_endpoint(account):
+        # The account's name is in the host, and everything rests on the name: no other form of address is taken.
+        return ".blob.core." in (_host_of(account) or "")
+    return "AccountName=" in account and "AccountKey=" in account
+
+
 def _operator_tenant(environment: Mapping[str, str]) -> str:
-    try:
-        return _TENANT_ID.validate_python(_required(environment, "OPERATOR_TENANT_ID").lower())
-    except ValidationError:
-        raise SettingError("OPERATOR_TENANT_ID must be a GUID.") from None
+    tenant_id = _required(environment, "OPERATOR_TENANT_ID").lower()
+    if not GUID.fullmatch(tenant_id):
+        raise ConfigurationError("OPERATOR_TENANT_ID must be a GUID.")
+    return tenant_id
 
 
 def _audiences(environment: Mapping[str, str]) -> tuple[str, ...]:
     values = tuple(value.strip() for value in _required(environment, "TOKEN_AUDIENCES").split(","))
     if not all(values):
-        raise SettingError("TOKEN_AUDIENCES must be audiences with a comma between them.")
+        raise ConfigurationError("TOKEN_AUDIENCES must be audiences with a comma between them.")
     return values
 
 
@@ -129,18 +139,18 @@ def _issuers(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
         return ENTRA_ISSUERS, ENTRA_JWKS_URI
     # One without the other would trust one issuer's name with another issuer's keys.
     if not issuer or not jwks_uri:
-        raise SettingError("TOKEN_ISSUER and TOKEN_JWKS_URI must be set together or not at all.")
+        raise ConfigurationError("TOKEN_ISSUER and TOKEN_JWKS_URI must be set together or not at all.")
     if "{tenantid}" not in issuer:
-        raise SettingError("TOKEN_ISSUER must contain {tenantid}.")
-    parts = urlsplit(jwks_uri)
-    if parts.scheme != "https" and (parts.scheme, parts.hostname) != ("http", "127.0.0.1"):
-        raise SettingError("TOKEN_JWKS_URI must begin with https:// (or http://127.0.0.1, for local use).")
+        raise ConfigurationError("TOKEN_ISSUER must contain {tenantid}.")
+    host = _host_of(jwks_uri)
+    if not host or not (jwks_uri.startswith("https://") or (jwks_uri.startswith("http://") and host == "127.0.0.1")):
+        raise ConfigurationError("TOKEN_JWKS_URI must begin with https:// (or http://127.0.0.1, for local use).")
     return (issuer,), jwks_uri
 
 
 def _retention_days(environment: Mapping[str, str]) -> int:
     text = environment.get("RETENTION_DAYS", str(deadlines.RETENTION_DAYS_MAX)).strip()
     least, most = deadlines.RETENTION_DAYS_MIN, deadlines.RETENTION_DAYS_MAX
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise SettingError(f"RETENTION_DAYS must be a whole number from {least} to {most}.")
+    if not re.fullmatch("[0-9]{1,2}", text) or not least <= int(text) <= most:
+        raise ConfigurationError(f"RETENTION_DAYS must be a whole number from {least} to {most}.")
     return int(text)

@@ -1,0 +1,81 @@
+"""Whether a container's indexing policy can serve an ORDER BY: Cosmos DB refuses one that it has no index for.
+
+Policies are the REST definitions (``indexingPolicy``), as the container stores them; paths are the names of properties
+from the item inwards.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from local.cosmos.errors import NotIndexed
+
+# Indexed whatever the policy names, as long as there is an index at all.
+_ALWAYS_INDEXED = {("id",), ("_ts",)}
+_STEP = re.compile(r'/(?:"([^"]*)"|([^/"]*))')
+
+
+def check_order(policy: Mapping[str, Any], order: Sequence[tuple[tuple[str, ...], bool]]) -> None:
+    """Refuse what the service refuses, in its words.
+
+    Args:
+        policy: the container's indexing policy.
+        order: the ORDER BY's paths, each with whether it is descending.
+
+    Raises:
+        NotIndexed: no index serves it.
+    """
+    if len(order) == 1 and not is_indexed(policy, order[0][0]):
+        raise NotIndexed("The index path corresponding to the specified order-by item is excluded.")
+    if len(order) > 1 and not has_composite_index(policy, order):
+        raise NotIndexed("The order by query does not have a corresponding composite index that it can be served from.")
+
+
+def has_composite_index(policy: Mapping[str, Any], order: Sequence[tuple[tuple[str, ...], bool]]) -> bool:
+    """Whether a composite index has exactly these paths in this sequence, and these directions or all their opposites.
+
+    A longer index does not serve its beginning. The policy's included and excluded paths do not matter here.
+    """
+    if _is_off(policy):
+        return False
+    wanted = [list(order), [(path, not descending) for path, descending in order]]
+    return any(
+        [(_steps(part["path"]), part.get("order", "ascending").lower() == "descending") for part in index] in wanted
+        for index in policy.get("compositeIndexes") or ()
+    )
+
+
+def is_indexed(policy: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    """Whether the property's own value is indexed.
+
+    Of the included and excluded paths that match, the longest decides, and ``/a/?`` before ``/a/*``. What none matches
+    is indexed only if the policy includes no paths at all.
+    """
+    if _is_off(policy):
+        return False
+    if path in _ALWAYS_INDEXED:
+        return True
+    included = [_precision(entry["path"], path) for entry in policy.get("includedPaths") or ()]
+    excluded = [_precision(entry["path"], path) for entry in policy.get("excludedPaths") or ()]
+    if not included:
+        return not any(excluded)
+    return max(included) > max(excluded, default=0)
+
+
+def _is_off(policy: Mapping[str, Any]) -> bool:
+    return bool(policy.get("indexingMode", "consistent").lower() == "none")
+
+
+def _precision(pattern: str, path: tuple[str, ...]) -> int:
+    """How closely an included or excluded path matches a property; 0 if it does not."""
+    *steps, end = _steps(pattern)
+    if end == "?" and tuple(steps) == path:
+        return 2 * len(steps) + 2
+    if end == "*" and tuple(steps) == path[: len(steps)]:
+        return 2 * len(steps) + 1
+    return 0
+
+
+def _steps(path: str) -> tuple[str, ...]:
+    """The names of a policy's path, where ``/"a"`` is ``/a``."""
+    return tuple(quoted or plain for quoted, plain in _STEP.findall(path))
