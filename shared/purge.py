@@ -155,8 +155,8 @@ class Purge:
             _note(run, error.code)
             await self._replace(run, deletion.failed(error.code), stored.etag)
             return
-        await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted), stored.etag)
-        run.counts["purgedDeletions"] += 1
+        if await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted), stored.etag):
+            run.counts["purgedDeletions"] += 1
 
     # The second look (P6)
 
@@ -208,18 +208,20 @@ class Purge:
         elif known:
             error = "being-deleted"
         else:
-            await self._replace(run, deletion.verified(self._clock.now()), stored.etag)
-            run.counts["verifiedDeletions"] += 1
+            if await self._replace(run, deletion.verified(self._clock.now()), stored.etag):
+                run.counts["verifiedDeletions"] += 1
             return
         _note(run, error)
         again = deletion.purged(self._clock.now(), deleted=len(found), error=error)
         await self._replace(run, again, stored.etag)
 
-    async def _replace(self, run: _Run, deletion: Deletion, etag: str) -> None:
+    async def _replace(self, run: _Run, deletion: Deletion, etag: str) -> bool:
         try:
             await self._deletions.replace(deletion, etag)
         except Conflict:
             run.more = True  # expedited, or done by another run; the next one sees how it stands
+            return False
+        return True
 
     async def _collected(self, work: AsyncIterator[Stored[Deletion]], run: _Run) -> list[Stored[Deletion]]:
         collected: list[Stored[Deletion]] = []

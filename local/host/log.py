@@ -31,13 +31,12 @@ class _ContentFree(logging.Formatter):
 
 
 def to_stderr() -> None:
-    """Send the host's and the app's records from INFO to standard error, the Azure SDKs' from WARNING.
+    """Send the host's and the app's records from INFO to standard error; what is quieter than that is the app's to say.
 
-    The SDKs log every request at INFO, with URLs; aiohttp's access log has query strings and is never switched on.
+    aiohttp's access log has query strings and is never switched on.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_ContentFree("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("azure").setLevel(logging.WARNING)
     # It warns once per attempt while Cosmos DB is away; the change feed says so itself, less often.
     logging.getLogger("azure.cosmos.LocationCache").setLevel(logging.ERROR)
