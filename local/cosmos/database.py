@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.cosmos import partition_key
+from local.cosmos import indexing, partition_key
 from local.cosmos.errors import Exists, Invalid, NotFound, NotImplementedHere, OwnerNotFound
 
 _SCHEMA = """
@@ -138,6 +138,7 @@ class Database:
         """
         name = checked_id(definition.get("id"))
         partition_key.definition_path(definition.get("partitionKey"))
+        indexing.check_policy(definition.get("indexingPolicy"))
         for member, value in definition.items():
             if member not in _CONTAINER_MEMBERS and value:
                 raise NotImplementedHere(f"The container property {member} is not implemented.")

@@ -8,11 +8,39 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from local.cosmos.errors import NotIndexed
+from local.cosmos.errors import Invalid, NotIndexed
 
 # Indexed whatever the policy names, as long as there is an index at all.
 _ALWAYS_INDEXED = {("id",), ("_ts",)}
-_STEP = re.compile(r'/(?:"([^"]*)"|([^/"]*))')
+_MODES = {"consistent", "lazy", "none"}
+_ORDERS = {"ascending", "descending"}
+_STEP = re.compile(r'/(?:"([^"]+)"|([^/"]+))')
+_PATH = re.compile(f"(?:{_STEP.pattern})*/[?*]")
+_COMPOSITE_PATH = re.compile(f"(?:{_STEP.pattern})*/(?![?*]$)[^/]+")
+
+
+def check_policy(policy: Any) -> None:
+    """Refuse a policy that could not be read later, when a query needs it; None is the default.
+
+    Raises:
+        Invalid: it is malformed.
+    """
+    try:
+        readable = policy is None or (
+            _mode(policy) in _MODES
+            and all(
+                _PATH.fullmatch(e["path"]) for kind in ("includedPaths", "excludedPaths") for e in _list(policy, kind)
+            )
+            and all(
+                _COMPOSITE_PATH.fullmatch(part["path"]) and _order(part) in _ORDERS
+                for index in _list(policy, "compositeIndexes")
+                for part in index
+            )
+        )
+    except (AttributeError, KeyError, TypeError):
+        readable = False
+    if not readable:
+        raise Invalid("The indexingPolicy is malformed.")
 
 
 def check_order(policy: Mapping[str, Any], order: Sequence[tuple[tuple[str, ...], bool]]) -> None:
@@ -36,12 +64,12 @@ def has_composite_index(policy: Mapping[str, Any], order: Sequence[tuple[tuple[s
 
     A longer index does not serve its beginning. The policy's included and excluded paths do not matter here.
     """
-    if _is_off(policy):
+    if _mode(policy) == "none":
         return False
     wanted = [list(order), [(path, not descending) for path, descending in order]]
     return any(
-        [(_steps(part["path"]), part.get("order", "ascending").lower() == "descending") for part in index] in wanted
-        for index in policy.get("compositeIndexes") or ()
+        [(_steps(part["path"]), _order(part) == "descending") for part in index] in wanted
+        for index in _list(policy, "compositeIndexes")
     )
 
 
@@ -51,19 +79,28 @@ def is_indexed(policy: Mapping[str, Any], path: tuple[str, ...]) -> bool:
     Of the included and excluded paths that match, the longest decides, and ``/a/?`` before ``/a/*``. What none matches
     is indexed only if the policy includes no paths at all.
     """
-    if _is_off(policy):
+    if _mode(policy) == "none":
         return False
     if path in _ALWAYS_INDEXED:
         return True
-    included = [_precision(entry["path"], path) for entry in policy.get("includedPaths") or ()]
-    excluded = [_precision(entry["path"], path) for entry in policy.get("excludedPaths") or ()]
+    included = [_precision(entry["path"], path) for entry in _list(policy, "includedPaths")]
+    excluded = [_precision(entry["path"], path) for entry in _list(policy, "excludedPaths")]
     if not included:
         return not any(excluded)
     return max(included) > max(excluded, default=0)
 
 
-def _is_off(policy: Mapping[str, Any]) -> bool:
-    return bool(policy.get("indexingMode", "consistent").lower() == "none")
+def _mode(policy: Mapping[str, Any]) -> str:
+    return str(policy.get("indexingMode", "consistent")).lower()
+
+
+def _list(policy: Mapping[str, Any], member: str) -> Sequence[Any]:
+    entries: Sequence[Any] = policy.get(member) or ()
+    return entries
+
+
+def _order(part: Mapping[str, Any]) -> str:
+    return str(part.get("order", "ascending")).lower()
 
 
 def _precision(pattern: str, path: tuple[str, ...]) -> int:

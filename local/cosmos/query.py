@@ -53,7 +53,8 @@ def run(
     text, parameters = _parsed(body)
     select = sql.translate(text, parameters)
     indexing.check_order(
-        container.properties["indexingPolicy"], [(order.path, order.descending) for order in select.ordering]
+        container.properties.get("indexingPolicy") or {},
+        [(order.path, order.descending) for order in select.ordering],
     )
     scope = f"container = :container AND {LIVE} AND {select.condition}"
     bound = {**select.bound, "container": container.number, "now": database.clock()}

@@ -20,6 +20,25 @@ ITEMS: list[dict[str, Any]] = [
 ]
 
 
+def composite(*paths: str) -> list[dict[str, str]]:
+    """A composite index over these paths; one that starts with ``-`` is descending."""
+    return [{"path": p.lstrip("-"), **({"order": "descending"} if p.startswith("-") else {})} for p in paths]
+
+
+POLICY = {
+    "indexingMode": "consistent",
+    "includedPaths": [{"path": "/*"}],
+    "excludedPaths": [{"path": '/"_etag"/?'}],
+    "compositeIndexes": [
+        composite("-/tenantId", "/s"),
+        composite("/tenantId", "-/id"),
+        composite("/tenantId", "/n"),
+        composite("-/list", "/id"),
+        composite("/in/ner/deep", "/id"),
+    ],
+}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running(tmp_path_factory.mktemp("cosmos") / "data.sqlite") as started:
@@ -28,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture
 async def container(server: RunningServer) -> AsyncIterator[ContainerProxy]:
-    async with fresh_container(server) as fresh:
+    async with fresh_container(server, indexing_policy=POLICY) as fresh:
         for item in ITEMS:
             await fresh.create_item(item)
         yield fresh
@@ -143,6 +162,166 @@ async def test_order_across_partitions_whatever_the_page_size(
     pages = [[result async for result in page] async for page in found.by_page()]
     assert "".join(result for page in pages for result in page) == expected
     assert all(len(page) <= size for page in pages)
+
+
+NO_COMPOSITE_INDEX = "The order by query does not have a corresponding composite index that it can be served from."
+NO_INDEX = "The index path corresponding to the specified order-by item is excluded."
+
+
+async def refusal(server: RunningServer, container: ContainerProxy, order: str) -> str | None:
+    """What a query with this ORDER BY is refused with, within a partition and across them alike."""
+    answers = [
+        await request(
+            server,
+            "POST",
+            f"/dbs/tests/colls/{container.id}/docs",
+            json.dumps({"query": f"SELECT * FROM c ORDER BY {order}"}).encode(),
+            x_ms_documentdb_isquery="true",
+            **scope,
+        )
+        for scope in (
+            {"x_ms_documentdb_query_enablecrosspartition": "true"},
+            {"x_ms_documentdb_partitionkey": '["t"]'},
+        )
+    ]
+    (status, _, body), (other_status, _, other_body) = answers
+    assert (status, body.get("message")) == (other_status, other_body.get("message"))
+    if status == 200:
+        return None
+    assert (status, body["code"]) == (400, "BadRequest")
+    return str(body["message"])
+
+
+@pytest.mark.parametrize(
+    ("index", "order", "served"),
+    [
+        (composite("/a", "/b"), "c.a, c.b", True),
+        (composite("/a", "/b"), "c.a ASC, c.b ASC", True),
+        (composite("/a", "/b"), "c.a DESC, c.b DESC", True),
+        (composite("/a", "/b"), "c.a, c.b DESC", False),
+        (composite("/a", "/b"), "c.a DESC, c.b", False),
+        (composite("/a", "-/b"), "c.a, c.b DESC", True),
+        (composite("/a", "-/b"), "c.a DESC, c.b", True),
+        (composite("/a", "-/b"), "c.a, c.b", False),
+        (composite("/a", "/b"), "c.b, c.a", False),
+        (composite("/a", "/b"), "c.a, c.c", False),
+        (composite("/a", "/b"), "c.a, c.b, c.c", False),
+        (composite("/a", "/b", "/c"), "c.a, c.b", False),
+        (composite("/a", "/b", "/c"), "c.b, c.c", False),
+        (composite("/a", "-/b", "/c"), "c.a DESC, c.b, c.c DESC", True),
+        (composite("/a", "-/b", "/c"), "c.a DESC, c.b, c.c", False),
+        (composite("/a/x", "/b"), "c.a.x, c.b", True),
+        (composite("/a/x", "/b"), "c['a'].x, c['b']", True),
+        (composite("/a/x", "/b"), "c.a, c.b", False),
+        (composite("/a", "/b"), "c.a.x, c.b", False),
+        (composite("/a", "/b"), "c.A, c.b", False),
+        (composite('/"a"', '/b/"x y"'), "c.a, c.b['x y']", True),
+        ([{"path": "/a", "order": "ascending"}, {"path": "/b"}], "c.a, c.b", True),
+    ],
+)
+async def test_several_orders_need_exactly_their_composite_index(
+    server: RunningServer, index: list[dict[str, str]], order: str, served: bool
+) -> None:
+    policy = {"indexingMode": "consistent", "compositeIndexes": [composite("/other", "/another"), index]}
+    async with fresh_container(server, indexing_policy=policy) as container:
+        assert await refusal(server, container, order) == (None if served else NO_COMPOSITE_INDEX)
+
+
+async def test_a_composite_index_serves_paths_that_are_excluded(server: RunningServer) -> None:
+    policy = {
+        "includedPaths": [],
+        "excludedPaths": [{"path": "/*"}],
+        "compositeIndexes": [composite("/attempts", "/notBefore")],
+    }
+    async with fresh_container(server, indexing_policy=policy) as container:
+        assert await refusal(server, container, "c.attempts, c.notBefore") is None
+        assert await refusal(server, container, "c.attempts") == NO_INDEX
+
+
+async def test_without_a_policy_every_single_order_is_served_and_no_other(server: RunningServer) -> None:
+    async with fresh_container(server) as container:
+        assert await refusal(server, container, "c.in.ner.deep DESC") is None
+        assert await refusal(server, container, "c.tenantId, c.id") == NO_COMPOSITE_INDEX
+
+
+async def test_the_sdk_shows_the_missing_index(container: ContainerProxy) -> None:
+    with pytest.raises(CosmosHttpResponseError, match=NO_COMPOSITE_INDEX) as refused:
+        await ask(container, "SELECT * FROM c ORDER BY c.n, c.s")
+    assert refused.value.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("included", "excluded", "order", "served"),
+    [
+        ("/*", "", "c.a", True),
+        ("", "/*", "c.a", False),
+        ("", "/*", "c.id", True),
+        ("", "/*", "c._ts DESC", True),
+        ("", "/*", "c.tenantId", False),  # the partition key is not indexed by itself
+        ("/a/?", "/*", "c.a", True),
+        ("/a/?", "/*", "c.b", False),
+        ("/a/?", "/*", "c.a.x", False),
+        ("/a/?", "/*", "c.ab", False),
+        ("/a/*", "/*", "c.a.x", True),
+        ("/a/*", "/*", "c.a", True),
+        ("/a/*", "/*", "c.ab", False),
+        ("/a/x/?", "/*", "c.a.x", True),
+        ("/a/x/?", "/*", "c.a", False),
+        ("/*", "/a/?", "c.a", False),
+        ("/*", "/a/?", "c.a.x", True),
+        ("/*", '/"a"/?', "c.a", False),
+        ("/*", "/a/*", "c.a.x DESC", False),
+        ("/* /a/x/*", "/a/*", "c.a.x.y", True),
+        ("/* /a/x/*", "/a/* /a/x/y/?", "c.a.x.y", False),
+        ("/a/?", "/* /a/*", "c.a", True),
+        ("/* /a/*", "/a/?", "c.a", False),
+        ("/a/?", "", "c.b", False),  # only what is named
+        ("", "/a/?", "c.b", True),
+    ],
+)
+async def test_a_single_order_needs_an_indexed_path(
+    server: RunningServer, included: str, excluded: str, order: str, served: bool
+) -> None:
+    policy = {
+        "includedPaths": [{"path": path} for path in included.split()],
+        "excludedPaths": [{"path": path} for path in excluded.split()],
+    }
+    async with fresh_container(server, indexing_policy=policy) as container:
+        assert await refusal(server, container, order) == (None if served else NO_INDEX)
+
+
+async def test_without_indexing_no_order_is_served(server: RunningServer) -> None:
+    policy = {"indexingMode": "none", "compositeIndexes": [composite("/a", "/b")]}
+    async with fresh_container(server, indexing_policy=policy) as container:
+        assert await refusal(server, container, "c.id") == NO_INDEX
+        assert await refusal(server, container, "c.a, c.b") == NO_COMPOSITE_INDEX
+        assert await ask(container, "SELECT * FROM c") == []
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "all",
+        {"indexingMode": "Sometimes"},
+        {"includedPaths": {"path": "/*"}},
+        {"includedPaths": ["/*"]},
+        {"includedPaths": [{"path": "/a"}]},
+        {"excludedPaths": [{"path": ""}]},
+        {"excludedPaths": [{"path": "a/?"}]},
+        {"compositeIndexes": [{"path": "/a"}]},
+        {"compositeIndexes": [[{"order": "ascending"}]]},
+        {"compositeIndexes": [[{"path": "/a"}, {"path": "/b/?"}]]},
+        {"compositeIndexes": [[{"path": "/a"}, {"path": "/b", "order": "down"}]]},
+    ],
+)
+async def test_a_policy_that_cannot_be_read_makes_no_container(
+    server: RunningServer, container: ContainerProxy, policy: Any
+) -> None:
+    definition = {"id": f"not-{container.id}", "partitionKey": {"paths": ["/tenantId"], "kind": "Hash", "version": 2}}
+    body = json.dumps({**definition, "indexingPolicy": policy}).encode()
+    status, _, answer = await request(server, "POST", "/dbs/tests/colls", body)
+    assert (status, answer["code"], answer["message"]) == (400, "BadRequest", "The indexingPolicy is malformed.")
+    assert (await request(server, "GET", f"/dbs/tests/colls/{definition['id']}"))[0] == 404
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])

@@ -14,7 +14,8 @@ from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from local import stack as stack_module
-from local.stack import COSMOS_CONTAINERS, GEOS, Stack, StackError, create_cosmos_containers
+from local.stack import GEOS, Stack, StackError, create_cosmos_containers
+from shared.stores.schema import CONTAINERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,10 +50,9 @@ async def test_cosmos_has_the_database_and_its_containers_with_their_partition_k
     async with CosmosClient(account.endpoint, account.key) as client:
         database = client.get_database_client("data-sharing")
         found = {
-            name: (await database.get_container_client(name).read())["partitionKey"]["paths"]
-            for name in COSMOS_CONTAINERS
+            name: (await database.get_container_client(name).read())["partitionKey"]["paths"] for name in CONTAINERS
         }
-    assert found == {name: [path] for name, path in COSMOS_CONTAINERS.items()}
+    assert found == {name: [schema.partition_key] for name, schema in CONTAINERS.items()}
 
 
 async def test_the_description_says_where_everything_is_and_only_its_owner_can_read_it(stack: Stack) -> None:
