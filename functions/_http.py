@@ -4,7 +4,8 @@ import functools
 import json
 import logging
 import re
-import traceback
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -12,6 +13,8 @@ from urllib.parse import urlencode
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
+from functions import _json
+from shared import log
 from shared.bootstrap import services
 from shared.callers import Caller
 from shared.configuration import ConfigurationError
@@ -22,7 +25,12 @@ from shared.stores.ports import Conflict, StoreUnavailable
 Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 B = TypeVar("B", bound=BaseModel)
 
-_NO_STORE = {"Cache-Control": "no-store"}
+# No other is of use to an API that no browser renders: there are no frames, scripts or referrers to restrict.
+_SECURITY = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_CORRELATION_ID = "x-correlation-id"
+_CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# W3C Trace Context, version 00; ids of zeros alone are invalid there.
+_TRACEPARENT = re.compile(r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}")
 _PAGE_DEFAULT, _PAGE_MAX = 50, 200
 _SEQUENCE = re.compile(r"[0-9]{1,9}")
 
@@ -30,29 +38,56 @@ _log = logging.getLogger(__name__)
 
 
 def answering(handler: Handler) -> Handler:
-    """Turn whatever a handler raises into a problem (RFC 9457); only its type and place go to the log (P8)."""
+    """Make a handler's every answer one of ours.
+
+    Whatever it raises becomes a problem (RFC 9457), of which only the type and the places go to the log (P8). All
+    answers carry the security headers and the correlation id, and all records say which request they belong to.
+    """
 
     @functools.wraps(handler)
     async def answer(req: func.HttpRequest) -> func.HttpResponse:
-        try:
-            return await handler(req)
-        except Problem as problem:
-            return _problem(problem)
-        except StoreUnavailable as error:
-            _log.warning("store unavailable: %s", error.code)
-            return _problem(Unavailable("A store did not answer; send the same request again."))
-        except Conflict:
-            return _problem(Unavailable("Others are changing the same thing; send the same request again."))
-        except ConfigurationError as error:
-            _log.error("not ready: %s", error)
-            return _problem(Unavailable("The service is not ready."))
-        except Exception as error:
-            # Never the message or the values: they may hold what a customer said.
-            places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-            _log.error("unexpected %s at %s", type(error).__name__, " < ".join(reversed(places)))
-            return _problem(InternalError("The same request may be sent again."))
+        started = time.monotonic()
+        request = _request(handler.__name__, req)
+        with log.during(request):
+            response = await _answered(handler, req)
+            response.headers.update({**_SECURITY, _CORRELATION_ID: request.correlation_id})
+            measured = {"status": response.status_code, "durationMs": round((time.monotonic() - started) * 1000, 1)}
+            _log.info("answered %(status)d in %(durationMs).1f ms", measured)
+        return response
 
     return answer
+
+
+async def _answered(handler: Handler, req: func.HttpRequest) -> func.HttpResponse:
+    try:
+        return await handler(req)
+    except Problem as problem:
+        return _problem(problem)
+    except StoreUnavailable as error:
+        _log.warning("store unavailable: %s", error.code)
+        return _problem(Unavailable("A store did not answer; send the same request again."))
+    except Conflict:
+        return _problem(Unavailable("Others are changing the same thing; send the same request again."))
+    except ConfigurationError as error:
+        _log.error("not ready: %s", error)
+        return _problem(Unavailable("The service is not ready."))
+    except Exception as error:
+        _log.error("unexpected %s", log.where(error))  # never the message: it may hold what a customer said
+        return _problem(InternalError("The same request may be sent again."))
+
+
+def _request(operation: str, req: func.HttpRequest) -> log.Request:
+    """Return what the logs say of a request; what is not in its proper form is as if it were not there."""
+    sent = req.headers.get(_CORRELATION_ID, "")
+    trace = _TRACEPARENT.fullmatch(req.headers.get("traceparent", ""))
+    tenant_id = str(req.route_params.get("tenantId", "")).lower()
+    return log.Request(
+        operation=operation,
+        correlation_id=sent if _CORRELATION.fullmatch(sent) else str(uuid.uuid4()),
+        trace_id=trace["trace"] if trace else None,
+        parent_id=trace["parent"] if trace else None,
+        tenant_id=tenant_id if GUID.fullmatch(tenant_id) else None,
+    )
 
 
 async def caller_of(req: func.HttpRequest) -> Caller:
@@ -65,12 +100,9 @@ async def caller_of(req: func.HttpRequest) -> Caller:
 
 
 def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> func.HttpResponse:
-    """Return an answer whose body is ``body`` as JSON, never to be cached."""
+    """Return an answer whose body is ``body`` as JSON."""
     return func.HttpResponse(
-        json.dumps(body, ensure_ascii=False),
-        status_code=status,
-        headers={**_NO_STORE, **(headers or {})},
-        mimetype="application/json",
+        json.dumps(body, ensure_ascii=False), status_code=status, headers=headers, mimetype="application/json"
     )
 
 
@@ -96,6 +128,7 @@ def parsed_body(req: func.HttpRequest, model: type[B], max_bytes: int) -> B:
     body = req.get_body()
     if len(body) > max_bytes:
         raise PayloadTooLarge(f"A body may have {max_bytes} bytes here.")
+    _json.check(body)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -143,6 +176,6 @@ def _problem(problem: Problem) -> func.HttpResponse:
     return func.HttpResponse(
         json.dumps(body),
         status_code=problem.status,
-        headers={**_NO_STORE, **problem.headers},
+        headers=problem.headers,
         mimetype="application/problem+json",
     )

@@ -1,22 +1,86 @@
 """For the tenant's administrator: what became of the data after an opt-out."""
 
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Self
 
 import azure.functions as func
+from pydantic import Field
 
 from functions._http import answering, caller_of, json_answer, page_answer, page_of, tenant_in_path
+from functions._openapi import BEFORE, LIMIT, Answer, Operation, Page, Who, serves
+from shared import deadlines
 from shared.bootstrap import services
 from shared.callers import allow
 from shared.deletions import Deletion
 from shared.items import ENROLLMENT_ID
-from shared.problems import InvalidRequest
+from shared.ledger import OptedOut
+from shared.problems import InvalidRequest, NotFound
 
 blueprint = func.Blueprint()
 
 
+class DeletionAnswer(Deletion):
+    """What one opt-out owes: ``overdue`` is true if its deadline has passed without a receipt."""
+
+    is_overdue: Annotated[bool, Field(alias="overdue")]
+
+    @classmethod
+    def of(cls, each: Deletion, now: datetime) -> Self:
+        """Return what to say of a deletion at ``now``."""
+        return cls(**dict(each), is_overdue=each.overdue(now))
+
+
+class DeletionPageAnswer(Page[DeletionAnswer]):
+    """Deletions, the newest opt-out first."""
+
+
+_TAG = "Deletions"
+_STARTED = datetime(2026, 11, 21, 12, tzinfo=UTC)
+_OPTED_OUT = _STARTED + timedelta(days=1)
+_EXAMPLE = DeletionAnswer.of(
+    Deletion.owed_for(
+        OptedOut(
+            enrollment_id="0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+            geo="europe",
+            storage_account="steurope",
+            started_at=_STARTED,
+            tenant_id="3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30",
+            sequence=2,
+            at=_OPTED_OUT,
+            actor="b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+            deadline=deadlines.deletion_deadline(_OPTED_OUT),
+        )
+    ),
+    _OPTED_OUT,
+)
+_LIST = Operation(
+    "GET",
+    "Show a tenant's deletions, the newest opt-out first.",
+    tag=_TAG,
+    who=(Who.TENANT_ADMIN, Who.OPERATOR),
+    parameters=(LIMIT, BEFORE),
+    answers={200: Answer("A page of deletions.", DeletionPageAnswer(value=[_EXAMPLE]))},
+)
+_GET = Operation(
+    "GET",
+    "Show one deletion, with its receipt once there is one.",
+    tag=_TAG,
+    who=(Who.TENANT_ADMIN, Who.OPERATOR),
+    answers={200: Answer("The deletion.", _EXAMPLE)},
+    problems=(NotFound,),
+)
+_EXPEDITE = Operation(
+    "POST",
+    "Let a deletion begin with the next purge; its deadline stays.",
+    tag=_TAG,
+    who=(Who.TENANT_ADMIN,),
+    answers={202: Answer("The deletion.", _EXAMPLE)},
+    problems=(NotFound,),
+)
+
+
 @blueprint.function_name("deletions")
-@blueprint.route("tenants/{tenantId}/deletions", methods=["GET"])
+@serves(blueprint, "tenants/{tenantId}/deletions", _LIST)
 @answering
 async def deletions(req: func.HttpRequest) -> func.HttpResponse:
     """Show a tenant's deletions, the newest opt-out first."""
@@ -26,11 +90,12 @@ async def deletions(req: func.HttpRequest) -> func.HttpResponse:
     limit, before = page_of(req)
     found = await services().deletions.list(tenant_id, limit=limit, before=before)
     now = services().clock.now()
-    return page_answer(req, [_body(each, now) for each in found], limit, found[-1].sequence if found else None)
+    values = [DeletionAnswer.of(each, now).to_json() for each in found]
+    return page_answer(req, values, limit, found[-1].sequence if found else None)
 
 
 @blueprint.function_name("deletion")
-@blueprint.route("tenants/{tenantId}/deletions/{enrollmentId}", methods=["GET"])
+@serves(blueprint, "tenants/{tenantId}/deletions/{enrollmentId}", _GET)
 @answering
 async def deletion(req: func.HttpRequest) -> func.HttpResponse:
     """Show one deletion, with its receipt once there is one."""
@@ -38,11 +103,11 @@ async def deletion(req: func.HttpRequest) -> func.HttpResponse:
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id), caller.is_operator)
     found = await services().deletions.get(tenant_id, _enrollment_in_path(req))
-    return json_answer(_body(found, services().clock.now()))
+    return json_answer(DeletionAnswer.of(found, services().clock.now()).to_json())
 
 
 @blueprint.function_name("deletion_expedite")
-@blueprint.route("tenants/{tenantId}/deletions/{enrollmentId}/expedite", methods=["POST"])
+@serves(blueprint, "tenants/{tenantId}/deletions/{enrollmentId}/expedite", _EXPEDITE)
 @answering
 async def deletion_expedite(req: func.HttpRequest) -> func.HttpResponse:
     """Let a deletion begin with the next purge; its deadline stays."""
@@ -51,7 +116,7 @@ async def deletion_expedite(req: func.HttpRequest) -> func.HttpResponse:
     allow(caller.is_admin_of(tenant_id))
     now = services().clock.now()
     expedited = await services().deletions.expedite(tenant_id, _enrollment_in_path(req), now=now)
-    return json_answer(_body(expedited, now), status=202)
+    return json_answer(DeletionAnswer.of(expedited, now).to_json(), status=202)
 
 
 def _enrollment_in_path(req: func.HttpRequest) -> str:
@@ -59,7 +124,3 @@ def _enrollment_in_path(req: func.HttpRequest) -> str:
     if not ENROLLMENT_ID.fullmatch(enrollment_id):
         raise InvalidRequest("The enrollment id in the path must be 32 hexadecimal digits.")
     return enrollment_id
-
-
-def _body(each: Deletion, now: datetime) -> dict[str, Any]:
-    return {**each.to_json(), "overdue": each.overdue(now)}

@@ -5,7 +5,8 @@ import logging
 import azure.functions as func
 from pydantic import ValidationError
 
-from shared.bootstrap import services
+from shared import log
+from shared.bootstrap import new_id, services
 from shared.ledger import OptedOut, event_from_json
 
 blueprint = func.Blueprint()
@@ -38,10 +39,11 @@ async def opt_outs(documents: func.DocumentList) -> None:
     Raises:
         StoreUnavailable: so that the host delivers the batch again.
     """
-    events = [event for document in documents if (event := _opt_out(document)) is not None]
-    created = await services().deletions.schedule(events)
-    if events:
-        _log.info("opt-outs: %d seen, %d deletions scheduled", len(events), created)
+    with log.during(log.Request("opt_outs", new_id())):
+        events = [event for document in documents if (event := _opt_out(document)) is not None]
+        created = await services().deletions.schedule(events)
+        if events:
+            _log.info("opt-outs: %d seen, %d deletions scheduled", len(events), created)
 
 
 def _opt_out(document: func.Document) -> OptedOut | None:

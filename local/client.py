@@ -20,7 +20,7 @@ from shared.items import format_instant
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer; ``body`` is parsed JSON, or None where there is none."""
+    """An HTTP answer; ``body`` is parsed JSON, a list of the values of JSON Lines, or None where there is neither."""
 
     status: int
     body: Any
@@ -82,12 +82,20 @@ class Client:
         url = f"{self._host}/api/{path}"
         async with self._session.request(method, url, data=data, headers={**sent, **(headers or {})}) as response:
             text = await response.text()
-            parsed = json.loads(text) if "json" in response.content_type else None
-            return Answer(response.status, parsed, {name.lower(): value for name, value in response.headers.items()})
+            return Answer(
+                response.status,
+                _parsed(response.content_type, text),
+                {name.lower(): value for name, value in response.headers.items()},
+            )
 
     async def as_admin(self, method: str, tenant: str, path: str, body: Any = None) -> Answer:
         """Call ``/api/tenants/{tenant}/{path}`` as the tenant's administrator."""
         token = self.token(Role.TENANT_ADMIN, tenant=tenant, now=await self.now())
+        return await self.call(method, f"tenants/{tenant}/{path}", token=token, body=body)
+
+    async def as_person(self, role: Role, method: str, tenant: str, path: str, body: Any = None) -> Answer:
+        """Call ``/api/tenants/{tenant}/{path}`` as a reviewer or approver of the operator's."""
+        token = self.token(role, now=await self.now())
         return await self.call(method, f"tenants/{tenant}/{path}", token=token, body=body)
 
     async def opt_in(self, tenant: str, geo: str) -> Answer:
@@ -160,3 +168,9 @@ class Client:
                     lines = gzip.decompress(content).splitlines()
                     found[f"{container}/{name}"] = [json.loads(line) for line in lines]
         return found
+
+
+def _parsed(content_type: str, text: str) -> Any:
+    if content_type == "application/x-ndjson":
+        return [json.loads(line) for line in text.splitlines()]
+    return json.loads(text) if content_type in {"application/json", "application/problem+json"} else None

@@ -15,6 +15,7 @@ from typing import Any
 from local.client import Answer, Client
 from local.samples import Sample, load
 from local.stack import Stack
+from local.tokens import Role
 from shared.items import format_instant
 
 ADATUM = "0a7d3c1e-58f2-4b96-a1d4-6c2e9f80b713"
@@ -115,6 +116,7 @@ class _Story:
         await self._opt_in()
         await self._capture()
         await self._replay()
+        await self._review()
         await self._opt_out()
         await self._scheduled()
         await self._opt_in_again()
@@ -189,6 +191,45 @@ class _Story:
             other.problem == "idempotency-key-reused",
             other,
         )
+
+    async def _review(self) -> None:
+        await self.timeline.chapter("P7", "A reviewer reads: elevated, for a time and a purpose, on the record")
+        tenant, day = self.adatum, self._day(0)
+        batch_id = next(iter(await self.client.batches(EUROPE, tenant.enrollment_id))).partition("/")[2]
+        path = f"captures/{day}/{batch_id}"
+        asked = {"purpose": "improve", "justification": "Formulas are refused too often.", "durationMinutes": 60}
+
+        async def as_reviewer(method: str, path: str, body: Any = None) -> Answer:
+            return await self.client.as_person(Role.REVIEWER, method, tenant.id, path, body)
+
+        async def check_refused(what: str, answer: Answer, problem: str) -> None:
+            self._check(f"{what}: {answer.status} {answer.problem}", answer.problem == problem, answer)
+
+        await check_refused("without a grant", await as_reviewer("GET", path), "grant-required")
+        training = await as_reviewer("POST", "review-grants", {**asked, "purpose": "train-foundation-model"})
+        await check_refused("to train a foundation model", training, "purpose-refused")
+        grant = (await as_reviewer("POST", "review-grants", asked)).body
+        self._check(f"a grant to improve the product is asked for: {grant['status']}", grant["status"] == "pending")
+        await check_refused("not yet approved", await as_reviewer("GET", path), "grant-required")
+        approve = f"review-grants/{grant['grantId']}/approve"
+        await check_refused("a reviewer cannot approve", await as_reviewer("POST", approve), "forbidden")
+        approved = await self.client.as_person(Role.APPROVER, "POST", tenant.id, approve)
+        self._check(f"another person approves it, until {approved.body['expiresAt'][11:16]}", approved.status == 200)
+        days = [each["day"] for each in (await as_reviewer("GET", "captures")).body["value"]]
+        self._check(f"the days there are: {', '.join(days)}", days == [str(self._day(n)) for n in range(_DAYS)], days)
+        stored = (await self.client.batches(EUROPE, tenant.enrollment_id)).items()
+        expected = next(captures for name, captures in stored if name.endswith(batch_id))
+        read = await as_reviewer("GET", path)
+        self._check(f"a batch is read as it is stored: {len(read.body)} captures", read.body == expected)
+        self._check("and never to be cached", read.headers["cache-control"] == "no-store", read.headers)
+        log = (await self.client.as_admin("GET", tenant.id, "access-log")).body["value"]
+        for each in reversed(log):
+            what = " ".join(str(each[name]) for name in ("action", "purpose", "day", "batchId") if name in each)
+            print(f"                    {each['sequence']}  {each['actor'][:8]}  {what}")
+        seen = ["read", "listed", "approved", "requested", "purposeRefused"]
+        self._check("the tenant sees all of it", [each["action"] for each in log] == seen, log)
+        await self.client.move_to(await self.client.now() + timedelta(minutes=61))
+        await check_refused("an hour later", await as_reviewer("GET", path), "grant-required")
 
     async def _opt_out(self) -> None:
         await self.timeline.chapter("P2", f"{self.adatum.name} opts out: withdrawal is immediate")

@@ -141,6 +141,7 @@ class Stack:
             "STORAGE_ACCOUNTS": json.dumps(self.description.storage),
             "OPERATOR_TENANT_ID": OPERATOR_TENANT_ID,
             "TOKEN_AUDIENCES": AUDIENCE,
+            "REVIEW_AUTH_CONTEXT": "c1",
             "TOKEN_ISSUER": f"{self.description.issuer}/{{tenantid}}/v2.0",
             "TOKEN_JWKS_URI": self.issuer.jwks_uri,
             **self._settings,

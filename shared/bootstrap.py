@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from azure.identity.aio import DefaultAzureCredential
 
+from shared.access import Access
 from shared.captures import Captures
 from shared.clock import Clock, SystemClock
 from shared.configuration import Configuration, ConfigurationError, is_endpoint
@@ -19,7 +20,7 @@ from shared.purge import Purge
 from shared.signing_keys import SigningKeys
 from shared.status import Status
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.cosmos import CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
+from shared.stores.cosmos import CosmosAccess, CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
 from shared.stores.signing_keys import fetch_keys
 from shared.tokens import Tokens
 
@@ -32,8 +33,10 @@ class Services:
 
     clock: Clock
     tokens: Tokens
+    review_auth_context: str
     data_sharing: DataSharing
     captures: Captures
+    access: Access
     deletions: Deletions
     purge: Purge
     status: Status
@@ -103,13 +106,20 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
     return Services(
         clock=clock,
         tokens=Tokens(configuration, keys, clock),
-        data_sharing=DataSharing(ledger, accounts, clock, lambda: uuid.uuid4().hex),
+        review_auth_context=configuration.review_auth_context,
+        data_sharing=DataSharing(ledger, accounts, clock, new_id),
         captures=Captures(Consent(ledger, clock), stores, clock, days),
+        access=Access(CosmosAccess(cosmos), ledger, deletions, stores, clock, days, new_id),
         deletions=Deletions(deletions),
         purge=Purge(stores, deletions, operations, clock, days),
         status=Status(stores, deletions, operations, clock, days),
         closers=tuple(closers),
     )
+
+
+def new_id() -> str:
+    """Return a new enrollment or grant id: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
 
 
 def _needs_identity(configuration: Configuration) -> bool:

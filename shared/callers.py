@@ -15,6 +15,8 @@ TENANT_ADMIN_ROLES = frozenset(
 
 CAPTURES_WRITE = "Captures.Write"
 OPERATIONS_READ = "Operations.Read"
+CAPTURES_REVIEW = "Captures.Review"
+CAPTURES_APPROVE = "Captures.Approve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Caller:
             other tenant its own administrators could assign them.
         roles: app roles.
         directory_roles: role template ids.
+        auth_contexts: the authentication contexts that the sign-in satisfied (``acrs``).
     """
 
     tenant_id: str
@@ -39,6 +42,7 @@ class Caller:
     operated: bool
     roles: frozenset[str]
     directory_roles: frozenset[str]
+    auth_contexts: frozenset[str] = frozenset()
 
     def is_admin_of(self, tenant_id: str) -> bool:
         """Tell whether this is a user who administers ``tenant_id``."""
@@ -53,6 +57,16 @@ class Caller:
     def is_operator(self) -> bool:
         """Whether this is a person or job that watches the service."""
         return self.operated and OPERATIONS_READ in self.roles
+
+    @property
+    def is_reviewer(self) -> bool:
+        """Whether this is a person who may ask for review grants; an app cannot be."""
+        return self.operated and not self.is_app and CAPTURES_REVIEW in self.roles
+
+    @property
+    def is_approver(self) -> bool:
+        """Whether this is a person who may approve them."""
+        return self.operated and not self.is_app and CAPTURES_APPROVE in self.roles
 
 
 def allow(*permitted: bool) -> None:

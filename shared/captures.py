@@ -15,10 +15,12 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     JsonValue,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 
@@ -70,7 +72,11 @@ def _finite(value: JsonValue) -> JsonValue:
     return value
 
 
-Text = Annotated[str, AfterValidator(_short_enough)]
+Text = Annotated[
+    str,
+    AfterValidator(_short_enough),
+    Field(json_schema_extra={"maxLength": TEXT_MAX_BYTES, "description": f"At most {TEXT_MAX_BYTES} bytes of UTF-8."}),
+]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -88,19 +94,30 @@ class Capture(_Request):
         BeforeValidator(_rfc_3339),
         Field(strict=False),  # a text is all that JSON has for an instant, and the validator lets nothing else pass
         PlainSerializer(format_instant, when_used="json"),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "format": "date-time",
+                "pattern": "^" + _RFC_3339.pattern.replace(r"\d", "[0-9]") + "$",
+                "description": "At most 24 hours ago, at most 5 minutes ahead, and not before the opt-in.",
+            }
+        ),
     ]
     feature: Label
     environment_id: Label | None = None
     user_id: Label | None = None
     input: Text
     output: Text
-    telemetry: Annotated[dict[str, JsonValue], AfterValidator(_finite)] | None = None
+    telemetry: Annotated[dict[str, JsonValue], AfterValidator(_finite)] | None = Field(
+        None, description="Any JSON object whose numbers are finite in double precision."
+    )
 
 
 class CaptureBatch(_Request):
     """The body of one POST: at least one capture."""
 
-    captures: Annotated[list[Capture], Field(min_length=1, max_length=BATCH_MAX)]
+    # The first bad one is enough: a hostile body could be wrong in half a million ways.
+    captures: Annotated[list[Capture], FailFast(), Field(min_length=1, max_length=BATCH_MAX)]
 
 
 @dataclass(frozen=True, slots=True)

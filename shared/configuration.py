@@ -30,6 +30,7 @@ class Configuration:
         audiences: the client id or App ID URI that a token must be for; one of these.
         issuers: the issuers that are trusted, ``{tenantid}`` standing for the token's ``tid``.
         jwks_uri: where their signing keys are.
+        review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy (P7).
         retention_days: 3 to 30 (P4).
     """
 
@@ -37,6 +38,7 @@ class Configuration:
     storage: Mapping[str, str]
     operator_tenant_id: str
     audiences: tuple[str, ...]
+    review_auth_context: str
     issuers: tuple[str, ...] = ENTRA_ISSUERS
     jwks_uri: str = ENTRA_JWKS_URI
     retention_days: int = deadlines.RETENTION_DAYS_MAX
@@ -54,6 +56,7 @@ class Configuration:
             storage=_storage(environment),
             operator_tenant_id=_operator_tenant(environment),
             audiences=_audiences(environment),
+            review_auth_context=_review_auth_context(environment),
             issuers=issuers,
             jwks_uri=jwks_uri,
             retention_days=_retention_days(environment),
@@ -130,6 +133,13 @@ def _audiences(environment: Mapping[str, str]) -> tuple[str, ...]:
     if not all(values):
         raise ConfigurationError("TOKEN_AUDIENCES must be audiences with a comma between them.")
     return values
+
+
+def _review_auth_context(environment: Mapping[str, str]) -> str:
+    value = _required(environment, "REVIEW_AUTH_CONTEXT")
+    if not re.fullmatch("c[1-9][0-9]?", value):
+        raise ConfigurationError("REVIEW_AUTH_CONTEXT must be an authentication context's id, c1 to c99.")
+    return value
 
 
 def _issuers(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:

@@ -4,7 +4,15 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -24,7 +32,12 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 ENROLLMENT_ID = re.compile(r"[0-9a-f]{32}")
 
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc), PlainSerializer(format_instant, when_used="json")]
+Instant = Annotated[
+    AwareDatetime,
+    AfterValidator(_in_utc),
+    PlainSerializer(format_instant, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 TenantId = Annotated[str, StringConstraints(pattern=f"^{GUID.pattern}$")]
 EnrollmentId = Annotated[str, StringConstraints(pattern=f"^{ENROLLMENT_ID.pattern}$")]
 

@@ -3,6 +3,8 @@
 A problem's detail is for the caller to read and never repeats what the caller sent (promise P8).
 """
 
+import base64
+import json
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -35,6 +37,19 @@ class Unauthenticated(Problem):
         super().__init__(detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
+class StepUpRequired(Unauthenticated):
+    """The token lacks the authentication context that reviewing demands; the challenge tells a client how to get it."""
+
+    def __init__(self, auth_context: str) -> None:
+        super().__init__("Sign in again with the authentication context that reviewing needs.")
+        wanted = {"access_token": {"acrs": {"essential": True, "value": auth_context}}}
+        claims = base64.b64encode(json.dumps(wanted, separators=(",", ":")).encode()).decode()
+        self.headers["WWW-Authenticate"] = (
+            'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/v2.0/authorize", '
+            f'error="insufficient_claims", claims="{claims}"'
+        )
+
+
 class Forbidden(Problem):
     """The token is valid and does not allow this."""
 
@@ -47,6 +62,18 @@ class DataSharingOff(Problem):
     slug, status, title = "data-sharing-off", 403, "Data sharing is off for this tenant."
 
 
+class GrantRequired(Problem):
+    """The reviewer has no live review grant for this tenant (P7)."""
+
+    slug, status, title = "grant-required", 403, "A live review grant is needed."
+
+
+class PurposeRefused(Problem):
+    """Captures may not be read for that purpose (P10)."""
+
+    slug, status, title = "purpose-refused", 403, "Captures may not be read for that purpose."
+
+
 class NotFound(Problem):
     """There is no such thing."""
 
@@ -57,6 +84,12 @@ class GeoPinned(Problem):
     """Data sharing is on in another geo; it must be switched off first (P3)."""
 
     slug, status, title = "geo-pinned", 409, "The enrollment is pinned to another geo."
+
+
+class GrantNotPending(Problem):
+    """The review grant cannot be approved any more."""
+
+    slug, status, title = "grant-not-pending", 409, "The grant is not pending."
 
 
 class PreconditionFailed(Problem):

@@ -1,9 +1,11 @@
 """From an ``Authorization`` header to a caller: signature, issuer, audience, time and tenant of an Entra token."""
 
+import json
 from typing import Any, Never
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
+from joserfc.util import urlsafe_b64decode
 
 from shared import deadlines
 from shared.callers import Caller
@@ -14,6 +16,7 @@ from shared.problems import Unauthenticated
 from shared.signing_keys import SigningKeys
 
 _ALGORITHMS = ["RS256"]
+_TYPES = frozenset({"jwt", "at+jwt"})
 _MAX_TOKEN_LENGTH = 16 * 1024
 
 
@@ -57,6 +60,7 @@ class Tokens:
             operated=tenant_id == self._configuration.operator_tenant_id,
             roles=_texts(claims, "roles"),
             directory_roles=_texts(claims, "wids"),
+            auth_contexts=_texts(claims, "acrs"),
         )
 
     async def _verified_claims(self, token: str) -> dict[str, Any]:
@@ -64,6 +68,10 @@ class Tokens:
             header: Any = jws.extract_compact(token.encode("ascii")).headers()
             if not isinstance(header, dict):  # the library takes any JSON that "alg" is in
                 _refuse("The token has no header.")
+            _refuse_repeated_members(token)
+            # Any other type is signed for another use; without one, as RFC 7519 allows, nothing says so.
+            if str(header.get("typ", "jwt")).lower() not in _TYPES:
+                _refuse("The token is not an access token.")
             key_id = header.get("kid")
             if header.get("alg") not in _ALGORITHMS or not isinstance(key_id, str):
                 _refuse("The token is not signed in a way that is accepted here.")
@@ -76,7 +84,7 @@ class Tokens:
                 if not isinstance(claims.get(name), str) or not GUID.fullmatch(claims[name]):
                     _refuse(f"The token's {name} is not a GUID.")
             self._check(claims, key.get("issuer"))
-        except (JoseError, ValueError, TypeError):
+        except (JoseError, ValueError, TypeError, RecursionError):  # the last from JSON that is thousands deep
             _refuse("The token is not valid.")
         return claims
 
@@ -97,6 +105,23 @@ class Tokens:
             nbf={"essential": True},
         )
         registry.validate(claims)
+
+
+def _refuse_repeated_members(token: str) -> None:
+    """Refuse a header or claims that have a name twice: which of them counts depends on who parses it (RFC 7519, 4).
+
+    Raises:
+        ValueError: if a part is no JSON; its message is not for the caller.
+    """
+
+    def unrepeated(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        named = dict(members)
+        if len(named) < len(members):
+            _refuse("The token says something twice.")
+        return named
+
+    for part in token.split(".")[:2]:
+        json.loads(urlsafe_b64decode(part.encode("ascii")).decode(), object_pairs_hook=unrepeated)
 
 
 def _texts(claims: dict[str, Any], name: str) -> frozenset[str]:

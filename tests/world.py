@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.access import Access
 from shared.bootstrap import Services
 from shared.captures import CaptureBatch, Captures, StoredBatch, Submission
 from shared.consent import Consent
@@ -17,7 +18,7 @@ from shared.items import format_instant
 from shared.ledger import OptedOut, Setting
 from shared.purge import Bounds, Purge
 from shared.status import Status
-from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from tests.clocks import ManualClock
 
 TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
@@ -41,6 +42,7 @@ class World:
     clock: ManualClock = field(default_factory=lambda: ManualClock(jumping=True))
     ledger: Any = field(default_factory=MemoryLedger)
     deletion_items: Any = field(default_factory=MemoryDeletions)
+    access_store: Any = field(default_factory=MemoryAccess)
     operations: Any = field(default_factory=MemoryOperations)
     stores: dict[str, Any] = field(
         default_factory=lambda: {geo: MemoryCaptures(account) for geo, account in GEOS.items()}
@@ -65,6 +67,18 @@ class World:
         return Deletions(self.deletion_items)
 
     @property
+    def access(self) -> Access:
+        return Access(
+            self.access_store,
+            self.ledger,
+            self.deletion_items,
+            self.stores,
+            self.clock,
+            self.retention_days,
+            lambda: next(self.ids),
+        )
+
+    @property
     def purge(self) -> Purge:
         return Purge(self.stores, self.deletion_items, self.operations, self.clock, self.retention_days, self.bounds)
 
@@ -77,7 +91,9 @@ class World:
             clock=self.clock,
             tokens=tokens,
             data_sharing=self.data_sharing,
+            review_auth_context="c1",
             captures=self.captures,
+            access=self.access,
             deletions=self.deletions,
             purge=self.purge,
             status=self.status,

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
 from shared.configuration import is_endpoint
 from shared.stores.ports import (
+    BatchMissing,
     ContainerBeingDeleted,
     ContainerMissing,
     ListedContainer,
@@ -94,6 +95,26 @@ class AzureCaptureStore:
             return False
         return True
 
+    async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        """See ``CaptureStore``."""
+        client = self._client.get_container_client(container)
+        found: list[str] = []
+        pages = client.list_blob_names().by_page()
+        while len(found) < limit:
+            async with _call():
+                page = await anext(pages, None)
+                if page is None:
+                    break
+                found += [name async for name in page if after is None or name > after]
+        return found[:limit]
+
+    async def read_batch(self, container: str, batch_id: str) -> bytes:
+        """See ``CaptureStore``."""
+        async with _call():
+            # As it lies there: a browser's convenience of undoing the encoding is not wanted.
+            stream = await self._client.get_blob_client(container, batch_id).download_blob(decompress=False)
+            return await stream.readall()
+
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
@@ -125,6 +146,8 @@ async def _call() -> AsyncIterator[None]:
             raise ContainerBeingDeleted from None
         if isinstance(error, ResourceNotFoundError) and code == StorageErrorCode.CONTAINER_NOT_FOUND.value:
             raise ContainerMissing from None
+        if isinstance(error, ResourceNotFoundError) and code == StorageErrorCode.BLOB_NOT_FOUND.value:
+            raise BatchMissing from None
         raise StoreUnavailable(f"storage-{code}") from None
     except AzureError:
         raise StoreUnavailable("storage-unreachable") from None

@@ -19,11 +19,13 @@ from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
 from shared.items import format_instant
 from shared.ledger import Change, Event, Setting, event_from_json
+from shared.reviews import AccessRecord, ReviewGrant
 from shared.stores.ports import Conflict, DeletionCounts, Stored, StoreUnavailable
 
 DATABASE = "data-sharing"
 
 _SETTING_ID = "setting"
+_HEAD_ID = "head"
 _CALL_SECONDS = 10.0
 _PAGE = 100
 _UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
@@ -97,6 +99,17 @@ class _CosmosContainer:
                     return None
                 raise
 
+    async def _commit(self, operations: Sequence[Any], partition: str) -> None:
+        """Carry out all operations or none; raise Conflict if one is not possible any more."""
+        async with _call():
+            container = await self._container()
+            try:
+                await container.execute_item_batch(operations, partition)
+            except CosmosBatchOperationError as error:
+                if error.status_code in (_CONFLICT, _PRECONDITION_FAILED):
+                    raise Conflict from None
+                raise
+
     async def _query(
         self, query: str, parameters: Mapping[str, object], partition: str | None = None
     ) -> AsyncIterator[Any]:
@@ -139,14 +152,7 @@ class CosmosLedger(_CosmosContainer):
             operations.append(("create", (setting,)))
         else:
             operations.append(("replace", (_SETTING_ID, setting), {"if_match_etag": etag}))
-        async with _call():
-            container = await self._container()
-            try:
-                await container.execute_item_batch(operations, change.setting.tenant_id)
-            except CosmosBatchOperationError as error:
-                if error.status_code in (_CONFLICT, _PRECONDITION_FAILED):
-                    raise Conflict from None
-                raise
+        await self._commit(operations, change.setting.tenant_id)
 
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
         """See ``LedgerStore``."""
@@ -251,6 +257,58 @@ class CosmosDeletions(_CosmosContainer):
         return next(iter([value async for value in self._query(query, parameters)]), None)
 
 
+class CosmosAccess(_CosmosContainer):
+    """Container ``access``."""
+
+    _name = "access"
+
+    async def head(self, tenant_id: str) -> Stored[int] | None:
+        """See ``AccessStore``."""
+        item = await self._read(_HEAD_ID, tenant_id)
+        return None if item is None else Stored(int(item["head"]), item["_etag"])
+
+    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
+        """See ``AccessStore``."""
+        head = {"id": _HEAD_ID, "tenantId": record.tenant_id, "head": record.sequence}
+        operations: list[Any] = [("create", ({"id": record.id, "kind": "record", **record.to_json()},))]
+        if etag is None:
+            operations.append(("create", (head,)))
+        else:
+            operations.append(("replace", (_HEAD_ID, head), {"if_match_etag": etag}))
+        if grant is not None:
+            operations.append(("upsert", ({"id": _grant_id(grant.grant_id), "kind": "grant", **grant.to_json()},)))
+        await self._commit(operations, record.tenant_id)
+
+    async def read_grant(self, tenant_id: str, grant_id: str) -> ReviewGrant | None:
+        """See ``AccessStore``."""
+        item = await self._read(_grant_id(grant_id), tenant_id)
+        return None if item is None else _parsed(ReviewGrant.from_json, item)
+
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+        """See ``AccessStore``."""
+        return [_parsed(ReviewGrant.from_json, row) async for row in self._newest("grant", tenant_id, limit, before)]
+
+    async def approved_grants(self, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
+        """See ``AccessStore``."""
+        rows = self._query(
+            "SELECT * FROM c WHERE c.kind = 'grant' AND c.requestedBy = @reviewer AND c.expiresAt > @now",
+            {"@reviewer": reviewer, "@now": format_instant(now)},
+            tenant_id,
+        )
+        return [_parsed(ReviewGrant.from_json, row) async for row in rows]
+
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+        """See ``AccessStore``."""
+        return [_parsed(AccessRecord.from_json, row) async for row in self._newest("record", tenant_id, limit, before)]
+
+    def _newest(self, kind: str, tenant_id: str, limit: int, before: int | None) -> AsyncIterator[Any]:
+        return self._query(
+            "SELECT TOP @limit * FROM c WHERE c.kind = @kind AND c.sequence < @before ORDER BY c.sequence DESC",
+            {"@limit": limit, "@kind": kind, "@before": _before(before)},
+            tenant_id,
+        )
+
+
 class CosmosOperations(_CosmosContainer):
     """Container ``operations``."""
 
@@ -266,6 +324,10 @@ class CosmosOperations(_CosmosContainer):
         rows = self._query("SELECT * FROM c", {}, kind)
         heartbeats = [_parsed(Heartbeat.from_json, row) async for row in rows]
         return {heartbeat.geo: heartbeat for heartbeat in heartbeats}
+
+
+def _grant_id(grant_id: str) -> str:
+    return f"grant-{grant_id}"
 
 
 def _deletion_item(deletion: Deletion) -> dict[str, Any]:

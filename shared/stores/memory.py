@@ -8,7 +8,9 @@ from typing import TypeVar
 from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
 from shared.ledger import Change, Event, Setting
+from shared.reviews import AccessRecord, ReviewGrant
 from shared.stores.ports import (
+    BatchMissing,
     Conflict,
     ContainerBeingDeleted,
     ContainerMissing,
@@ -115,6 +117,48 @@ class MemoryDeletions:
         ]
 
 
+class MemoryAccess:
+    """Container ``access``."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, list[AccessRecord]] = {}
+        self.granted: dict[tuple[str, str], ReviewGrant] = {}
+
+    async def head(self, tenant_id: str) -> Stored[int] | None:
+        """See ``AccessStore``."""
+        records = self.records.get(tenant_id)
+        return Stored(len(records), str(len(records))) if records else None
+
+    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
+        """See ``AccessStore``."""
+        records = self.records.setdefault(record.tenant_id, [])
+        if etag != (str(len(records)) if records else None):
+            raise Conflict
+        records.append(record)
+        if grant is not None:
+            self.granted[grant.tenant_id, grant.grant_id] = grant
+
+    async def read_grant(self, tenant_id: str, grant_id: str) -> ReviewGrant | None:
+        """See ``AccessStore``."""
+        return self.granted.get((tenant_id, grant_id))
+
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+        """See ``AccessStore``."""
+        return _newest(self._of(tenant_id), lambda grant: grant.sequence, limit, before)
+
+    async def approved_grants(self, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
+        """See ``AccessStore``."""
+        mine = (grant for grant in self._of(tenant_id) if grant.requested_by == reviewer)
+        return [grant for grant in mine if grant.expires_at is not None and grant.expires_at > now]
+
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+        """See ``AccessStore``."""
+        return _newest(self.records.get(tenant_id, []), lambda record: record.sequence, limit, before)
+
+    def _of(self, tenant_id: str) -> Sequence[ReviewGrant]:
+        return [grant for (tenant, _), grant in self.granted.items() if tenant == tenant_id]
+
+
 class MemoryOperations:
     """Container ``operations``."""
 
@@ -149,9 +193,7 @@ class MemoryCaptures:
 
     async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""
-        self._refuse_being_deleted(container)
-        if container not in self.containers:
-            raise ContainerMissing
+        self._refuse_missing(container)
         batches = self.containers[container]
         if batch_id in batches:
             return Put.SAME if batches[batch_id][1] == body_hash else Put.OTHER
@@ -167,6 +209,18 @@ class MemoryCaptures:
         """See ``CaptureStore``."""
         return self.containers.pop(container, None) is not None or container in self.being_deleted
 
+    async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        """See ``CaptureStore``."""
+        self._refuse_missing(container)
+        return [name for name in sorted(self.containers[container]) if after is None or name > after][:limit]
+
+    async def read_batch(self, container: str, batch_id: str) -> bytes:
+        """See ``CaptureStore``."""
+        self._refuse_missing(container)
+        if batch_id not in self.containers[container]:
+            raise BatchMissing
+        return self.containers[container][batch_id][0]
+
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
@@ -177,6 +231,11 @@ class MemoryCaptures:
         for each in sorted(listed, key=lambda container: container.name):
             if each.name.startswith(prefix):
                 yield each
+
+    def _refuse_missing(self, container: str) -> None:
+        self._refuse_being_deleted(container)
+        if container not in self.containers:
+            raise ContainerMissing
 
     def _refuse_being_deleted(self, container: str) -> None:
         if container in self.being_deleted:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shared.deletions import Deletion
     from shared.heartbeats import Heartbeat
     from shared.ledger import Change, Event, Setting
+    from shared.reviews import AccessRecord, ReviewGrant
 
 T = TypeVar("T")
 
@@ -34,6 +35,10 @@ class Conflict(Exception):
 
 class ContainerMissing(Exception):
     """The container of a batch does not exist: never created, or deleted."""
+
+
+class BatchMissing(Exception):
+    """The container holds no such batch."""
 
 
 class ContainerBeingDeleted(Exception):
@@ -136,6 +141,43 @@ class OperationStore(Protocol):
         ...
 
 
+class AccessStore(Protocol):
+    """Container ``access``: each tenant's review grants and access log."""
+
+    async def head(self, tenant_id: str) -> Stored[int] | None:
+        """Return the sequence of the log's last record as last committed anywhere, or None if there is no record."""
+        ...
+
+    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
+        """Store a record, and a grant as it is after it, together or not at all.
+
+        Args:
+            record: the log's next record.
+            grant: the grant that it creates or changes, or None.
+            etag: that of the head that the record follows; None if it is the first.
+
+        Raises:
+            Conflict: if the head is no longer that one.
+        """
+        ...
+
+    async def read_grant(self, tenant_id: str, grant_id: str) -> ReviewGrant | None:
+        """Return one grant, or None."""
+        ...
+
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+        """Return at most ``limit`` grants, newest request first, of a sequence lower than ``before`` if given."""
+        ...
+
+    async def approved_grants(self, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
+        """Return the reviewer's grants that were approved and end after ``now``, also if they were revoked."""
+        ...
+
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+        """Return at most ``limit`` records, newest first, of a sequence lower than ``before`` if that is given."""
+        ...
+
+
 class Put(Enum):
     """How the upload of a batch ended."""
 
@@ -190,6 +232,22 @@ class CaptureStore(Protocol):
 
         While Azure collects a deleted container, reads and listings no longer show it, but a further delete does not
         yet answer that there is none: so False is the proof that it is gone.
+        """
+        ...
+
+    async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        """Return at most ``limit`` ids of batches, in their order, that come after ``after`` if that is given.
+
+        Raises:
+            ContainerMissing, ContainerBeingDeleted: if there is no such container.
+        """
+        ...
+
+    async def read_batch(self, container: str, batch_id: str) -> bytes:
+        """Return a batch as it was stored: gzip of JSON Lines.
+
+        Raises:
+            ContainerMissing, ContainerBeingDeleted, BatchMissing: if there is none.
         """
         ...
 

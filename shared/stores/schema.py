@@ -46,7 +46,7 @@ CONTAINERS: Mapping[str, Schema] = {
         indexed=("sequence", "storageAccount", "status", "attempts", "notBefore", "purgedAt", "deadline"),
         composite=(("attempts", "notBefore"), ("attempts", "purgedAt")),
     ),
-    "access": Schema("/tenantId", indexed=None),
+    "access": Schema("/tenantId", indexed=("kind", "sequence", "requestedBy", "expiresAt")),
     "operations": Schema("/kind"),
     "leases": Schema("/id", indexed=None),
 }

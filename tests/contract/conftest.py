@@ -15,9 +15,9 @@ from azure.cosmos.aio import CosmosClient
 from local.stack import CosmosAccount as Address
 from local.stack import Stack, create_cosmos_containers
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.cosmos import CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
-from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
-from shared.stores.ports import CaptureStore, DeletionStore, LedgerStore, OperationStore
+from shared.stores.cosmos import CosmosAccess, CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
+from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.stores.ports import AccessStore, CaptureStore, DeletionStore, LedgerStore, OperationStore
 
 KINDS = ["fake", "real"]
 
@@ -57,6 +57,11 @@ def ledger(request: pytest.FixtureRequest) -> LedgerStore:
 @pytest.fixture(params=KINDS)
 def deletions(request: pytest.FixtureRequest) -> DeletionStore:
     return MemoryDeletions() if request.param == "fake" else CosmosDeletions(request.getfixturevalue("account"))
+
+
+@pytest.fixture(params=KINDS)
+def access(request: pytest.FixtureRequest) -> AccessStore:
+    return MemoryAccess() if request.param == "fake" else CosmosAccess(request.getfixturevalue("account"))
 
 
 @pytest.fixture(params=KINDS)

@@ -36,6 +36,7 @@ ENVIRONMENT = {
     "STORAGE_ACCOUNTS": json.dumps({"europe": ACCOUNT}),
     "OPERATOR_TENANT_ID": TENANT,
     "TOKEN_AUDIENCES": "api://one",
+    "REVIEW_AUTH_CONTEXT": "c1",
 }
 
 
@@ -222,6 +223,7 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         storage={"europe": "https://steurope.blob.core.windows.net", "japan": "https://stjapan.blob.core.windows.net"},
         operator_tenant_id=TENANT,
         audiences=("api://one",),
+        review_auth_context="c1",
     )
     services = bootstrap.connect(settings, SystemClock())
     assert {store.account for store in services.captures.stores.values()} == {"steurope", "stjapan"}

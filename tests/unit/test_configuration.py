@@ -13,10 +13,11 @@ GOOD = {
     ),
     "OPERATOR_TENANT_ID": "7D2F4C1E-5B0A-4E86-9C33-1F6A8E0B2D47",
     "TOKEN_AUDIENCES": "api://one, two",
+    "REVIEW_AUTH_CONTEXT": "c1",
 }
 
 
-def test_a_deployment_needs_four_settings_and_trusts_entra() -> None:
+def test_a_deployment_needs_five_settings_and_trusts_entra() -> None:
     settings = Configuration.read(GOOD)
     assert settings.cosmos == "https://cosmos.example/"
     assert set(settings.storage) == {"europe", "unitedstates"}
@@ -63,6 +64,9 @@ SECRET = "s3cr3t-value"
         ("OPERATOR_TENANT_ID", ""),
         ("OPERATOR_TENANT_ID", SECRET),
         ("TOKEN_AUDIENCES", " "),
+        ("REVIEW_AUTH_CONTEXT", ""),
+        ("REVIEW_AUTH_CONTEXT", "c0"),
+        ("REVIEW_AUTH_CONTEXT", "c100"),
         ("TOKEN_AUDIENCES", "a,,b"),
         ("TOKEN_ISSUER", "https://issuer.example/{tenantid}"),
         ("TOKEN_JWKS_URI", "https://issuer.example/keys"),

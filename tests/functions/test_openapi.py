@@ -1,0 +1,256 @@
+"""The OpenAPI document: valid, complete, and what the functions really do."""
+
+import copy
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from functions import _openapi
+from functions._openapi import OPERATIONS, Declared, Operation, Who, all_problems, declare
+from local.tokens import Role
+from shared.stores.ports import StoreUnavailable
+from tests.functions import FUNCTIONS
+from tests.functions.test_http import Api, api, opt_in  # noqa: F401
+
+DOCUMENT = _openapi.document()
+IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": "2026-11-21"}
+
+
+def served() -> dict[str, str]:
+    """Each method and function of the app, and its route."""
+    return {
+        f"{getattr(method, 'value', method)} {function.get_function_name()}": binding.get_dict_repr()["route"]
+        for function in FUNCTIONS.values()
+        for binding in function.get_bindings()
+        if binding.type == "httpTrigger"
+        for method in binding.get_dict_repr()["methods"]
+    }
+
+
+def declared() -> dict[str, str]:
+    return {f"{each.operation.method} {each.function}": each.route for each in OPERATIONS.values()}
+
+
+def closed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with no member allowed that it does not name."""
+    strict = copy.deepcopy(document)
+    for name, schema in strict["components"]["schemas"].items():
+        if "properties" in schema and name != "Document":
+            schema["additionalProperties"] = False
+    return strict
+
+
+REGISTRY: Registry[Any] = Registry().with_resource(
+    "urn:api", Resource.from_contents(closed(DOCUMENT), default_specification=DRAFT202012)
+)
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    """What a reference to a component leads to."""
+    if set(node) != {"$ref"}:
+        return node
+    found: Any = DOCUMENT
+    for step in node["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    assert isinstance(found, dict)
+    return found
+
+
+def check(schema: dict[str, Any], value: Any) -> None:
+    absolute = json.loads(json.dumps(schema).replace('"$ref": "#/', '"$ref": "urn:api#/'))
+    Draft202012Validator(absolute, registry=REGISTRY, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(
+        value
+    )
+
+
+class Recorder(Api):
+    """Checks every answer against the document."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[str, int]] = set()
+
+    async def call(self, function: str, method: str = "GET", **kwargs: Any) -> tuple[int, Any, dict[str, str]]:
+        status, content, headers = await super().call(function, method, **kwargs)
+        each = next(d for d in OPERATIONS.values() if (d.function, d.operation.method) == (function, method))
+        described = DOCUMENT["paths"][f"/{each.route}"][method.lower()]["responses"]
+        assert str(status) in described, f"{method} {function} answered {status}"
+        response = resolved(described[str(status)])
+        mimetype, media = next(iter(response["content"].items()))
+        if mimetype == "application/problem+json":
+            kind = media["schema"]["properties"]["type"]
+            assert f"urn:problem:{content}" in kind.get("enum", [kind.get("const")])
+        else:
+            check(media["schema"], content)
+        names = {name.lower() for name in response["headers"]}
+        assert {name.lower() for name in headers} - {"content-type"} <= names
+        for name, header in response["headers"].items():
+            value = {key.lower(): text for key, text in headers.items()}.get(name.lower())
+            assert value is not None or name not in _openapi.COMMON_HEADERS, name
+            if value is not None:
+                check(resolved(header)["schema"], value)
+        self.seen.add((f"{method} {function}", status))
+        return status, content, headers
+
+
+@pytest.fixture
+def recorder(api: Api) -> Recorder:  # noqa: F811
+    api.__class__ = Recorder
+    assert isinstance(api, Recorder)
+    api.seen = set()
+    return api
+
+
+def test_it_is_valid_openapi_3_1() -> None:
+    assert DOCUMENT["openapi"] == "3.1.0"
+    validate(DOCUMENT)
+
+
+def test_it_has_every_route_and_method_and_no_other() -> None:
+    assert declared() == served(), "declare it with functions._openapi.serves"
+    operations = {(path, method.upper()) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    assert operations == {(f"/{route}", method) for route, method in OPERATIONS}
+
+
+def test_a_route_cannot_be_declared_twice() -> None:
+    each = next(iter(OPERATIONS.values()))
+    with pytest.raises(ValueError, match="twice"):
+        declare(each.route, "another", each.operation)
+
+
+def test_it_has_every_problem() -> None:
+    names = {each.__name__ for each in all_problems()}
+    assert set(DOCUMENT["components"]["responses"]) == names
+    used = {each.__name__ for d in OPERATIONS.values() for each in d.operation.all_problems}
+    assert names == used, "name it among an operation's problems"
+    for each in all_problems():
+        media = DOCUMENT["components"]["responses"][each.__name__]["content"]["application/problem+json"]
+        assert media["schema"]["properties"]["type"] == {"const": f"urn:problem:{each.slug}"}
+
+
+def test_every_operation_says_who_may_call_it_and_all_that_it_needs() -> None:
+    ids = []
+    for path, methods in DOCUMENT["paths"].items():
+        for operation in methods.values():
+            ids.append(operation["operationId"])
+            assert operation["summary"]
+            open_to_all = path in {"/health", "/openapi.json"}
+            assert (operation["security"] == []) == open_to_all
+            assert open_to_all or {"401", "403", "500", "503"} <= operation["responses"].keys()
+            assert all(each["description"] for each in operation["parameters"])
+    assert len(ids) == len(set(ids))
+
+
+def examples() -> list[Any]:
+    found: list[Any] = []
+
+    def walk(node: Any, at: str) -> None:
+        if isinstance(node, dict):
+            if "schema" in node and "example" in node:
+                found.append(pytest.param(node["schema"], node["example"], id=at))
+            for each in node.get("examples", {}).values() if "schema" in node else ():
+                found.append(pytest.param(node["schema"], each["value"], id=at))
+            for name, each in node.items():
+                walk(each, f"{at}/{name}")
+        elif isinstance(node, list):
+            for index, each in enumerate(node):
+                walk(each, f"{at}/{index}")
+
+    walk({"paths": DOCUMENT["paths"], "responses": DOCUMENT["components"]["responses"]}, "")
+    walk(DOCUMENT["components"]["headers"], "/headers")
+    return found
+
+
+@pytest.mark.parametrize(("schema", "example"), examples())
+def test_every_example_is_what_its_schema_says(schema: dict[str, Any], example: Any) -> None:
+    check(schema, example)
+
+
+def test_every_schema_is_one() -> None:
+    for schema in DOCUMENT["components"]["schemas"].values():
+        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+
+
+async def test_it_is_answered_to_anybody(recorder: Recorder) -> None:
+    status, body, _ = await recorder.call("openapi", role=None)
+    assert (status, body) == (200, json.loads(json.dumps(DOCUMENT)))
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("each", OPERATIONS.values(), ids=lambda each: f"{each.operation.method} {each.function}")
+async def test_who_may_call_is_who_is_named(recorder: Recorder, each: Declared, role: Role) -> None:
+    status, problem, _ = await recorder.call(each.function, each.operation.method, role=role, **IDS)
+    if each.operation.who:
+        assert (problem == "forbidden") == (Who(role.value) not in each.operation.who)
+    else:
+        assert status == 200
+
+
+async def test_what_is_answered_is_what_it_says(recorder: Recorder) -> None:
+    toggle: dict[str, Any] = {"function": "data_sharing", "method": "PUT"}
+    await recorder.call("data_sharing")
+    await recorder.post(recorder.batch())
+    for geo in ("atlantis", "japan", "europe", "unitedstates"):
+        await recorder.call(**toggle, body={"enabled": True, "geo": geo})
+    await recorder.call("data_sharing")
+    await recorder.call(**toggle, body={"enabled": False}, headers={"if-match": '"7"'})
+    await recorder.call(**toggle, body=b" " * 5000)
+    await recorder.call(**toggle, body=[], headers={"x-correlation-id": "order-17"})
+    batch = recorder.batch(environmentId="env", userId="user", telemetry={"ms": 3})
+    for body in (batch, batch, recorder.batch(output="another"), {"captures": []}, b" " * (4 * 1024 * 1024 + 1)):
+        await recorder.post(body)
+    for capture in batch["captures"]:
+        capture["capturedAt"] = "2020-01-01T00:00:00Z"
+    await recorder.post(batch, key="key-2")
+    await recorder.call("status", role=Role.OPERATOR)
+    await recorder.call(**toggle, body={"enabled": False})
+    await recorder.world.opt_in()
+    event = await recorder.world.opt_out()
+    await recorder.world.feed()
+    await recorder.call("data_sharing_history", params={"limit": "1"})
+    await recorder.call("data_sharing_history", role=None)
+    await recorder.call("deletions", params={"limit": "1"})
+    await recorder.call("deletion", enrollmentId=event.enrollment_id)
+    await recorder.call("deletion_expedite", "POST", enrollmentId=event.enrollment_id)
+    await recorder.call("deletion_expedite", "POST", enrollmentId="0" * 32)
+    recorder.world.clock.move(timedelta(minutes=10))
+    for _ in range(2):
+        await FUNCTIONS["purge"].get_user_function()(None)
+        await recorder.call("deletion", enrollmentId=event.enrollment_id)
+        recorder.world.clock.move(timedelta(minutes=10))
+    assert (await recorder.call("deletion", enrollmentId=event.enrollment_id))[1]["status"] == "verified"
+    await recorder.call("status", role=Role.OPERATOR)
+    await recorder.call("health", role=None)
+    assert len(recorder.seen) > 20
+
+
+async def test_a_failure_of_ours_is_answered_as_it_says(recorder: Recorder) -> None:
+    async def fail(*args: object) -> None:
+        raise StoreUnavailable("cosmos-timeout")
+
+    recorder.world.ledger.read_setting = fail
+    assert (await recorder.call("data_sharing"))[:2] == (503, "unavailable")
+
+
+def test_requests_are_described_as_strictly_as_they_are_checked() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    for name in ("DataSharingRequest", "CaptureBatch", "Capture"):
+        assert schemas[name]["additionalProperties"] is False
+    assert schemas["CaptureBatch"]["properties"]["captures"]["maxItems"] == 500
+    assert schemas["Capture"]["properties"]["input"]["maxLength"] == 256 * 1024
+    assert schemas["Capture"]["properties"]["capturedAt"]["pattern"].startswith("^[0-9]{4}-")
+    check({"$ref": "#/components/schemas/DataSharingRequest"}, {"enabled": False, "geo": "anything"})
+    for wrong in ({"enabled": True}, {"enabled": True, "geo": "atlantis"}, {"enabled": False, "more": 1}):
+        with pytest.raises(Exception, match=r"required|not one of|unexpected"):
+            check({"$ref": "#/components/schemas/DataSharingRequest"}, wrong)
+
+
+def test_an_operation_with_nothing_said_is_open_and_has_no_problems() -> None:
+    assert Operation("GET", "x", tag="x", answers={}).all_problems == []

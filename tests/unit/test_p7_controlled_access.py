@@ -1,0 +1,358 @@
+"""P7 and P10: no content without a live grant, a purpose, and a record that was committed before."""
+
+import asyncio
+import json
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from shared.access import GrantRequest
+from shared.containers import DayContainer
+from shared.problems import (
+    Forbidden,
+    GeoNotServed,
+    GrantNotPending,
+    GrantRequired,
+    NotFound,
+    Problem,
+    PurposeRefused,
+)
+from shared.reviews import GrantStatus
+from shared.stores.memory import MemoryCaptures
+from shared.stores.ports import Conflict, StoreUnavailable
+from tests.clocks import START
+from tests.world import OTHER_TENANT, TENANT, World
+
+REVIEWER, OTHER_REVIEWER, APPROVER = "reviewer", "other-reviewer", "approver"
+ASKED = GrantRequest("improve", "To see why formulas are refused so often.", 60)
+DAY = START.date()
+
+
+async def shared_world() -> tuple[World, str]:
+    """Return a world with one stored batch, and the batch's id."""
+    world = World()
+    await world.opt_in()
+    return world, (await world.post("hello")).batch_id
+
+
+async def granted(world: World, reviewer: str = REVIEWER) -> str:
+    grant = await world.access.request(TENANT, reviewer, ASKED)
+    await world.access.approve(TENANT, grant.grant_id, APPROVER)
+    return grant.grant_id
+
+
+async def read(world: World, batch_id: str, reviewer: str = REVIEWER, day: date = DAY) -> list[Any]:
+    content = await world.access.read(TENANT, reviewer, day, batch_id)
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def actions(world: World, tenant: str = TENANT) -> list[str]:
+    return [record.action for record in world.access_store.records.get(tenant, [])]
+
+
+async def refused(world: World, batch_id: str, problem: type[Problem]) -> None:
+    """Assert that nothing can be seen, and that storage has not even been asked."""
+    for store in world.stores.values():
+        store.read_batch = store.list_batches = store.list_containers = None
+    for look in (
+        world.access.read(TENANT, REVIEWER, DAY, batch_id),
+        world.access.batches(TENANT, REVIEWER, DAY, limit=10, after=None),
+        world.access.days(TENANT, REVIEWER),
+    ):
+        with pytest.raises(problem):
+            await look
+
+
+async def test_a_reviewer_with_a_live_grant_reads_and_each_look_is_on_the_record() -> None:
+    world, batch_id = await shared_world()
+    grant_id = await granted(world)
+    assert await world.access.days(TENANT, REVIEWER) == [DAY]
+    assert await world.access.batches(TENANT, REVIEWER, DAY, limit=10, after=None) == [batch_id]
+    assert [line["input"] for line in await read(world, batch_id)] == ["hello"]
+    assert actions(world) == ["requested", "approved", "listed", "listed", "read"]
+    last = (await world.access.log(TENANT, limit=1, before=None))[0]
+    assert last.to_json() == {
+        "tenantId": TENANT,
+        "sequence": 5,
+        "at": "2026-11-21T12:00:02.000000Z",
+        "action": "read",
+        "actor": REVIEWER,
+        "purpose": "improve",
+        "grantId": grant_id,
+        "enrollmentId": world.ledger.settings[TENANT].value.enrollment.enrollment_id,
+        "justification": ASKED.justification,
+        "day": "2026-11-21",
+        "batchId": batch_id,
+        "lockbox": "notApplicable",
+    }
+
+
+async def test_without_a_grant_nothing_is_seen() -> None:
+    world, batch_id = await shared_world()
+    await refused(world, batch_id, GrantRequired)
+    assert actions(world) == []
+
+
+async def test_a_pending_lapsed_revoked_expired_or_anothers_grant_opens_nothing() -> None:
+    for spoil in ("pending", "lapsed", "revoked", "expired", "another's", "another tenant's"):
+        world, batch_id = await shared_world()
+        if spoil == "another tenant's":
+            await world.opt_in(OTHER_TENANT)
+            grant = await world.access.request(OTHER_TENANT, REVIEWER, ASKED)
+            await world.access.approve(OTHER_TENANT, grant.grant_id, APPROVER)
+        elif spoil == "another's":
+            await granted(world, OTHER_REVIEWER)
+        elif spoil in {"pending", "lapsed"}:
+            grant = await world.access.request(TENANT, REVIEWER, ASKED)
+            world.clock.move(timedelta(hours=24 * (spoil == "lapsed")))
+        else:
+            grant_id = await granted(world)
+            if spoil == "revoked":
+                await world.access.revoke(TENANT, grant_id, REVIEWER, any_grant=False)
+            else:
+                world.clock.move(timedelta(minutes=60))
+        await refused(world, batch_id, GrantRequired)
+
+
+async def test_a_grant_ends_by_itself_at_its_last_instant() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    world.clock.move(timedelta(minutes=60) - timedelta(microseconds=1))
+    assert await read(world, batch_id)
+    world.clock.move(timedelta(microseconds=1))
+    with pytest.raises(GrantRequired):
+        await read(world, batch_id)
+
+
+async def test_whoever_asked_does_not_approve() -> None:
+    world, _ = await shared_world()
+    grant = await world.access.request(TENANT, REVIEWER, ASKED)
+    with pytest.raises(Forbidden):
+        await world.access.approve(TENANT, grant.grant_id, REVIEWER)
+    assert actions(world) == ["requested"]
+
+
+@pytest.mark.parametrize(
+    "purpose", ["train", "training", "train-foundation-model", "Foundation model training", "IMPROVE", "marketing"]
+)
+async def test_any_other_purpose_is_refused_by_name_and_recorded(purpose: str) -> None:
+    world, _ = await shared_world()
+    with pytest.raises(PurposeRefused):
+        await world.access.request(TENANT, REVIEWER, GrantRequest(purpose, "x" * 20, 60))
+    [record] = await world.access.log(TENANT, limit=10, before=None)
+    assert (record.action, record.purpose, record.grant_id) == ("purposeRefused", purpose, None)
+    assert await world.access.grants(TENANT, limit=10, before=None) == []
+
+
+async def test_two_approvals_at_a_time_make_one_record_and_one_expiry() -> None:
+    world, _ = await shared_world()
+    grant = await world.access.request(TENANT, REVIEWER, ASKED)
+    answers = await asyncio.gather(*(world.access.approve(TENANT, grant.grant_id, f"approver-{n}") for n in range(5)))
+    assert len({(answer.approved_by, answer.expires_at) for answer in answers}) == 1
+    assert actions(world) == ["requested", "approved"]
+
+
+async def test_an_approval_that_races_a_revocation_ends_revoked_or_refused() -> None:
+    for first in (0, 1):
+        world, batch_id = await shared_world()
+        grant = await world.access.request(TENANT, REVIEWER, ASKED)
+        calls = [
+            world.access.approve(TENANT, grant.grant_id, APPROVER),
+            world.access.revoke(TENANT, grant.grant_id, REVIEWER, any_grant=False),
+        ]
+        await asyncio.gather(*(calls if first == 0 else reversed(calls)), return_exceptions=True)
+        stored = await world.access_store.read_grant(TENANT, grant.grant_id)
+        assert stored.status(world.clock.now()) is GrantStatus.REVOKED
+        assert actions(world) in (["requested", "approved", "revoked"], ["requested", "revoked"])
+        with pytest.raises(GrantRequired):
+            await read(world, batch_id)
+
+
+async def test_a_revocation_between_decision_and_record_wins() -> None:
+    world, batch_id = await shared_world()
+    grant_id = await granted(world)
+    store = world.access_store
+    commit = store.commit
+
+    async def revoked_first(*args: Any) -> None:
+        store.commit = commit
+        await world.access.revoke(TENANT, grant_id, APPROVER, any_grant=True)
+        await commit(*args)
+
+    store.commit = revoked_first
+    with pytest.raises(GrantRequired):
+        await read(world, batch_id)
+    assert actions(world) == ["requested", "approved", "revoked"]
+
+
+async def test_a_grant_that_expires_during_a_read_gives_that_read_and_no_other() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    store = world.stores["europe"]
+    slow = store.read_batch
+
+    async def slowly(*args: Any) -> bytes:
+        world.clock.move(timedelta(hours=2))
+        return await slow(*args)  # type: ignore[no-any-return]
+
+    store.read_batch = slowly
+    assert await read(world, batch_id)
+    with pytest.raises(GrantRequired):
+        await read(world, batch_id)
+    assert actions(world).count("read") == 1
+
+
+async def test_what_cannot_be_recorded_is_not_read() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    for error in (StoreUnavailable("cosmos-503"), Conflict()):
+
+        async def fail(*args: Any, error: Exception = error) -> None:
+            raise error
+
+        world.access_store.commit = fail
+        await refused(world, batch_id, type(error))  # type: ignore[arg-type]
+    assert actions(world) == ["requested", "approved"]
+
+
+async def test_a_record_whose_answer_was_lost_is_written_once() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    commit = world.access_store.commit
+
+    async def twice(*args: Any) -> None:
+        await commit(*args)
+        raise Conflict
+
+    world.access_store.commit = twice
+    assert await read(world, batch_id)
+    assert actions(world).count("read") == 1
+
+
+async def test_many_looks_at_a_time_make_one_log_in_one_order() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    await asyncio.gather(*(read(world, batch_id) for _ in range(8)))
+    log = await world.access.log(TENANT, limit=100, before=None)
+    assert [record.sequence for record in log] == list(range(10, 0, -1))
+    pages = [await world.access.log(TENANT, limit=4, before=before) for before in (None, 7, 3)]
+    assert [record for page in pages for record in page] == list(log)
+
+
+async def test_after_an_opt_out_reading_goes_on_until_the_data_is_purged() -> None:
+    world, batch_id = await shared_world()
+    event = await world.opt_out()
+    await granted(world)
+    assert await read(world, batch_id), "before the feed has come to it"
+    await world.feed()
+    assert await read(world, batch_id)
+    assert await world.access.days(TENANT, REVIEWER) == [DAY]
+    await world.deletions.expedite(TENANT, event.enrollment_id, now=world.clock.now())
+    await world.purge.run()
+    await refused(world, batch_id, NotFound)
+    with pytest.raises(NotFound):
+        await world.access.request(TENANT, REVIEWER, ASKED)
+
+
+async def test_after_the_deadline_nothing_is_read_however_late_the_purge_is() -> None:
+    world, _ = await shared_world()
+    event = await world.opt_out()
+    await world.feed()
+    world.clock.set(event.deadline - timedelta(microseconds=1))
+    grant = await world.access.request(TENANT, REVIEWER, ASKED)
+    await world.access.approve(TENANT, grant.grant_id, APPROVER)
+    assert await world.access.days(TENANT, REVIEWER) == []  # its one day is past its own deadline
+    world.clock.set(event.deadline)
+    await refused(world, "0" * 32, NotFound)
+
+
+async def test_after_a_days_deadline_it_is_not_read_however_late_retention_is() -> None:
+    world, batch_id = await shared_world()
+    world.clock.set(START.replace(hour=0) + timedelta(days=30) - timedelta(microseconds=1))
+    await granted(world)
+    assert await read(world, batch_id)
+    world.clock.move(timedelta(microseconds=1))
+    with pytest.raises(NotFound):
+        await read(world, batch_id)
+    assert await world.access.days(TENANT, REVIEWER) == []
+
+
+async def test_opting_in_again_opens_nothing_of_the_new_enrollment_to_an_old_grant() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    await world.opt_out()
+    await world.opt_in()
+    new = await world.post("new", key="new")
+    assert await read(world, batch_id)
+    with pytest.raises(NotFound):
+        await read(world, new.batch_id)
+
+
+async def test_a_grant_for_an_older_enrollment_is_asked_for_by_its_id() -> None:
+    world, batch_id = await shared_world()
+    old = (await world.opt_out()).enrollment_id
+    await world.opt_in()
+    grant = await world.access.request(TENANT, REVIEWER, GrantRequest("build", "x" * 20, 60, old))
+    await world.access.approve(TENANT, grant.grant_id, APPROVER)
+    assert await read(world, batch_id)
+    with pytest.raises(NotFound):
+        await world.access.request(TENANT, REVIEWER, GrantRequest("build", "x" * 20, 60, "0" * 32))
+
+
+async def test_what_is_not_there_is_not_found() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    with pytest.raises(NotFound):
+        await read(world, "0" * 32)
+    with pytest.raises(NotFound):
+        await read(world, batch_id, day=DAY + timedelta(days=1))
+    with pytest.raises(NotFound):
+        await world.access.batches(TENANT, REVIEWER, DAY + timedelta(days=1), limit=1, after=None)
+    with pytest.raises(NotFound):
+        await world.access.request(OTHER_TENANT, REVIEWER, ASKED)
+    for call in (world.access.approve(TENANT, "0" * 32, APPROVER),):
+        with pytest.raises(NotFound):
+            await call
+
+
+async def test_data_in_an_account_that_is_not_ours_is_not_looked_for_elsewhere() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    store = MemoryCaptures("stsomeoneelse")
+    await store.create_container(DayContainer("1" + "0" * 30 + "1", DAY).name)
+    world.stores["europe"] = store
+    await refused(world, batch_id, GeoNotServed)
+
+
+async def test_a_grant_that_has_ended_is_not_approved_and_revoking_it_changes_nothing() -> None:
+    world, _ = await shared_world()
+    grant = await world.access.request(TENANT, REVIEWER, ASKED)
+    with pytest.raises(Forbidden):
+        await world.access.revoke(TENANT, grant.grant_id, OTHER_REVIEWER, any_grant=False)
+    revoked = await world.access.revoke(TENANT, grant.grant_id, APPROVER, any_grant=True)
+    assert await world.access.revoke(TENANT, grant.grant_id, APPROVER, any_grant=True) == revoked
+    with pytest.raises(GrantNotPending):
+        await world.access.approve(TENANT, grant.grant_id, APPROVER)
+    assert actions(world) == ["requested", "revoked"]
+
+
+async def test_of_two_live_grants_the_one_approved_last_counts() -> None:
+    world, batch_id = await shared_world()
+    first = await granted(world)
+    world.clock.move(timedelta(minutes=1))
+    second = await granted(world)
+    await read(world, batch_id)
+    assert world.access_store.records[TENANT][-1].grant_id == second != first
+    assert [grant.grant_id for grant in await world.access.grants(TENANT, limit=1, before=None)] == [second]
+
+
+async def test_endless_conflicts_end() -> None:
+    world, _ = await shared_world()
+
+    async def never(*args: object) -> None:
+        raise Conflict
+
+    world.access_store.commit = never
+    with pytest.raises(Conflict):
+        await world.access.request(TENANT, REVIEWER, ASKED)
