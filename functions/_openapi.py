@@ -119,6 +119,10 @@ def _any_case(pattern: re.Pattern[str]) -> str:
 _ID = "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
 _TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
 
+DAY_PATTERN = r"[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}"
+DAY_SCHEMA: Members = _text(DAY_PATTERN, format="date")
+"""A day of ours; in other millennia its deadline could not be computed."""
+
 PATH_PARAMETERS: Mapping[str, Parameter] = {
     each.name: each
     for each in (
@@ -136,7 +140,7 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
             _text(_any_case(ENROLLMENT_ID)),
             _ID,
         ),
-        Parameter("day", "path", "A UTC day.", _text("[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}", format="date"), "2026-11-21"),
+        Parameter("day", "path", "A UTC day.", DAY_SCHEMA, "2026-11-21"),
         Parameter("batchId", "path", "A batch, as its POST answered it.", _text(_any_case(ENROLLMENT_ID)), _ID),
         Parameter("grantId", "path", "A review grant, as its POST answered it.", _text(_any_case(ENROLLMENT_ID)), _ID),
     )

@@ -2,14 +2,26 @@
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import azure.functions as func
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from functions._http import answering, caller_of, json_answer, page_answer, page_of, parsed_body, tenant_in_path
-from functions._openapi import BEFORE, LIMIT, Answer, Body, Operation, Page, Parameter, Who, serves
+from functions._openapi import (
+    BEFORE,
+    DAY_PATTERN,
+    DAY_SCHEMA,
+    LIMIT,
+    Answer,
+    Body,
+    Operation,
+    Page,
+    Parameter,
+    Who,
+    serves,
+)
 from shared.access import GrantRequest
 from shared.bootstrap import services
 from shared.callers import Caller, allow
@@ -30,7 +42,12 @@ blueprint = func.Blueprint()
 BODY_MAX_BYTES = 4 * 1024
 LINES_MAX = 500
 _ID = re.compile(r"[0-9a-f]{32}")
-_DAY = re.compile(r"[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}")
+_DAY = re.compile(DAY_PATTERN)
+
+
+def _whole(value: Any) -> Any:
+    """Take 60.0 for 60, as JSON Schema does; texts and booleans stay what they are, and are refused."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class ReviewGrantRequest(BaseModel):
@@ -42,7 +59,7 @@ class ReviewGrantRequest(BaseModel):
 
     purpose: Annotated[str, StringConstraints(pattern="^[A-Za-z][A-Za-z0-9 _-]{0,59}$")]
     justification: Annotated[str, StringConstraints(min_length=20, max_length=500)]
-    duration_minutes: Annotated[int, Field(ge=1, le=int(DURATION_MAX.total_seconds()) // 60)]
+    duration_minutes: Annotated[int, Field(ge=1, le=int(DURATION_MAX.total_seconds()) // 60), BeforeValidator(_whole)]
     enrollment_id: EnrollmentId | None = None
 
 
@@ -146,9 +163,15 @@ LIST_CAPTURES = Operation(
     tag=_TAG,
     who=(Who.REVIEWER,),
     parameters=(
-        Parameter("day", "query", "List this day's batches.", {"type": "string", "format": "date"}, "2026-11-21"),
+        Parameter("day", "query", "List this day's batches.", DAY_SCHEMA, "2026-11-21"),
         LIMIT,
-        Parameter("after", "query", "Only batches after this one.", {"pattern": "^[0-9a-f]{32}$"}, _EXAMPLE_ID),
+        Parameter(
+            "after",
+            "query",
+            "Only batches after this one.",
+            {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            _EXAMPLE_ID,
+        ),
     ),
     answers={200: Answer("Days or batches.", CapturesPageAnswer(value=[CapturesEntry(day=_NOW.date())]))},
     problems=_REVIEWER_PROBLEMS,

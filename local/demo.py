@@ -1,6 +1,7 @@
 """The main job, end to end: two tenants, two geos, a month of clock time, each step checked against storage itself."""
 
 import asyncio
+import json
 import shutil
 import sys
 import tempfile
@@ -386,4 +387,4 @@ def _languages(batch: Sequence[Sample]) -> str:
 def _traces(sample: Sample) -> list[bytes]:
     """Return what of a sample would be found where it leaked: whole lines, plain and as JSON escapes them."""
     lines = [line for text in (sample.input, sample.output) for line in text.splitlines() if len(line) > 12]
-    return [form for line in lines for form in (line.encode(), line.encode("ascii", "backslashreplace"))]
+    return [form for line in lines for form in (line.encode(), json.dumps(line)[1:-1].encode())]

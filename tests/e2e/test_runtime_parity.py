@@ -78,15 +78,21 @@ async def test_http_calls_are_answered_as_by_the_worker(
         ("captures", "POST", f"{base}/captures", service, encoded(batch)),
         ("captures", "POST", f"{base}/captures", admin | key, encoded(batch)),
         ("status", "GET", "/api/status", admin, b""),
+        ("openapi", "GET", "/api/openapi.json", {}, b""),
+        ("access_log", "GET", f"{base}/access-log", admin, b""),
+        ("review_grants", "GET", f"{base}/review-grants", admin, b""),
     ]
+    correlated = {"x-correlation-id": "parity"}
     async with aiohttp.ClientSession(stack.description.host) as session:
-        for function, method, path, headers, body in calls:
+        for function, method, path, sent, body in calls:
+            headers = sent | correlated
             await same_answer(runtime, session, function, method, path, headers=headers, params=in_path, body=body)
         for enrollment_id in ("0" * 32, "latest"):
             path, params = f"{base}/deletions/{enrollment_id}", in_path | {"enrollmentId": enrollment_id}
-            await same_answer(runtime, session, "deletion", "GET", path, headers=admin, params=params)
+            headers = admin | correlated
+            await same_answer(runtime, session, "deletion", "GET", path, headers=headers, params=params)
             path += "/expedite"
-            await same_answer(runtime, session, "deletion_expedite", "POST", path, headers=admin, params=params)
+            await same_answer(runtime, session, "deletion_expedite", "POST", path, headers=headers, params=params)
 
 
 async def test_the_feed_and_the_timer_do_in_the_worker_what_they_do_on_the_local_host(
