@@ -101,9 +101,7 @@ async def caller_of(req: func.HttpRequest) -> Caller:
 
 def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> func.HttpResponse:
     """Return an answer whose body is ``body`` as JSON."""
-    return func.HttpResponse(
-        json.dumps(body, ensure_ascii=False), status_code=status, headers=headers, mimetype="application/json"
-    )
+    return func.HttpResponse(json.dumps(body), status_code=status, headers=headers, mimetype="application/json")
 
 
 def tenant_in_path(req: func.HttpRequest) -> str:

@@ -1,0 +1,160 @@
+"""Reviewing over HTTP: what is asked for, paged, refused, and how hostile text comes back (on fakes)."""
+
+import json
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from local.tokens import Role
+from tests.functions import FUNCTIONS
+from tests.functions.test_http import Api, api  # noqa: F401
+from tests.unit.test_tokens import token
+from tests.world import TENANT, capture, submission
+
+ASKED = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
+DAY = "2026-11-21"
+
+
+@pytest.fixture
+async def granted(api: Api) -> Api:  # noqa: F811
+    """A tenant with three batches, and a reviewer with a live grant."""
+    await api.world.opt_in()
+    now = api.world.clock.now()
+    for n in range(3):
+        batch = submission(*(capture(now, f"text {n}.{m}") for m in range(4)), key=f"key-{n}")
+        await api.world.captures.submit(TENANT, batch)
+    status, grant, _ = await api.call("review_grants", "POST", role=Role.REVIEWER, body=ASKED)
+    assert (status, grant["status"], grant["purpose"]) == (201, "pending", "improve")
+    status, grant, _ = await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant["grantId"])
+    assert (status, grant["status"]) == (200, "approved")
+    return api
+
+
+async def read(batch_id: str, **params: str) -> func.HttpResponse:
+    request = func.HttpRequest(
+        method="GET",
+        url="https://api.example/api/batch?x=1",
+        headers={"authorization": f"Bearer {token(Role.REVIEWER)}"},
+        params=params,
+        route_params={"tenantId": TENANT, "day": DAY, "batchId": batch_id},
+        body=b"",
+    )
+    answer = await FUNCTIONS["batch"].get_user_function()(request)
+    assert isinstance(answer, func.HttpResponse)
+    return answer
+
+
+async def test_days_and_batches_are_listed_and_paged(granted: Api) -> None:
+    _, body, _ = await granted.call("captures", role=Role.REVIEWER)
+    assert body == {"value": [{"day": DAY}]}
+    ids: list[str] = []
+    after: dict[str, str] = {}
+    for size in (2, 1):
+        _, body, _ = await granted.call("captures", role=Role.REVIEWER, params={"day": DAY, "limit": "2", **after})
+        assert len(body["value"]) == size and ("nextLink" in body) == (size == 2)
+        ids += [each["batchId"] for each in body["value"]]
+        after = {"after": ids[-1]}
+    assert ids == sorted(set(ids)) and len(ids) == 3
+
+
+async def test_a_batch_is_read_whole_or_in_pages(granted: Api) -> None:
+    _, body, _ = await granted.call("captures", role=Role.REVIEWER, params={"day": DAY})
+    batch_id = body["value"][0]["batchId"]
+    whole = await read(batch_id)
+    assert whole.mimetype == "application/x-ndjson"
+    assert whole.headers["Cache-Control"] == "no-store" and "Link" not in whole.headers
+    lines = whole.get_body().splitlines()
+    assert len(lines) == 4 and all(json.loads(line)["output"] == "A trigger." for line in lines)
+    first = await read(batch_id, limit="3")
+    assert first.headers["Link"] == '<https://api.example/api/batch?limit=3&offset=3>; rel="next"'
+    last = await read(batch_id, limit="3", offset="3")
+    assert first.get_body() + last.get_body() == whole.get_body() and "Link" not in last.headers
+
+
+@pytest.mark.parametrize(
+    ("function", "params", "path"),
+    [
+        ("captures", {"day": "today"}, {}),
+        ("captures", {"day": "2026-02-30"}, {}),
+        ("captures", {"day": "9999-12-31"}, {}),
+        ("captures", {"day": DAY, "after": "x"}, {}),
+        ("captures", {"day": DAY, "limit": "0"}, {}),
+        ("batch", {"limit": "501"}, {}),
+        ("batch", {"offset": "-1"}, {}),
+        ("batch", {}, {"day": "0001-01-01"}),
+        ("batch", {}, {"batchId": "../../secret"}),
+        ("review_grants", {"limit": "x"}, {}),
+        ("access_log", {"before": "x"}, {}),
+    ],
+)
+async def test_bad_parameters_are_refused(
+    granted: Api, function: str, params: dict[str, str], path: dict[str, str]
+) -> None:
+    role = Role.TENANT_ADMIN if function == "access_log" else Role.REVIEWER
+    places = {"day": DAY, "batchId": "0" * 32, **path}
+    assert (await granted.call(function, role=role, params=params, **places))[:2] == (400, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"purpose": ""},
+        {"purpose": "improve\nLOG"},
+        {"purpose": 5},
+        {"justification": "too short"},
+        {"justification": "x" * 501},
+        {"durationMinutes": 0},
+        {"durationMinutes": 481},
+        {"durationMinutes": 1.5},
+        {"durationMinutes": "60"},
+        {"durationMinutes": True},
+        {"enrollmentId": "x"},
+        {"surprise": 1},
+    ],
+)
+async def test_a_bad_request_for_a_grant_is_refused_and_not_recorded(granted: Api, change: dict[str, Any]) -> None:
+    records = len(granted.world.access_store.records[TENANT])
+    answer = await granted.call("review_grants", "POST", role=Role.REVIEWER, body={**ASKED, **change})
+    assert answer[:2] == (400, "invalid-request")
+    assert len(granted.world.access_store.records[TENANT]) == records
+
+
+async def test_a_refused_purpose_is_answered_and_recorded(granted: Api) -> None:
+    body = {**ASKED, "purpose": "Foundation-model training"}
+    assert (await granted.call("review_grants", "POST", role=Role.REVIEWER, body=body))[:2] == (403, "purpose-refused")
+    _, log, _ = await granted.call("access_log", params={"limit": "1"})
+    assert (log["value"][0]["action"], log["value"][0]["purpose"]) == ("purposeRefused", "Foundation-model training")
+    assert log["nextLink"].endswith("?limit=1&before=3")
+
+
+async def test_grants_are_listed_and_an_id_that_is_none_is_refused(granted: Api) -> None:
+    _, body, _ = await granted.call("review_grants", role=Role.APPROVER)
+    assert [each["status"] for each in body["value"]] == ["approved"]
+    for function in ("review_grant_approve", "review_grant_revoke"):
+        answer = await granted.call(function, "POST", role=Role.APPROVER, grantId="latest")
+        assert answer[:2] == (400, "invalid-request")
+        answer = await granted.call(function, "POST", role=Role.APPROVER, grantId="0" * 32)
+        assert answer[:2] == (404, "not-found")
+    grant_id = body["value"][0]["grantId"]
+    _, body, _ = await granted.call("review_grant_revoke", "POST", role=Role.APPROVER, grantId=grant_id)
+    assert body["status"] == "revoked"
+    answer = await granted.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant_id)
+    assert answer[:2] == (409, "grant-not-pending")
+
+
+async def test_a_hostile_justification_comes_back_escaped_on_one_line(granted: Api) -> None:
+    hostile = "line\nline \x1b[31mred\x07 \x9b2J \u2028 \u0085 \u202e reversed"
+    await granted.call("review_grants", "POST", role=Role.REVIEWER, body={**ASKED, "justification": hostile})
+    for function, role in (("review_grants", Role.REVIEWER), ("access_log", Role.TENANT_ADMIN)):
+        request = func.HttpRequest(
+            method="GET",
+            url="https://api.example/api/x",
+            headers={"authorization": f"Bearer {token(role)}"},
+            params={},
+            route_params={"tenantId": TENANT},
+            body=b"",
+        )
+        answer = await FUNCTIONS[function].get_user_function()(request)
+        assert answer.get_body().isascii() and answer.get_body().decode().isprintable()
+        assert hostile in {each["justification"] for each in json.loads(answer.get_body())["value"]}
