@@ -151,7 +151,7 @@ def page_of(req: func.HttpRequest) -> tuple[int, int | None]:
     if not _SEQUENCE.fullmatch(limit) or not 1 <= int(limit) <= _PAGE_MAX:
         raise InvalidRequest(f"limit must be a whole number from 1 to {_PAGE_MAX}.")
     if before is not None and not _SEQUENCE.fullmatch(before):
-        raise InvalidRequest("before must be a ledger sequence.")
+        raise InvalidRequest("before must be the sequence of an entry.")
     return int(limit), None if before is None else int(before)
 
 

@@ -39,7 +39,7 @@ from shared.reviews import DURATION_MAX, AccessRecord, GrantStatus, Purpose, Rev
 
 blueprint = func.Blueprint()
 
-BODY_MAX_BYTES = 4 * 1024
+BODY_MAX_BYTES = 8 * 1024
 LINES_MAX = 500
 _ID = re.compile(r"[0-9a-f]{32}")
 _DAY = re.compile(DAY_PATTERN)
@@ -57,7 +57,7 @@ class ReviewGrantRequest(BaseModel):
         strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True, frozen=True
     )
 
-    purpose: Annotated[str, StringConstraints(pattern="^[A-Za-z][A-Za-z0-9 _-]{0,59}$")]
+    purpose: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     justification: Annotated[str, StringConstraints(min_length=20, max_length=500)]
     duration_minutes: Annotated[int, Field(ge=1, le=int(DURATION_MAX.total_seconds()) // 60), BeforeValidator(_whole)]
     enrollment_id: EnrollmentId | None = None
@@ -112,6 +112,7 @@ _APPROVED = GrantAnswer.of(_PENDING.approved("1f0a9d3c-7b64-4e25-8c1d-2a5e6f7b8c
 _READ = AccessRecord(
     tenant_id=_PENDING.tenant_id,
     sequence=3,
+    record_id=_EXAMPLE_ID,
     at=_NOW,
     action="read",
     actor=_PENDING.requested_by,

@@ -1,7 +1,11 @@
 """Reading captures on the record: grants, and what may be read under them (P7, P10)."""
 
+import asyncio
 import gzip
+import random
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TypeVar
@@ -18,7 +22,7 @@ from shared.problems import (
     NotFound,
     PurposeRefused,
 )
-from shared.reviews import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, newest_live
+from shared.reviews import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
 from shared.stores.ports import (
     AccessStore,
     BatchMissing,
@@ -28,9 +32,11 @@ from shared.stores.ports import (
     ContainerMissing,
     DeletionStore,
     LedgerStore,
+    StoreUnavailable,
 )
 
 _ATTEMPTS = 20
+_BACKOFF_SECONDS = 0.01
 _LEDGER_PAGE = 200
 T = TypeVar("T")
 
@@ -258,7 +264,13 @@ class Access:
             content = await opened.store.read_batch(container, batch_id)
         except (ContainerMissing, ContainerBeingDeleted, BatchMissing):
             raise NotFound("There is no such batch.") from None
-        return gzip.decompress(content)
+        # Storage may have been slow: what came after a deadline stays here.
+        if not self._day_is_live(day) or self._has_passed(opened.ended.deadline):
+            raise NotFound("The captures of that day are gone.")
+        try:
+            return gzip.decompress(content)
+        except (OSError, EOFError, zlib.error):
+            raise StoreUnavailable("batch-unreadable") from None
 
     async def _open(
         self, tenant_id: str, reviewer: str, action: Action, day: date | None = None, batch_id: str | None = None
@@ -266,10 +278,8 @@ class Access:
         """Find what the reviewer's live grant opens, and put the look on the record."""
 
         async def decide(now: datetime, sequence: int) -> tuple[_Entry, _Opened]:
-            grant = newest_live(await self.store.approved_grants(tenant_id, reviewer, now), now)
-            if grant is None:
-                raise GrantRequired("Ask for a review grant for this tenant, and have it approved.")
-            ended = await self._readable(tenant_id, grant.enrollment_id)
+            grants = live_newest_first(await self.store.approved_grants(tenant_id, reviewer, now), now)
+            grant, ended = await self._first_readable(tenant_id, grants)
             store = self.captures.get(ended.enrollment.geo)
             if store is None or store.account != ended.enrollment.storage_account:
                 raise GeoNotServed("Another deployment serves this tenant's geo.")
@@ -279,15 +289,26 @@ class Access:
 
         return await self._commit(tenant_id, decide)
 
+    async def _first_readable(self, tenant_id: str, grants: Sequence[ReviewGrant]) -> tuple[ReviewGrant, _Ended]:
+        if not grants:
+            raise GrantRequired("Ask for a review grant for this tenant, and have it approved.")
+        for grant in grants[:-1]:  # one whose data is purged is dead, and hides none that is not
+            with suppress(NotFound):
+                return grant, await self._readable(tenant_id, grant.enrollment_id)
+        return grants[-1], await self._readable(tenant_id, grants[-1].enrollment_id)
+
     async def _commit(self, tenant_id: str, decide: Callable[[datetime, int], Awaitable[tuple[_Entry | None, T]]]) -> T:
         """Decide and put it on the record, again and again until nobody came between; with no entry, only decide."""
-        for _ in range(_ATTEMPTS):
+        record_id = self.new_id()
+        for attempt in range(_ATTEMPTS):
+            # Apart from one another: those who lost against one would all come again at the same time.
+            await asyncio.sleep(random.uniform(0, _BACKOFF_SECONDS * min(attempt, 5)))  # noqa: S311
             head = await self.store.head(tenant_id)
             now, sequence = self.clock.now(), 1 if head is None else head.value + 1
             entry, result = await decide(now, sequence)
             if entry is None:
                 return result
-            record = _record(tenant_id, sequence, now, entry)
+            record = _record(tenant_id, record_id, sequence, now, entry)
             grant = entry.grant if entry.changes_grant else None
             try:
                 await self.store.commit(record, grant, None if head is None else head.etag)
@@ -308,7 +329,7 @@ class Access:
         deletion = await self.deletions.read(tenant_id, enrollment_id)
         purged = deletion is not None and deletion.value.status != "scheduled"
         # However late the purge is: from the deadline on nothing is read (P5).
-        if event is None or purged or self.clock.now() >= event.deadline:
+        if event is None or purged or self._has_passed(event.deadline):
             raise NotFound("There is no such enrollment, or its captures are gone.")
         return _Ended(event, event.deadline)
 
@@ -330,16 +351,20 @@ class Access:
             raise NotFound("There is no such grant for this tenant.")
         return grant
 
+    def _has_passed(self, deadline: datetime | None) -> bool:
+        return deadline is not None and self.clock.now() >= deadline
+
     def _day_is_live(self, day: date) -> bool:
         return self.clock.now() < deadlines.day_deadline(day, self.retention_days)
 
 
-def _record(tenant_id: str, sequence: int, now: datetime, entry: _Entry) -> AccessRecord:
+def _record(tenant_id: str, record_id: str, sequence: int, now: datetime, entry: _Entry) -> AccessRecord:
     about = entry.grant or entry.refused
     assert about is not None
     return AccessRecord(
         tenant_id=tenant_id,
         sequence=sequence,
+        record_id=record_id,
         at=now,
         action=entry.action,
         actor=entry.actor,

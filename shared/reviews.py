@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.items import EnrollmentId, Instant, Item, TenantId, format_instant
+from shared.items import EnrollmentId, Instant, Item, TenantId
 
 DURATION_MAX = timedelta(hours=8)
 APPROVAL_WITHIN = timedelta(hours=24)
@@ -79,6 +79,7 @@ class AccessRecord(Item):
     """One entry of a tenant's access log: content-free, never changed, in the order of ``sequence``.
 
     Attributes:
+        record_id: 32 hex digits of its own, by which a writer knows it again.
         action: what happened.
         actor: the object id of whoever did it.
         purpose: the purpose as it was named, also when it was refused.
@@ -88,6 +89,7 @@ class AccessRecord(Item):
 
     tenant_id: TenantId
     sequence: Annotated[int, Field(ge=1)]
+    record_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     at: Instant
     action: Action
     actor: str
@@ -105,7 +107,7 @@ class AccessRecord(Item):
         return f"record-{self.sequence:09d}"
 
 
-def newest_live(grants: Sequence[ReviewGrant], now: datetime) -> ReviewGrant | None:
-    """Return the grant that was approved last of those that are live at ``now``, or None."""
+def live_newest_first(grants: Sequence[ReviewGrant], now: datetime) -> list[ReviewGrant]:
+    """Return those of the grants that are live at ``now``, the one approved last first."""
     live = [grant for grant in grants if grant.status(now) is GrantStatus.APPROVED]
-    return max(live, key=lambda grant: (format_instant(grant.approved_at or now), grant.sequence), default=None)
+    return sorted(live, key=lambda grant: (grant.approved_at or now, grant.sequence), reverse=True)

@@ -99,7 +99,8 @@ class AzureCaptureStore:
         """See ``CaptureStore``."""
         client = self._client.get_container_client(container)
         found: list[str] = []
-        pages = client.list_blob_names().by_page()
+        # Azure begins at ``after``; a server that does not know how begins at the first, which the filter makes good.
+        pages = client.list_blob_names(results_per_page=limit + 1, start_from=after).by_page()
         while len(found) < limit:
             async with _call():
                 page = await anext(pages, None)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 def record(tenant: str, sequence: int, **more: Any) -> AccessRecord:
     values: dict[str, Any] = {"at": START, "action": "read", "actor": "reviewer", "purpose": "build"}
+    values["record_id"] = uuid.uuid4().hex
     return AccessRecord(tenant_id=tenant, sequence=sequence, **(values | more))
 
 

@@ -100,7 +100,7 @@ async def test_bad_parameters_are_refused(
     "change",
     [
         {"purpose": ""},
-        {"purpose": "improve\nLOG"},
+        {"purpose": "x" * 201},
         {"purpose": 5},
         {"justification": "too short"},
         {"justification": "x" * 501},
@@ -121,11 +121,15 @@ async def test_a_bad_request_for_a_grant_is_refused_and_not_recorded(granted: Ap
 
 
 async def test_a_refused_purpose_is_answered_and_recorded(granted: Api) -> None:
+    for purpose in ("train: foundation/models (GPT)", "基盤モデルの学習", "improve\n"):
+        body = {**ASKED, "purpose": purpose}
+        answer = await granted.call("review_grants", "POST", role=Role.REVIEWER, body=body)
+        assert answer[:2] == (403, "purpose-refused")
     body = {**ASKED, "purpose": "Foundation-model training"}
     assert (await granted.call("review_grants", "POST", role=Role.REVIEWER, body=body))[:2] == (403, "purpose-refused")
     _, log, _ = await granted.call("access_log", params={"limit": "1"})
     assert (log["value"][0]["action"], log["value"][0]["purpose"]) == ("purposeRefused", "Foundation-model training")
-    assert log["nextLink"].endswith("?limit=1&before=3")
+    assert log["nextLink"].endswith("?limit=1&before=6")
 
 
 async def test_grants_are_listed_and_an_id_that_is_none_is_refused(granted: Api) -> None:

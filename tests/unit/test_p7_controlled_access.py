@@ -1,6 +1,7 @@
 """P7 and P10: no content without a live grant, a purpose, and a record that was committed before."""
 
 import asyncio
+import gzip
 import json
 from datetime import date, timedelta
 from typing import Any
@@ -73,6 +74,7 @@ async def test_a_reviewer_with_a_live_grant_reads_and_each_look_is_on_the_record
     assert actions(world) == ["requested", "approved", "listed", "listed", "read"]
     last = (await world.access.log(TENANT, limit=1, before=None))[0]
     assert last.to_json() == {
+        "recordId": last.record_id,
         "tenantId": TENANT,
         "sequence": 5,
         "at": "2026-11-21T12:00:02.000000Z",
@@ -228,6 +230,55 @@ async def test_a_record_whose_answer_was_lost_is_written_once() -> None:
     world.access_store.commit = twice
     assert await read(world, batch_id)
     assert actions(world).count("read") == 1
+
+
+async def test_equal_looks_at_a_time_are_each_on_the_record() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    looks = await asyncio.gather(*(read(world, batch_id) for _ in range(12)))
+    assert len(looks) == actions(world).count("read") == 12, "though reviewer, batch and instant are the same"
+
+
+async def test_what_storage_gives_only_after_the_days_deadline_stays_here() -> None:
+    world, batch_id = await shared_world()
+    world.clock.set(START.replace(hour=0) + timedelta(days=30) - timedelta(seconds=1))
+    await granted(world)
+    store = world.stores["europe"]
+    answer = store.read_batch
+
+    async def slowly(*args: Any) -> bytes:
+        world.clock.move(timedelta(seconds=1))
+        return await answer(*args)  # type: ignore[no-any-return]
+
+    store.read_batch = slowly
+    with pytest.raises(NotFound):
+        await read(world, batch_id)
+
+
+@pytest.mark.parametrize("damaged", [b"garbage", b"\x1f\x8b\x08\x00", gzip.compress(b"x" * 99)[:-9]])
+async def test_a_damaged_batch_is_told_as_that(damaged: bytes) -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    [batches] = world.stores["europe"].containers.values()
+    batches[batch_id] = (damaged, batches[batch_id][1])
+    with pytest.raises(StoreUnavailable, match="batch-unreadable"):
+        await read(world, batch_id)
+
+
+async def test_a_newer_grant_for_purged_data_hides_no_older_one_that_is_live() -> None:
+    world = World()
+    await world.opt_in()
+    old = await world.opt_out()
+    await world.feed()
+    await world.opt_in()
+    batch_id = (await world.post()).batch_id
+    await granted(world)
+    world.clock.move(timedelta(minutes=1))
+    dead = await world.access.request(TENANT, REVIEWER, GrantRequest("build", "x" * 20, 60, old.enrollment_id))
+    await world.access.approve(TENANT, dead.grant_id, APPROVER)
+    await world.deletions.expedite(TENANT, old.enrollment_id, now=world.clock.now())
+    await world.purge.run()
+    assert await read(world, batch_id)
 
 
 async def test_many_looks_at_a_time_make_one_log_in_one_order() -> None:
