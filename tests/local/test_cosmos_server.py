@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from email.utils import formatdate
@@ -335,9 +334,7 @@ def test_a_second_server_on_the_same_file_does_not_start(server: RunningServer) 
     assert "locked" in second.stderr
 
 
-def test_starts_within_a_second_and_ends_with_its_standard_input(tmp_path: Path) -> None:
-    before = time.monotonic()
+def test_ends_with_its_standard_input(tmp_path: Path) -> None:
     server = RunningServer(tmp_path / "data.sqlite")
-    assert time.monotonic() - before < 1.5  # on a busy machine; alone it takes half a second
     assert server.end() == b""
     assert server.process.returncode == 0
