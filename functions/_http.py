@@ -18,7 +18,7 @@ from shared import log
 from shared.bootstrap import services
 from shared.callers import Caller
 from shared.configuration import ConfigurationError
-from shared.items import GUID
+from shared.items import ENROLLMENT_ID, GUID
 from shared.problems import InternalError, InvalidRequest, PayloadTooLarge, Problem, Unavailable
 from shared.stores.ports import Conflict, StoreUnavailable
 
@@ -114,6 +114,18 @@ def tenant_in_path(req: func.HttpRequest) -> str:
     if not GUID.fullmatch(tenant_id):
         raise InvalidRequest("The tenant id in the path must be a GUID.")
     return tenant_id
+
+
+def id_in_path(req: func.HttpRequest, name: str) -> str:
+    """Return the id of an enrollment, batch or grant that the path has as ``name``, lower case.
+
+    Raises:
+        InvalidRequest: if it is not 32 hexadecimal digits.
+    """
+    value = str(req.route_params[name]).lower()
+    if not ENROLLMENT_ID.fullmatch(value):
+        raise InvalidRequest(f"The {name} in the path must be 32 hexadecimal digits.")
+    return value
 
 
 def parsed_body(req: func.HttpRequest, model: type[B], max_bytes: int) -> B:

@@ -6,15 +6,14 @@ from typing import Annotated, Self
 import azure.functions as func
 from pydantic import Field
 
-from functions._http import answering, caller_of, json_answer, page_answer, page_of, tenant_in_path
+from functions._http import answering, caller_of, id_in_path, json_answer, page_answer, page_of, tenant_in_path
 from functions._openapi import BEFORE, LIMIT, Answer, Operation, Page, Who, serves
 from shared import deadlines
 from shared.bootstrap import services
 from shared.callers import allow
 from shared.deletions import Deletion
-from shared.items import ENROLLMENT_ID
 from shared.ledger import OptedOut
-from shared.problems import InvalidRequest, NotFound
+from shared.problems import NotFound
 
 blueprint = func.Blueprint()
 
@@ -102,7 +101,7 @@ async def deletion(req: func.HttpRequest) -> func.HttpResponse:
     caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id), caller.is_operator)
-    found = await services().deletions.get(tenant_id, _enrollment_in_path(req))
+    found = await services().deletions.get(tenant_id, id_in_path(req, "enrollmentId"))
     return json_answer(DeletionAnswer.of(found, services().clock.now()).to_json())
 
 
@@ -115,12 +114,5 @@ async def deletion_expedite(req: func.HttpRequest) -> func.HttpResponse:
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id))
     now = services().clock.now()
-    expedited = await services().deletions.expedite(tenant_id, _enrollment_in_path(req), now=now)
+    expedited = await services().deletions.expedite(tenant_id, id_in_path(req, "enrollmentId"), now=now)
     return json_answer(DeletionAnswer.of(expedited, now).to_json(), status=202)
-
-
-def _enrollment_in_path(req: func.HttpRequest) -> str:
-    enrollment_id = str(req.route_params["enrollmentId"]).lower()
-    if not ENROLLMENT_ID.fullmatch(enrollment_id):
-        raise InvalidRequest("The enrollment id in the path must be 32 hexadecimal digits.")
-    return enrollment_id

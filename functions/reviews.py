@@ -8,7 +8,16 @@ import azure.functions as func
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from functions._http import answering, caller_of, json_answer, page_answer, page_of, parsed_body, tenant_in_path
+from functions._http import (
+    answering,
+    caller_of,
+    id_in_path,
+    json_answer,
+    page_answer,
+    page_of,
+    parsed_body,
+    tenant_in_path,
+)
 from functions._openapi import (
     BEFORE,
     DAY_PATTERN,
@@ -25,7 +34,7 @@ from functions._openapi import (
 from shared.access import GrantRequest
 from shared.bootstrap import services
 from shared.callers import Caller, allow
-from shared.items import EnrollmentId, Item
+from shared.items import ENROLLMENT_ID, EnrollmentId, Item
 from shared.problems import (
     GeoNotServed,
     GrantNotPending,
@@ -41,7 +50,6 @@ blueprint = func.Blueprint()
 
 BODY_MAX_BYTES = 8 * 1024
 LINES_MAX = 500
-_ID = re.compile(r"[0-9a-f]{32}")
 _DAY = re.compile(DAY_PATTERN)
 
 
@@ -221,7 +229,7 @@ async def review_grant_approve(req: func.HttpRequest) -> func.HttpResponse:
     caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_approver)
-    grant = await services().access.approve(tenant_id, _id_in_path(req, "grantId"), caller.object_id)
+    grant = await services().access.approve(tenant_id, id_in_path(req, "grantId"), caller.object_id)
     return _grant_answer(grant)
 
 
@@ -233,7 +241,7 @@ async def review_grant_revoke(req: func.HttpRequest) -> func.HttpResponse:
     caller = await caller_of(req)
     tenant_id = tenant_in_path(req)
     allow(caller.is_reviewer, caller.is_approver)
-    grant_id = _id_in_path(req, "grantId")
+    grant_id = id_in_path(req, "grantId")
     grant = await services().access.revoke(tenant_id, grant_id, caller.object_id, any_grant=caller.is_approver)
     return _grant_answer(grant)
 
@@ -244,7 +252,7 @@ async def review_grant_revoke(req: func.HttpRequest) -> func.HttpResponse:
 async def batch(req: func.HttpRequest) -> func.HttpResponse:
     """Show one batch as JSON Lines, by ``limit`` and ``offset`` in captures; each page is a look of its own."""
     caller = await _reviewer(req)
-    tenant_id, day, batch_id = tenant_in_path(req), _day(req.route_params["day"]), _id_in_path(req, "batchId")
+    tenant_id, day, batch_id = tenant_in_path(req), _day(req.route_params["day"]), id_in_path(req, "batchId")
     limit, offset = _number(req, "limit", LINES_MAX, 1, LINES_MAX), _number(req, "offset", 0, 0, LINES_MAX)
     content = await services().access.read(tenant_id, caller.object_id, day, batch_id)
     lines = content.splitlines(keepends=True)
@@ -278,7 +286,7 @@ async def list_captures(req: func.HttpRequest) -> func.HttpResponse:
         days = await services().access.days(tenant_id, caller.object_id)
         return json_answer(CapturesPageAnswer(value=[CapturesEntry(day=day) for day in days]).to_json())
     day, after = _day(req.params["day"]), req.params.get("after")
-    if after is not None and not _ID.fullmatch(after):
+    if after is not None and not ENROLLMENT_ID.fullmatch(after):
         raise InvalidRequest("after must be a batch id.")
     limit = _number(req, "limit", 50, 1, 200)
     ids = await services().access.batches(tenant_id, caller.object_id, day, limit=limit, after=after)
@@ -317,13 +325,6 @@ async def _reviewer(req: func.HttpRequest) -> Caller:
 
 def _grant_answer(grant: ReviewGrant, status: int = 200) -> func.HttpResponse:
     return json_answer(GrantAnswer.of(grant, services().clock.now()).to_json(), status=status)
-
-
-def _id_in_path(req: func.HttpRequest, name: str) -> str:
-    value = str(req.route_params[name]).lower()
-    if not _ID.fullmatch(value):
-        raise InvalidRequest(f"The {name} in the path must be 32 hexadecimal digits.")
-    return value
 
 
 def _day(text: str) -> date:
