@@ -14,7 +14,7 @@ from shared.callers import allow
 from shared.data_sharing import Wish
 from shared.geos import GEOS
 from shared.items import EnrollmentId, Instant, TenantId
-from shared.ledger import Event, OptedIn, Setting
+from shared.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
 from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, UnknownGeo
 
 blueprint = func.Blueprint()
@@ -76,6 +76,7 @@ _OPTED_IN = OptedIn(
     sequence=1,
     at=_SINCE,
     actor="b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+    previous_hash=FIRST_PREVIOUS_HASH,
 )
 _SETTING = Answer(
     "The setting.",

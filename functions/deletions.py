@@ -12,7 +12,7 @@ from shared import deadlines
 from shared.bootstrap import services
 from shared.callers import allow
 from shared.deletions import Deletion
-from shared.ledger import OptedOut
+from shared.ledger import FIRST_PREVIOUS_HASH, OptedOut
 from shared.problems import NotFound
 
 blueprint = func.Blueprint()
@@ -47,6 +47,7 @@ _EXAMPLE = DeletionAnswer.of(
             sequence=2,
             at=_OPTED_OUT,
             actor="b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+            previous_hash=FIRST_PREVIOUS_HASH,
             deadline=deadlines.deletion_deadline(_OPTED_OUT),
         )
     ),

@@ -4,6 +4,7 @@ import logging
 
 import azure.functions as func
 
+from functions._timers import log_heartbeats
 from shared import log
 from shared.bootstrap import new_id, services
 
@@ -17,7 +18,4 @@ _log = logging.getLogger(__name__)
 async def purge(timer: func.TimerRequest) -> None:
     """Purge, and log one line for each geo."""
     with log.during(log.Request("purge", new_id())):
-        for geo, heartbeat in (await services().purge.run()).items():
-            counts = ", ".join(f"{name} {number}" for name, number in sorted(heartbeat.counts.items()))
-            level = logging.ERROR if heartbeat.outcome == "failed" else logging.INFO
-            _log.log(level, "purge of %s: %s (%s) %s", geo, heartbeat.outcome, counts, heartbeat.error or "")
+        log_heartbeats(_log, (await services().purge.run()).values())

@@ -23,10 +23,28 @@ blueprint = func.Blueprint()
 _log = logging.getLogger(__name__)
 
 
-class HeartbeatAnswer(Heartbeat):
-    """The last run of a job; ``error`` is absent if there was none."""
+def _is_none(value: object) -> bool:
+    return value is None
 
-    error: Annotated[str | None, Field(exclude_if=lambda error: error is None)] = None
+
+class HeartbeatAnswer(Heartbeat):
+    """The last run of a job. ``geo`` and ``storageAccount`` are absent for the ledger, ``error`` if there was none.
+
+    A sweep may take several runs to come round: ``counts`` are those of the round so far, ``previousCounts`` those of
+    the last whole round, ``totals`` those of all rounds ever; ``cursor`` is where the next run goes on.
+    """
+
+    geo: Annotated[str | None, Field(exclude_if=_is_none)] = None
+    storage_account: Annotated[str | None, Field(exclude_if=_is_none)] = None
+    error: Annotated[str | None, Field(exclude_if=_is_none)] = None
+    previous_counts: Annotated[Mapping[str, int] | None, Field(exclude_if=_is_none)] = None
+    totals: Annotated[Mapping[str, int] | None, Field(exclude_if=_is_none)] = None
+    cursor: Annotated[str | None, Field(exclude_if=_is_none)] = None
+
+    @classmethod
+    def of(cls, heartbeat: Heartbeat | None) -> Self | None:
+        """Return what to say of a job's last run."""
+        return None if heartbeat is None else cls(**dict(heartbeat))
 
 
 class GeoAnswer(AnswerModel):
@@ -39,6 +57,7 @@ class GeoAnswer(AnswerModel):
     overdue_deletions: int | None
     oldest_deadline: Instant | None
     last_purge: HeartbeatAnswer | None
+    last_sweep: HeartbeatAnswer | None
 
     @classmethod
     def of(cls, each: GeoStatus) -> Self:
@@ -51,17 +70,33 @@ class GeoAnswer(AnswerModel):
             pending_deletions=counts.pending if counts else None,
             overdue_deletions=counts.overdue if counts else None,
             oldest_deadline=counts.oldest_deadline if counts else None,
-            last_purge=HeartbeatAnswer(**dict(each.last_purge)) if each.last_purge else None,
+            last_purge=HeartbeatAnswer.of(each.last_purge),
+            last_sweep=HeartbeatAnswer.of(each.last_sweep),
         )
 
 
+class LedgerAnswer(AnswerModel):
+    """What is so on the ledger: opt-outs that have no deletion yet, and the last sweep of it."""
+
+    unscheduled_opt_outs: int
+    oldest_unscheduled_at: Instant | None
+    last_sweep: HeartbeatAnswer | None
+
+
 class StatusAnswer(AnswerModel):
-    """Which promises hold, and from what that follows."""
+    """Which promises hold, and from what that follows.
+
+    ``feedLagSeconds`` is how long the oldest opt-out without a deletion has waited for one; ``findings`` is what the
+    sweeps have found and, where they could, repaired, by kind, since the service began.
+    """
 
     at: Instant
     holds: bool
     promises: Mapping[str, bool]
     overdue_deletions: int
+    feed_lag_seconds: float
+    findings: Mapping[str, int]
+    ledger: LedgerAnswer
     geos: Mapping[str, GeoAnswer]
 
     @classmethod
@@ -72,6 +107,13 @@ class StatusAnswer(AnswerModel):
             holds=report.holds,
             promises=dict(report.promises),
             overdue_deletions=report.overdue_deletions,
+            feed_lag_seconds=report.feed_lag.total_seconds(),
+            findings=dict(report.findings),
+            ledger=LedgerAnswer(
+                unscheduled_opt_outs=report.ledger.unscheduled,
+                oldest_unscheduled_at=report.ledger.oldest_unscheduled,
+                last_sweep=HeartbeatAnswer.of(report.ledger.last_sweep),
+            ),
             geos={geo: GeoAnswer.of(each) for geo, each in report.geos.items()},
         )
 
@@ -91,7 +133,25 @@ _LAST_PURGE = HeartbeatAnswer(
     started_at=_AT - timedelta(minutes=1),
     at=_AT,
     outcome="done",
-    counts={"containersDeleted": 3},
+    counts={"expiredContainers": 3},
+)
+_LEDGER_SWEEP = HeartbeatAnswer(
+    kind="sweep",
+    started_at=_AT - timedelta(minutes=40),
+    at=_AT - timedelta(minutes=40),
+    outcome="done",
+    counts={"ledgers": 120},
+    previous_counts={"ledgers": 120, "deletionsCreated": 1},
+    totals={"ledgers": 2400, "deletionsCreated": 1},
+)
+_SWEEP = _LEDGER_SWEEP.model_copy(
+    update={
+        "geo": "europe",
+        "storage_account": "steurope",
+        "counts": {"containers": 900},
+        "previous_counts": {"containers": 901, "wrongAccount": 1},
+        "totals": {"containers": 18001, "wrongAccount": 1},
+    }
 )
 _EUROPE = GeoAnswer(
     storage_account="steurope",
@@ -101,6 +161,7 @@ _EUROPE = GeoAnswer(
     overdue_deletions=0,
     oldest_deadline=_AT + timedelta(days=30),
     last_purge=_LAST_PURGE,
+    last_sweep=_SWEEP,
 )
 _STATUS = Operation(
     "GET",
@@ -112,9 +173,12 @@ _STATUS = Operation(
             "The state of the service.",
             StatusAnswer(
                 at=_AT,
-                holds=True,
-                promises={"P4": True, "P5": True, "P9": True},
+                holds=False,
+                promises={"P1": True, "P3": False, "P4": True, "P5": True, "P6": True, "P9": True},
                 overdue_deletions=0,
+                feed_lag_seconds=0.0,
+                findings={"deletionsCreated": 1, "wrongAccount": 1},
+                ledger=LedgerAnswer(unscheduled_opt_outs=0, oldest_unscheduled_at=None, last_sweep=_LEDGER_SWEEP),
                 geos={"europe": _EUROPE},
             ),
         )

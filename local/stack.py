@@ -17,6 +17,7 @@ from typing import Self
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
+from joserfc.jwk import ECKey
 
 from local import azurite, private
 from local.issuer import Issuer, load_key
@@ -28,6 +29,7 @@ from shared.stores.schema import CONTAINERS
 
 GEOS = ("unitedstates", "europe", "unitedkingdom")
 DESCRIPTION_FILE = "stack.json"
+_RECEIPT_KEYS_FILE = "receipt-keys.json"
 
 # The runtime's own account, as on Azure: its blobs do not belong among a geo's captures.
 _RUNTIME_ACCOUNT = "stfunctionsruntime"
@@ -142,6 +144,7 @@ class Stack:
             "OPERATOR_TENANT_ID": OPERATOR_TENANT_ID,
             "TOKEN_AUDIENCES": AUDIENCE,
             "REVIEW_AUTH_CONTEXT": "c1",
+            "RECEIPT_KEY": str(self.directory / _RECEIPT_KEYS_FILE),
             "TOKEN_ISSUER": f"{self.description.issuer}/{{tenantid}}/v2.0",
             "TOKEN_JWKS_URI": self.issuer.jwks_uri,
             **self._settings,
@@ -169,6 +172,7 @@ class Stack:
         description_file.unlink(missing_ok=True)  # of a stack that was killed
         (self.directory / "logs").mkdir(exist_ok=True)
         self._keys = {name: self._key(name) for name in ("storage", "cosmos")}
+        private.read_or_create(self.directory / _RECEIPT_KEYS_FILE, _new_receipt_keys)
         issuer_port, host_port, cosmos_port, *storage_ports = free_ports(3 + len(self._geos))
         self.issuer = Issuer(load_key(self.directory), issuer_port)
         self.description = self._describe(host_port, cosmos_port, storage_ports)
@@ -299,6 +303,10 @@ async def create_cosmos_containers(account: CosmosAccount) -> None:
             await database.create_container_if_not_exists(
                 name, PartitionKey(schema.partition_key), indexing_policy=schema.indexing_policy
             )
+
+
+def _new_receipt_keys() -> str:
+    return json.dumps({"keys": [ECKey.generate_key("P-256").as_dict(private=True)]})
 
 
 def _python_module(name: str, *arguments: str) -> list[str]:

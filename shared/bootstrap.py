@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from azure.identity.aio import DefaultAzureCredential
@@ -21,7 +22,10 @@ from shared.signing_keys import SigningKeys
 from shared.status import Status
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import CosmosAccess, CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
+from shared.stores.ports import ReceiptSigner
+from shared.stores.receipt_keys import LocalSigner
 from shared.stores.signing_keys import fetch_keys
+from shared.sweep import Sweep
 from shared.tokens import Tokens
 
 T = TypeVar("T")
@@ -39,7 +43,9 @@ class Services:
     access: Access
     deletions: Deletions
     purge: Purge
+    sweep: Sweep
     status: Status
+    signer: ReceiptSigner
     closers: tuple[Callable[[], Awaitable[None]], ...]
 
 
@@ -101,6 +107,7 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
     closers = [cosmos.close, *(store.close for store in stores.values())]
     if identity is not None:
         closers.append(identity.close)
+    signer = _made("RECEIPT_KEY", lambda: LocalSigner.read(Path(configuration.receipt_key)))
     keys = SigningKeys(partial(fetch_keys, configuration.jwks_uri), clock)
     days = configuration.retention_days
     return Services(
@@ -111,8 +118,10 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
         captures=Captures(Consent(ledger, clock), stores, clock, days),
         access=Access(CosmosAccess(cosmos), ledger, deletions, stores, clock, days, new_id),
         deletions=Deletions(deletions),
-        purge=Purge(stores, deletions, operations, clock, days),
-        status=Status(stores, deletions, operations, clock, days),
+        purge=Purge(stores, deletions, operations, signer, clock, days),
+        sweep=Sweep(stores, ledger, deletions, operations, signer, clock, days),
+        status=Status(stores, ledger, deletions, operations, clock, days),
+        signer=signer,
         closers=tuple(closers),
     )
 

@@ -30,6 +30,7 @@ class Configuration:
         audiences: the client id or App ID URI that a token must be for; one of these.
         issuers: the issuers that are trusted, ``{tenantid}`` standing for the token's ``tid``.
         jwks_uri: where their signing keys are.
+        receipt_key: a Key Vault key's address (``https://``), or a file with private keys for local use (P6).
         review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy (P7).
         retention_days: 3 to 30 (P4).
     """
@@ -39,6 +40,7 @@ class Configuration:
     operator_tenant_id: str
     audiences: tuple[str, ...]
     review_auth_context: str
+    receipt_key: str
     issuers: tuple[str, ...] = ENTRA_ISSUERS
     jwks_uri: str = ENTRA_JWKS_URI
     retention_days: int = deadlines.RETENTION_DAYS_MAX
@@ -57,6 +59,7 @@ class Configuration:
             operator_tenant_id=_operator_tenant(environment),
             audiences=_audiences(environment),
             review_auth_context=_review_auth_context(environment),
+            receipt_key=_required(environment, "RECEIPT_KEY"),
             issuers=issuers,
             jwks_uri=jwks_uri,
             retention_days=_retention_days(environment),

@@ -126,7 +126,12 @@ class DataSharing:
             enrollment_id=self.new_id(), geo=wish.geo, storage_account=self.accounts[wish.geo], started_at=now
         )
         event = OptedIn(
-            **dict(enrollment), tenant_id=setting.tenant_id, sequence=setting.sequence + 1, at=now, actor=wish.actor
+            **dict(enrollment),
+            tenant_id=setting.tenant_id,
+            sequence=setting.sequence + 1,
+            at=now,
+            actor=wish.actor,
+            previous_hash=setting.ledger_hash,
         )
         return Change(_after(event, enrollment), event)
 
@@ -140,10 +145,17 @@ def _opt_out(setting: Setting, wish: Wish, now: datetime) -> Change | None:
         sequence=setting.sequence + 1,
         at=now,
         actor=wish.actor,
+        previous_hash=setting.ledger_hash,
         deadline=deadlines.deletion_deadline(now),
     )
     return Change(_after(event, None), event)
 
 
 def _after(event: Event, enrollment: Enrollment | None) -> Setting:
-    return Setting(tenant_id=event.tenant_id, sequence=event.sequence, enrollment=enrollment, since=event.at)
+    return Setting(
+        tenant_id=event.tenant_id,
+        sequence=event.sequence,
+        ledger_hash=event.hash,
+        enrollment=enrollment,
+        since=event.at,
+    )

@@ -29,6 +29,9 @@ CONSENT_LEASE_SECONDS = 2.0
 CLOCK_SKEW = timedelta(seconds=60)
 """How far the wall clocks of two instances, or of us and the issuer of a token, may be apart."""
 
+FEED_GRACE = timedelta(minutes=5)
+"""How long an opt-out is the change feed's to schedule; then the sweep does it (D2)."""
+
 REPEAT_WINDOW = timedelta(minutes=1) + CLOCK_SKEW
 """D5: a repeated PUT within a minute of the change waits again; the skew is for a repeat on another instance."""
 

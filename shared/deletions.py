@@ -1,24 +1,32 @@
 """The work owed for each ended enrollment, and the receipt that says that it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from shared import deadlines
 from shared.containers import DayContainer
-from shared.items import EnrollmentId, Instant, Item, TenantId
+from shared.items import EnrollmentId, Instant, Item, Sha256, TenantId, format_instant
 from shared.ledger import OptedOut
 from shared.problems import NotFound
-from shared.stores.ports import Conflict, DeletionStore, Stored, StoreUnavailable
+from shared.stores.ports import Conflict, DeletionStore, ReceiptSigner, Stored, StoreUnavailable
 
 _ATTEMPTS = 5
+
+
+class Reappearance(Item):
+    """Data that was there again after the receipt, for instance out of a restored account, and was deleted again."""
+
+    at: Instant
+    containers_found: int
 
 
 class Receipt(Item):
     """The content-free evidence that a deletion is finished (P6).
 
     ``containers_deleted`` counts those that the deletion found; days that retention had deleted before are not in it.
+    ``jws`` says the same and what it is about (``Deletion.receipt_claims``), signed, for others to check.
     """
 
     first_day: date
@@ -26,6 +34,8 @@ class Receipt(Item):
     containers_deleted: int
     first_look_at: Instant
     second_look_at: Instant
+    reappeared: tuple[Reappearance, ...] = ()
+    jws: str = ""
 
 
 class Deletion(Item):
@@ -34,6 +44,7 @@ class Deletion(Item):
     tenant_id: TenantId
     enrollment_id: EnrollmentId
     sequence: int
+    ledger_hash: Sha256
     geo: str
     storage_account: str
     started_at: Instant
@@ -54,6 +65,7 @@ class Deletion(Item):
             tenant_id=event.tenant_id,
             enrollment_id=event.enrollment_id,
             sequence=event.sequence,
+            ledger_hash=event.hash,
             geo=event.geo,
             storage_account=event.storage_account,
             started_at=event.started_at,
@@ -75,6 +87,20 @@ class Deletion(Item):
     def overdue(self, now: datetime) -> bool:
         """Tell whether the promise P5 is broken: derived, never stored."""
         return self.status != "verified" and now > self.deadline
+
+    def bound_to(self, event: OptedOut) -> "Deletion":
+        """Return the deletion with everything that the ledger says as the ledger says it, and begun no later (P5)."""
+        owed = Deletion.owed_for(event)
+        progress = {
+            "not_before": min(owed.not_before, self.not_before),
+            "status": self.status,
+            "attempts": self.attempts,
+            "last_error": self.last_error,
+            "containers_deleted": self.containers_deleted,
+            "purged_at": self.purged_at,
+            "receipt": self.receipt,
+        }
+        return owed.model_copy(update=progress)
 
     def expedited(self, now: datetime) -> "Deletion":
         """Return the deletion with its start moved forward to ``now``, never back."""
@@ -103,7 +129,7 @@ class Deletion(Item):
         )
 
     def verified(self, now: datetime) -> "Deletion":
-        """Return the deletion after the second look at ``now`` found nothing, with its receipt (P6)."""
+        """Return the deletion after the second look at ``now`` found nothing; its receipt is yet to be signed (P6)."""
         assert self.purged_at is not None
         days = self.days
         receipt = Receipt(
@@ -114,6 +140,42 @@ class Deletion(Item):
             second_look_at=now,
         )
         return self.model_copy(update={"status": "verified", "last_error": None, "receipt": receipt})
+
+    def reappeared(self, now: datetime, *, found: int) -> "Deletion":
+        """Return the verified deletion after ``found`` containers were there again at ``now``, yet to be signed."""
+        assert self.receipt is not None
+        entry = Reappearance(at=now, containers_found=found)
+        receipt = self.receipt.model_copy(update={"reappeared": (*self.receipt.reappeared, entry), "jws": ""})
+        return self.model_copy(update={"receipt": receipt})
+
+    @property
+    def receipt_claims(self) -> Mapping[str, Any]:
+        """What the receipt's signature covers: every fact of the deletion that another party may want to check."""
+        assert self.receipt is not None
+        signed = self.receipt.to_json()
+        del signed["jws"]
+        return {
+            "tenantId": self.tenant_id,
+            "enrollmentId": self.enrollment_id,
+            "geo": self.geo,
+            "storageAccount": self.storage_account,
+            "startedAt": format_instant(self.started_at),
+            "optedOutAt": format_instant(self.opted_out_at),
+            "deadline": format_instant(self.deadline),
+            "sequence": self.sequence,
+            "ledgerHash": self.ledger_hash,
+            **signed,
+        }
+
+    async def signed(self, signer: ReceiptSigner) -> "Deletion":
+        """Return the deletion with its receipt signed.
+
+        Raises:
+            StoreUnavailable: if the key cannot be used now.
+        """
+        assert self.receipt is not None
+        jws = await signer.sign(self.receipt_claims)
+        return self.model_copy(update={"receipt": self.receipt.model_copy(update={"jws": jws})})
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 ENROLLMENT_ID = re.compile(r"[0-9a-f]{32}")
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
 Instant = Annotated[
     AwareDatetime,
     AfterValidator(_in_utc),
@@ -40,6 +42,7 @@ Instant = Annotated[
 ]
 TenantId = Annotated[str, StringConstraints(pattern=f"^{GUID.pattern}$")]
 EnrollmentId = Annotated[str, StringConstraints(pattern=f"^{ENROLLMENT_ID.pattern}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=f"^{SHA256.pattern}$")]
 
 
 class Item(BaseModel):

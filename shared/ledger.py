@@ -1,11 +1,17 @@
-"""A tenant's data-sharing state and the append-only ledger of how it came about (decision D1)."""
+"""A tenant's data-sharing state and the append-only, hash-chained ledger of how it came about (decision D1)."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from shared.items import EnrollmentId, Instant, Item, TenantId
+from shared.items import EnrollmentId, Instant, Item, Sha256, TenantId
+
+FIRST_PREVIOUS_HASH = "0" * 64
+"""What a tenant's first event has for the hash of the one before."""
 
 
 class Enrollment(Item):
@@ -18,10 +24,14 @@ class Enrollment(Item):
 
 
 class Setting(Item):
-    """A tenant's current state. ``sequence`` is that of its last ledger event, 0 for a tenant never seen."""
+    """A tenant's current state.
+
+    ``sequence`` and ``ledger_hash`` are those of its last ledger event, so that a ledger cut short shows.
+    """
 
     tenant_id: TenantId
     sequence: int = 0
+    ledger_hash: Sha256 = FIRST_PREVIOUS_HASH
     enrollment: Enrollment | None = None
     since: Instant | None = None
 
@@ -36,11 +46,21 @@ class _Event(Enrollment):
     sequence: Annotated[int, Field(ge=1)]
     at: Instant
     actor: str
+    previous_hash: Sha256
 
     @property
     def id(self) -> str:
         """The item id; a name that sorts by sequence and that two writers cannot both create."""
         return f"event-{self.sequence:09d}"
+
+    @property
+    def hash(self) -> str:
+        """SHA-256, in hex, of the event's JSON with its members sorted and without white space.
+
+        The hash of the event before is among them: whoever changes one event must change all that follow, the setting,
+        and the signed receipts.
+        """
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class OptedIn(_Event):
@@ -67,6 +87,16 @@ def event_from_json(members: Any) -> Event:
         pydantic.ValidationError: if it describes none.
     """
     return _EVENT.validate_python(members)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLedger:
+    """All that is stored of a tenant: its setting, its events by sequence, and how many items nobody understands."""
+
+    tenant_id: str
+    setting: Setting | None
+    events: Sequence[Event]
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)

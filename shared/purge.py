@@ -1,29 +1,28 @@
 """The purge of the geo-pinned storage accounts: expired days, due deletions, and the second look (P4, P5, P6)."""
 
 import asyncio
-import logging
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
 from shared import deadlines
 from shared.clock import Clock
 from shared.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
+from shared.runs import Run
 from shared.stores.ports import (
     CaptureStore,
     Conflict,
     DeletionStore,
     OperationStore,
+    ReceiptSigner,
     Stored,
     StoreUnavailable,
 )
 
 _CONCURRENCY = 8
 _PAGE = 200  # a run in which few days expire reads little more than their names
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +40,6 @@ class Bounds:
     deletions: int = 1_000
 
 
-@dataclass(slots=True)
-class _Run:
-    """What one run in one geo has done so far."""
-
-    ends_at: float
-    counts: Counter[str] = field(default_factory=Counter)
-    errors: list[str] = field(default_factory=list)
-    more: bool = False
-
-    @property
-    def outcome(self) -> Literal["done", "more", "failed"]:
-        if self.errors:
-            return "failed"
-        return "more" if self.more else "done"
-
-
 class Purge:
     """Purges every served geo, in parallel and isolated: one that fails delays no other.
 
@@ -69,6 +52,7 @@ class Purge:
         stores: Mapping[str, CaptureStore],
         deletions: DeletionStore,
         operations: OperationStore,
+        signer: ReceiptSigner,
         clock: Clock,
         retention_days: int,
         bounds: Bounds | None = None,
@@ -76,6 +60,7 @@ class Purge:
         self._stores = stores
         self._deletions = deletions
         self._operations = operations
+        self._signer = signer
         self._clock = clock
         self._retention_days = retention_days
         self._bounds = bounds or Bounds()
@@ -83,42 +68,35 @@ class Purge:
     async def run(self) -> Mapping[str, Heartbeat]:
         """Purge all served geos and return the heartbeat of each; a failure is told there and not raised."""
         heartbeats = await asyncio.gather(*(self._purge_geo(geo, store) for geo, store in self._stores.items()))
-        return {heartbeat.geo: heartbeat for heartbeat in heartbeats}
+        return dict(zip(self._stores, heartbeats, strict=True))
 
     async def _purge_geo(self, geo: str, store: CaptureStore) -> Heartbeat:
-        started_at = self._clock.now()
-        run = _Run(ends_at=self._clock.monotonic() + self._bounds.seconds)
+        run = Run("purge", self._clock, self._bounds.seconds)
         # Side by side, so that none of the three promises waits for the work of another.
         await asyncio.gather(
-            _isolated(run, self._expire_days(store, run)),
-            _isolated(run, self._begin_deletions(store, run)),
-            _isolated(run, self._look_again(store, run)),
+            run.isolated(self._expire_days(store, run)),
+            run.isolated(self._begin_deletions(store, run)),
+            run.isolated(self._look_again(store, run)),
         )
         heartbeat = Heartbeat(
             kind="purge",
             geo=geo,
             storage_account=store.account,
-            started_at=started_at,
+            started_at=run.started_at,
             at=self._clock.now(),
             outcome=run.outcome,
-            error=run.errors[0] if run.errors else None,
+            error=run.error,
             counts=dict(run.counts),
         )
-        await _isolated(run, self._operations.write(heartbeat))
+        await run.isolated(self._operations.write(heartbeat))
         return heartbeat
-
-    def _out_of_time(self, run: _Run) -> bool:
-        if self._clock.monotonic() >= run.ends_at:
-            run.more = True
-            return True
-        return False
 
     # Retention (P4)
 
-    async def _expire_days(self, store: CaptureStore, run: _Run) -> None:
-        await asyncio.gather(*(_isolated(run, self._expire_shard(store, run, shard)) for shard in SHARDS))
+    async def _expire_days(self, store: CaptureStore, run: Run) -> None:
+        await asyncio.gather(*(run.isolated(self._expire_shard(store, run, shard)) for shard in SHARDS))
 
-    async def _expire_shard(self, store: CaptureStore, run: _Run, shard: str) -> None:
+    async def _expire_shard(self, store: CaptureStore, run: Run, shard: str) -> None:
         newest = deadlines.newest_expired_day(self._clock.now(), self._retention_days)
         expired = 0
         async for listed in store.list_containers(shard_prefix(shard), page_size=_PAGE):
@@ -127,32 +105,32 @@ class Purge:
                 continue  # not ours to delete, and no reason to stop
             if container.day > newest:
                 return  # the oldest live day; names sort by day within a shard
-            if expired >= self._bounds.containers or self._out_of_time(run):
+            if expired >= self._bounds.containers or run.out_of_time():
                 run.more = True
                 return
             try:
                 await store.delete_container(container.name)
             except StoreUnavailable as error:
-                _note(run, error.code)  # one container that cannot be deleted must not keep those behind it
+                run.note(error.code)  # one container that cannot be deleted must not keep those behind it
                 continue
             expired += 1
             run.counts["expiredContainers"] += 1
 
     # Due deletions (P5)
 
-    async def _begin_deletions(self, store: CaptureStore, run: _Run) -> None:
+    async def _begin_deletions(self, store: CaptureStore, run: Run) -> None:
         # Collected first: what an attempt changes is what the query sorts by, and must not move between its pages.
         for stored in await self._collected(self._deletions.due(store.account, self._clock.now()), run):
-            if self._out_of_time(run):
+            if run.out_of_time():
                 return
-            await _isolated(run, self._begin(store, run, stored))
+            await run.isolated(self._begin(store, run, stored))
 
-    async def _begin(self, store: CaptureStore, run: _Run, stored: Stored[Deletion]) -> None:
+    async def _begin(self, store: CaptureStore, run: Run, stored: Stored[Deletion]) -> None:
         deletion = stored.value
         try:
             deleted = await _delete_all(store, deletion.containers)
         except StoreUnavailable as error:
-            _note(run, error.code)
+            run.note(error.code)
             await self._replace(run, deletion.failed(error.code), stored.etag)
             return
         if await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted), stored.etag):
@@ -160,17 +138,17 @@ class Purge:
 
     # The second look (P6)
 
-    async def _look_again(self, store: CaptureStore, run: _Run) -> None:
+    async def _look_again(self, store: CaptureStore, run: Run) -> None:
         by_shard: defaultdict[str, list[Stored[Deletion]]] = defaultdict(list)
         purged_by = deadlines.second_look_due(self._clock.now())
         for stored in await self._collected(self._deletions.unverified(store.account, purged_by), run):
             by_shard[shard_of(stored.value.enrollment_id)].append(stored)
         for shard, looked_for in by_shard.items():
-            if self._out_of_time(run):
+            if run.out_of_time():
                 return
-            await _isolated(run, self._look_into(store, run, shard, looked_for))
+            await run.isolated(self._look_into(store, run, shard, looked_for))
 
-    async def _look_into(self, store: CaptureStore, run: _Run, shard: str, looked_for: list[Stored[Deletion]]) -> None:
+    async def _look_into(self, store: CaptureStore, run: Run, shard: str, looked_for: list[Stored[Deletion]]) -> None:
         # One listing serves every deletion of the shard, and shows days that the computed names do not have.
         found: defaultdict[str, list[DayContainer]] = defaultdict(list)
         kept: set[str] = set()
@@ -187,12 +165,12 @@ class Purge:
         for stored in looked_for:
             mine = stored.value.enrollment_id
             conclusion = self._conclude(store, run, stored, found=found[mine], soft_deleted=mine in kept)
-            await _isolated(run, conclusion)
+            await run.isolated(conclusion)
 
     async def _conclude(
         self,
         store: CaptureStore,
-        run: _Run,
+        run: Run,
         stored: Stored[Deletion],
         *,
         found: list[DayContainer],
@@ -208,14 +186,15 @@ class Purge:
         elif known:
             error = "being-deleted"
         else:
-            if await self._replace(run, deletion.verified(self._clock.now()), stored.etag):
+            verified = await deletion.verified(self._clock.now()).signed(self._signer)
+            if await self._replace(run, verified, stored.etag):
                 run.counts["verifiedDeletions"] += 1
             return
-        _note(run, error)
+        run.note(error)
         again = deletion.purged(self._clock.now(), deleted=len(found), error=error)
         await self._replace(run, again, stored.etag)
 
-    async def _replace(self, run: _Run, deletion: Deletion, etag: str) -> bool:
+    async def _replace(self, run: Run, deletion: Deletion, etag: str) -> bool:
         try:
             await self._deletions.replace(deletion, etag)
         except Conflict:
@@ -223,30 +202,14 @@ class Purge:
             return False
         return True
 
-    async def _collected(self, work: AsyncIterator[Stored[Deletion]], run: _Run) -> list[Stored[Deletion]]:
+    async def _collected(self, work: AsyncIterator[Stored[Deletion]], run: Run) -> list[Stored[Deletion]]:
         collected: list[Stored[Deletion]] = []
         async for stored in work:
-            if len(collected) >= self._bounds.deletions or self._out_of_time(run):
+            if len(collected) >= self._bounds.deletions or run.out_of_time():
                 run.more = True
                 break
             collected.append(stored)
         return collected
-
-
-async def _isolated(run: _Run, work: Awaitable[None]) -> None:
-    try:
-        await work
-    except StoreUnavailable as error:
-        _note(run, error.code)
-    except Exception as error:  # an error of ours in one geo must not keep the others from their deadlines
-        _log.error("purge failed unexpectedly: %s", type(error).__name__)
-        _note(run, "unexpected")
-
-
-def _note(run: _Run, code: str) -> None:
-    _log.warning("purge: %s", code)
-    run.errors.append(code)
-    run.counts["failures"] += 1
 
 
 async def _delete_all(store: CaptureStore, containers: list[DayContainer]) -> int:

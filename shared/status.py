@@ -1,7 +1,8 @@
-"""Whether the promises hold now, told from storage and the deletions and not from what the jobs believe."""
+"""Whether the promises hold now, told from storage and the ledger as far as one look can, else from the last sweep."""
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -9,12 +10,39 @@ from shared import deadlines
 from shared.clock import Clock
 from shared.containers import SHARDS, DayContainer, shard_prefix
 from shared.heartbeats import Heartbeat
-from shared.stores.ports import CaptureStore, DeletionCounts, DeletionStore, OperationStore, StoreUnavailable
+from shared.ledger import OptedOut
+from shared.reconciliation import Intruder, LedgerFault
+from shared.stores.ports import (
+    CaptureStore,
+    DeletionCounts,
+    DeletionStore,
+    LedgerStore,
+    OperationStore,
+    StoreUnavailable,
+)
 
-HEARTBEAT_MAX_AGE = timedelta(minutes=15)
-"""Three schedules of the purge: an older heartbeat means that it does not run (P9)."""
+PURGE_MAX_AGE = timedelta(minutes=15)
+SWEEP_MAX_AGE = timedelta(hours=3)
+"""Three schedules each: an older heartbeat means that the job does not run (P9)."""
 
+_UNSCHEDULED_SINCE = deadlines.DELETION_PERIOD + timedelta(days=1)
+_LOOKED_AT = ("ledgers", "containers")
 _PAGE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """What is so on the ledger.
+
+    Attributes:
+        unscheduled: how many opt-outs of the last 31 days have no deletion yet.
+        oldest_unscheduled: when the first of them happened.
+        last_sweep: the last comparison of the ledger with itself and its deletions.
+    """
+
+    unscheduled: int
+    oldest_unscheduled: datetime | None
+    last_sweep: Heartbeat | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +53,7 @@ class GeoStatus:
     oldest_day: date | None
     deletions: DeletionCounts | None
     last_purge: Heartbeat | None
+    last_sweep: Heartbeat | None
     error: str | None = None
 
 
@@ -35,6 +64,7 @@ class StatusReport:
     at: datetime
     promises: Mapping[str, bool]
     overdue_deletions: int
+    ledger: LedgerStatus
     geos: Mapping[str, GeoStatus]
 
     @property
@@ -42,12 +72,26 @@ class StatusReport:
         """Whether every promise holds; what could not be read does not hold."""
         return all(self.promises.values())
 
+    @property
+    def feed_lag(self) -> timedelta:
+        """How long the oldest opt-out without a deletion has been waiting for one."""
+        oldest = self.ledger.oldest_unscheduled
+        return timedelta() if oldest is None else max(self.at - oldest, timedelta())
+
+    @property
+    def findings(self) -> Mapping[str, int]:
+        """What the sweeps have found and, where they could, repaired, by kind, since the service began."""
+        sweeps = [self.ledger.last_sweep, *(geo.last_sweep for geo in self.geos.values())]
+        totals = sum((Counter((sweep and sweep.totals) or {}) for sweep in sweeps), Counter[str]())
+        return {kind: number for kind, number in totals.items() if kind not in _LOOKED_AT}
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """Reads the state of the service."""
 
     stores: Mapping[str, CaptureStore]
+    ledger: LedgerStore
     deletions: DeletionStore
     operations: OperationStore
     clock: Clock
@@ -60,29 +104,66 @@ class Status:
             StoreUnavailable: if not even Cosmos DB can be read.
         """
         now = self.clock.now()
-        heartbeats = await self.operations.read_all("purge")
+        purges = await self.operations.read_all("purge")
+        sweeps = await self.operations.read_all("sweep")
         # Of all accounts, because one that is no longer configured is purged by nobody.
         overdue = await self.deletions.overdue(now)
+        unscheduled = await self._unscheduled(now)
         statuses = await asyncio.gather(
-            *(self._of_geo(store, now, heartbeats.get(geo)) for geo, store in self.stores.items())
+            *(self._of_geo(store, now, purges.get(geo), sweeps.get(geo)) for geo, store in self.stores.items())
         )
         return StatusReport(
             at=now,
-            promises={
-                "P4": all(self._retention_holds(status, now) for status in statuses),
-                "P5": overdue == 0,
-                "P9": all(_heartbeat_holds(status, now) for status in statuses),
-            },
+            promises=self._promises(now, sweeps.get(None), statuses, unscheduled, overdue),
             overdue_deletions=overdue,
+            ledger=LedgerStatus(
+                unscheduled=len(unscheduled),
+                oldest_unscheduled=min((event.at for event in unscheduled), default=None),
+                last_sweep=sweeps.get(None),
+            ),
             geos=dict(zip(self.stores, statuses, strict=True)),
         )
 
-    async def _of_geo(self, store: CaptureStore, now: datetime, heartbeat: Heartbeat | None) -> GeoStatus:
+    def _promises(
+        self,
+        now: datetime,
+        ledger_sweep: Heartbeat | None,
+        geos: Sequence[GeoStatus],
+        unscheduled: Sequence[OptedOut],
+        overdue: int,
+    ) -> Mapping[str, bool]:
+        def swept_without(*kinds: str) -> bool:
+            return all(_found_none(geo.last_sweep, now, kinds) for geo in geos)
+
+        lost = now - min((event.at for event in unscheduled), default=now) > SWEEP_MAX_AGE
+        return {
+            "P1": swept_without(Intruder.UNKNOWN_ENROLLMENT),
+            "P3": swept_without(Intruder.WRONG_ACCOUNT),
+            "P4": all(self._retention_holds(geo, now) for geo in geos) and swept_without(Intruder.IMPOSSIBLE_DAY),
+            "P5": overdue == 0 and all(now <= event.deadline for event in unscheduled),
+            "P6": swept_without(Intruder.AFTER_RECEIPT, "softDeleted"),
+            "P9": not lost
+            and _found_none(ledger_sweep, now, (*LedgerFault, "deletionsWithoutEvent", "deletionsDisagreeing"))
+            and all(_runs(geo.last_purge, now, PURGE_MAX_AGE) for geo in geos)
+            and all(_runs(geo.last_sweep, now, SWEEP_MAX_AGE) for geo in geos),
+        }
+
+    async def _unscheduled(self, now: datetime) -> Sequence[OptedOut]:
+        since = now - _UNSCHEDULED_SINCE
+        events = {event.enrollment_id: event async for event in self.ledger.opt_outs_since(since)}
+        # Read later, and from a little earlier: every deletion of those events that there was is among them.
+        async for enrollment_id in self.deletions.opted_out_since(since - timedelta(days=1)):
+            events.pop(enrollment_id, None)
+        return list(events.values())
+
+    async def _of_geo(
+        self, store: CaptureStore, now: datetime, last_purge: Heartbeat | None, last_sweep: Heartbeat | None
+    ) -> GeoStatus:
         try:
             oldest_day, counts = await asyncio.gather(_oldest_day(store), self.deletions.counts(store.account, now))
         except StoreUnavailable as error:
-            return GeoStatus(store.account, None, None, heartbeat, error.code)
-        return GeoStatus(store.account, oldest_day, counts, heartbeat)
+            return GeoStatus(store.account, None, None, last_purge, last_sweep, error.code)
+        return GeoStatus(store.account, oldest_day, counts, last_purge, last_sweep)
 
     def _retention_holds(self, status: GeoStatus, now: datetime) -> bool:
         if status.error is not None:
@@ -90,9 +171,15 @@ class Status:
         return status.oldest_day is None or now < deadlines.day_deadline(status.oldest_day, self.retention_days)
 
 
-def _heartbeat_holds(status: GeoStatus, now: datetime) -> bool:
-    purge = status.last_purge
-    return purge is not None and purge.outcome != "failed" and now - purge.at <= HEARTBEAT_MAX_AGE
+def _runs(heartbeat: Heartbeat | None, now: datetime, max_age: timedelta) -> bool:
+    return heartbeat is not None and heartbeat.outcome != "failed" and now - heartbeat.at <= max_age
+
+
+def _found_none(sweep: Heartbeat | None, now: datetime, kinds: Iterable[str]) -> bool:
+    """Tell whether a sweep has lately come by and found nothing of some kinds, neither in this round nor the last."""
+    if sweep is None or not _runs(sweep, now, SWEEP_MAX_AGE):
+        return False
+    return not any(sweep.counts.get(kind) or (sweep.previous_counts or {}).get(kind) for kind in kinds)
 
 
 async def _oldest_day(store: CaptureStore) -> date | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from joserfc.jwk import ECKey
+
 from shared.access import Access
 from shared.bootstrap import Services
 from shared.captures import CaptureBatch, Captures, StoredBatch, Submission
@@ -19,8 +21,12 @@ from shared.ledger import OptedOut, Setting
 from shared.purge import Bounds, Purge
 from shared.status import Status
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.stores.receipt_keys import LocalSigner
+from shared.sweep import Bounds as SweepBounds
+from shared.sweep import Sweep
 from tests.clocks import ManualClock
 
+SIGNER = LocalSigner([ECKey.generate_key("P-256")])
 TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
 OTHER_TENANT = "aaaaaaaa-0c4d-4f18-a7e1-62d05c8f9b30"
 GEOS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
@@ -49,6 +55,7 @@ class World:
     )
     retention_days: int = 30
     bounds: Bounds = field(default_factory=Bounds)
+    sweep_bounds: SweepBounds = field(default_factory=SweepBounds)
     ids: Iterator[str] = field(default_factory=lambda: (f"{n % 16:x}{n:031x}" for n in itertools.count(1)))
 
     def __post_init__(self) -> None:
@@ -80,11 +87,26 @@ class World:
 
     @property
     def purge(self) -> Purge:
-        return Purge(self.stores, self.deletion_items, self.operations, self.clock, self.retention_days, self.bounds)
+        return Purge(
+            self.stores, self.deletion_items, self.operations, SIGNER, self.clock, self.retention_days, self.bounds
+        )
+
+    @property
+    def sweep(self) -> Sweep:
+        return Sweep(
+            self.stores,
+            self.ledger,
+            self.deletion_items,
+            self.operations,
+            SIGNER,
+            self.clock,
+            self.retention_days,
+            self.sweep_bounds,
+        )
 
     @property
     def status(self) -> Status:
-        return Status(self.stores, self.deletion_items, self.operations, self.clock, self.retention_days)
+        return Status(self.stores, self.ledger, self.deletion_items, self.operations, self.clock, self.retention_days)
 
     def services(self, tokens: Any) -> Services:
         return Services(
@@ -96,7 +118,9 @@ class World:
             access=self.access,
             deletions=self.deletions,
             purge=self.purge,
+            sweep=self.sweep,
             status=self.status,
+            signer=SIGNER,
             closers=(),
         )
 

@@ -18,7 +18,7 @@ from shared.configuration import is_endpoint
 from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
 from shared.items import format_instant
-from shared.ledger import Change, Event, Setting, event_from_json
+from shared.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
 from shared.reviews import AccessRecord, ReviewGrant
 from shared.stores.ports import Conflict, DeletionCounts, Stored, StoreUnavailable
 
@@ -28,6 +28,7 @@ _SETTING_ID = "setting"
 _HEAD_ID = "head"
 _CALL_SECONDS = 10.0
 _PAGE = 100
+_LARGE_PAGE = 1_000  # of a query that reads its way through a container
 _UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
 _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
 
@@ -111,7 +112,7 @@ class _CosmosContainer:
                 raise
 
     async def _query(
-        self, query: str, parameters: Mapping[str, object], partition: str | None = None
+        self, query: str, parameters: Mapping[str, object], partition: str | None = None, *, page_size: int = _PAGE
     ) -> AsyncIterator[Any]:
         """Yield what a query finds, in one partition or, with None, in all."""
         scope: Any = {} if partition is None else {"partition_key": partition}
@@ -120,7 +121,7 @@ class _CosmosContainer:
         pages = container.query_items(
             query,
             parameters=[{"name": name, "value": value} for name, value in parameters.items()],
-            max_item_count=_PAGE,
+            max_item_count=page_size,
             **scope,
         ).by_page()
         while True:
@@ -162,6 +163,44 @@ class CosmosLedger(_CosmosContainer):
             tenant_id,
         )
         return [_parsed(event_from_json, row) async for row in rows]
+
+    async def ledger_of(self, tenant_id: str) -> TenantLedger:
+        """See ``LedgerStore``."""
+        return _tenant_ledger(tenant_id, [row async for row in self._query("SELECT * FROM c", {}, tenant_id)])
+
+    async def ledgers(self, after: str) -> AsyncIterator[TenantLedger]:
+        """See ``LedgerStore``."""
+        tenant_id, items = after, list[Any]()
+        rows = self._query(
+            "SELECT * FROM c WHERE c.tenantId > @after ORDER BY c.tenantId, c.sequence",
+            {"@after": after},
+            page_size=_LARGE_PAGE,
+        )
+        async for row in rows:
+            if row["tenantId"] != tenant_id:
+                if items:
+                    yield _tenant_ledger(tenant_id, items)
+                tenant_id, items = row["tenantId"], []
+            items.append(row)
+        if items:
+            yield _tenant_ledger(tenant_id, items)
+
+    async def events_of_shard(self, shard: str) -> AsyncIterator[Event]:
+        """See ``LedgerStore``."""
+        query = "SELECT * FROM c WHERE c.enrollmentId >= @first AND c.enrollmentId <= @last"
+        rows = self._query(query, _shard_range(shard), page_size=_LARGE_PAGE)
+        async for row in rows:
+            yield _parsed(event_from_json, row)
+
+    async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut]:
+        """See ``LedgerStore``."""
+        rows = self._query(
+            "SELECT * FROM c WHERE c.kind = 'optedOut' AND c.at >= @at",
+            {"@at": format_instant(at)},
+            page_size=_LARGE_PAGE,
+        )
+        async for row in rows:
+            yield _parsed(OptedOut.from_json, row)
 
 
 class CosmosDeletions(_CosmosContainer):
@@ -243,8 +282,29 @@ class CosmosDeletions(_CosmosContainer):
         query = f"SELECT VALUE COUNT(1) {_UNFINISHED} AND c.deadline < @now"
         return int(await self._one(query, {"@now": format_instant(now)}))
 
-    async def _deletions(self, query: str, storage_account: str, by: datetime) -> AsyncIterator[Stored[Deletion]]:
-        async for row in self._query(query, {"@account": storage_account, "@by": format_instant(by)}):
+    def of_tenants(self, first: str, last: str) -> AsyncIterator[Stored[Deletion]]:
+        """See ``DeletionStore``."""
+        query = "SELECT * FROM c WHERE c.tenantId >= @first AND c.tenantId <= @last"
+        return self._understood(self._query(query, {"@first": first, "@last": last}, page_size=_LARGE_PAGE))
+
+    def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
+        """See ``DeletionStore``."""
+        query = (
+            "SELECT VALUE c.enrollmentId FROM c WHERE c.status = 'verified'"
+            " AND c.enrollmentId >= @first AND c.enrollmentId <= @last"
+        )
+        return self._query(query, _shard_range(shard), page_size=_LARGE_PAGE)
+
+    def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
+        """See ``DeletionStore``."""
+        query = "SELECT VALUE c.enrollmentId FROM c WHERE c.optedOutAt >= @at"
+        return self._query(query, {"@at": format_instant(at)}, page_size=_LARGE_PAGE)
+
+    def _deletions(self, query: str, storage_account: str, by: datetime) -> AsyncIterator[Stored[Deletion]]:
+        return self._understood(self._query(query, {"@account": storage_account, "@by": format_instant(by)}))
+
+    async def _understood(self, rows: AsyncIterator[Any]) -> AsyncIterator[Stored[Deletion]]:
+        async for row in rows:
             try:
                 deletion = Deletion.from_json(row)
             except ValidationError:
@@ -317,13 +377,32 @@ class CosmosOperations(_CosmosContainer):
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
         async with _call():
-            await (await self._container()).upsert_item({"id": heartbeat.geo, **heartbeat.to_json()})
+            await (await self._container()).upsert_item({"id": heartbeat.geo or "ledger", **heartbeat.to_json()})
 
-    async def read_all(self, kind: str) -> Mapping[str, Heartbeat]:
+    async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
         rows = self._query("SELECT * FROM c", {}, kind)
         heartbeats = [_parsed(Heartbeat.from_json, row) async for row in rows]
         return {heartbeat.geo: heartbeat for heartbeat in heartbeats}
+
+
+def _shard_range(shard: str) -> Mapping[str, object]:
+    return {"@first": shard + 31 * "0", "@last": shard + 31 * "f"}
+
+
+def _tenant_ledger(tenant_id: str, items: Sequence[Mapping[str, Any]]) -> TenantLedger:
+    setting: Setting | None = None
+    events: list[Event] = []
+    unreadable = 0
+    for item in items:
+        try:
+            if item["id"] == _SETTING_ID:
+                setting = Setting.from_json(item)
+            else:
+                events.append(event_from_json(item))
+        except ValidationError:
+            unreadable += 1
+    return TenantLedger(tenant_id, setting, sorted(events, key=lambda event: event.sequence), unreadable)
 
 
 def _grant_id(grant_id: str) -> str:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
-from shared.ledger import Change, Event, Setting
+from shared.ledger import Change, Event, OptedOut, Setting, TenantLedger
 from shared.reviews import AccessRecord, ReviewGrant
 from shared.stores.ports import (
     BatchMissing,
@@ -48,6 +48,33 @@ class MemoryLedger:
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)
+
+    async def ledger_of(self, tenant_id: str) -> TenantLedger:
+        """See ``LedgerStore``."""
+        stored = self.settings.get(tenant_id)
+        events = sorted(self.events.get(tenant_id, []), key=lambda event: event.sequence)
+        return TenantLedger(tenant_id, stored.value if stored else None, events)
+
+    async def ledgers(self, after: str) -> AsyncIterator[TenantLedger]:
+        """See ``LedgerStore``."""
+        for tenant_id in sorted(self.settings.keys() | self.events.keys()):
+            if tenant_id > after:
+                yield await self.ledger_of(tenant_id)
+
+    async def events_of_shard(self, shard: str) -> AsyncIterator[Event]:
+        """See ``LedgerStore``."""
+        for event in self._all_events():
+            if event.enrollment_id.startswith(shard):
+                yield event
+
+    async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut]:
+        """See ``LedgerStore``."""
+        for event in self._all_events():
+            if isinstance(event, OptedOut) and event.at >= at:
+                yield event
+
+    def _all_events(self) -> Sequence[Event]:
+        return [event for events in self.events.values() for event in events]
 
 
 class MemoryDeletions:
@@ -109,6 +136,24 @@ class MemoryDeletions:
         """See ``DeletionStore``."""
         return sum(stored.value.overdue(now) for stored in self.items.values())
 
+    async def of_tenants(self, first: str, last: str) -> AsyncIterator[Stored[Deletion]]:
+        """See ``DeletionStore``."""
+        for (tenant_id, _), stored in list(self.items.items()):
+            if first <= tenant_id <= last:
+                yield stored
+
+    async def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
+        """See ``DeletionStore``."""
+        for (_, enrollment_id), stored in list(self.items.items()):
+            if enrollment_id.startswith(shard) and stored.value.status == "verified":
+                yield enrollment_id
+
+    async def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
+        """See ``DeletionStore``."""
+        for stored in list(self.items.values()):
+            if stored.value.opted_out_at >= at:
+                yield stored.value.enrollment_id
+
     def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:
         return [
             stored
@@ -163,13 +208,13 @@ class MemoryOperations:
     """Container ``operations``."""
 
     def __init__(self) -> None:
-        self.heartbeats: dict[tuple[str, str], Heartbeat] = {}
+        self.heartbeats: dict[tuple[str, str | None], Heartbeat] = {}
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
         self.heartbeats[heartbeat.kind, heartbeat.geo] = heartbeat
 
-    async def read_all(self, kind: str) -> Mapping[str, Heartbeat]:
+    async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
         return {geo: heartbeat for (each, geo), heartbeat in self.heartbeats.items() if each == kind}
 

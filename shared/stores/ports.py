@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from shared.deletions import Deletion
     from shared.heartbeats import Heartbeat
-    from shared.ledger import Change, Event, Setting
+    from shared.ledger import Change, Event, OptedOut, Setting, TenantLedger
     from shared.reviews import AccessRecord, ReviewGrant
 
 T = TypeVar("T")
@@ -76,6 +76,25 @@ class LedgerStore(Protocol):
         """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
         ...
 
+    async def ledger_of(self, tenant_id: str) -> TenantLedger:
+        """Return all that is stored of one tenant."""
+        ...
+
+    def ledgers(self, after: str) -> AsyncIterator[TenantLedger]:
+        """Yield all that is stored of each tenant whose id comes after ``after``, in the order of the ids.
+
+        What changes while it is read may show half; ``ledger_of`` between two equal settings shows it whole.
+        """
+        ...
+
+    def events_of_shard(self, shard: str) -> AsyncIterator[Event]:
+        """Yield the events of all tenants' enrollments whose id begins with ``shard``, in no order."""
+        ...
+
+    def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut]:
+        """Yield all tenants' opt-outs at ``at`` or later, in no order."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class DeletionCounts:
@@ -128,16 +147,28 @@ class DeletionStore(Protocol):
         """Return how many deletions are past their deadline in all accounts, those that nobody serves any more too."""
         ...
 
+    def of_tenants(self, first: str, last: str) -> AsyncIterator[Stored[Deletion]]:
+        """Yield the deletions of the tenants whose ids lie between two, both included, in no order."""
+        ...
+
+    def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
+        """Yield the ids of the enrollments that begin with ``shard`` and whose deletion is verified, in no order."""
+        ...
+
+    def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
+        """Yield the enrollment ids of the deletions whose opt-out was at ``at`` or later, in no order."""
+        ...
+
 
 class OperationStore(Protocol):
     """Container ``operations``."""
 
     async def write(self, heartbeat: Heartbeat) -> None:
-        """Store a job's last run in one geo, in place of the run before."""
+        """Store a job's last run, in place of the one before of the same kind and geo."""
         ...
 
-    async def read_all(self, kind: str) -> Mapping[str, Heartbeat]:
-        """Return the last run of a kind of job in each geo."""
+    async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
+        """Return the last run of a kind of job by geo; under None that on the ledger."""
         ...
 
 
@@ -175,6 +206,18 @@ class AccessStore(Protocol):
 
     async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
         """Return at most ``limit`` records, newest first, of a sequence lower than ``before`` if that is given."""
+        ...
+
+
+class ReceiptSigner(Protocol):
+    """The key that receipts are signed with; it stays where it is kept."""
+
+    async def sign(self, claims: Mapping[str, Any]) -> str:
+        """Return ``claims`` as a compact JWS (ES256) whose ``kid`` is one of ``public_keys``."""
+        ...
+
+    async def public_keys(self) -> Sequence[Mapping[str, Any]]:
+        """Return the public keys of all receipts that were ever signed, as JWKs."""
         ...
 
 

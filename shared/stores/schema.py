@@ -40,10 +40,25 @@ class Schema:
 
 
 CONTAINERS: Mapping[str, Schema] = {
-    "tenants": Schema("/tenantId", indexed=("kind", "sequence")),
+    "tenants": Schema(
+        "/tenantId",
+        indexed=("tenantId", "kind", "sequence", "enrollmentId", "at"),
+        composite=(("tenantId", "sequence"),),
+    ),
     "deletions": Schema(
         "/tenantId",
-        indexed=("sequence", "storageAccount", "status", "attempts", "notBefore", "purgedAt", "deadline"),
+        indexed=(
+            "tenantId",
+            "enrollmentId",
+            "sequence",
+            "storageAccount",
+            "status",
+            "attempts",
+            "optedOutAt",
+            "notBefore",
+            "purgedAt",
+            "deadline",
+        ),
         composite=(("attempts", "notBefore"), ("attempts", "purgedAt")),
     ),
     "access": Schema("/tenantId", indexed=("kind", "sequence", "requestedBy", "expiresAt")),

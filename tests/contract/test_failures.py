@@ -37,6 +37,7 @@ ENVIRONMENT = {
     "OPERATOR_TENANT_ID": TENANT,
     "TOKEN_AUDIENCES": "api://one",
     "REVIEW_AUTH_CONTEXT": "c1",
+    "RECEIPT_KEY": "receipt-keys.json",
 }
 
 

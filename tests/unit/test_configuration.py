@@ -14,6 +14,7 @@ GOOD = {
     "OPERATOR_TENANT_ID": "7D2F4C1E-5B0A-4E86-9C33-1F6A8E0B2D47",
     "TOKEN_AUDIENCES": "api://one, two",
     "REVIEW_AUTH_CONTEXT": "c1",
+    "RECEIPT_KEY": "receipt-keys.json",
 }
 
 

@@ -51,6 +51,7 @@ def verifier(
         operator_tenant_id=OPERATOR_TENANT_ID,
         audiences=(AUDIENCE, "5d1c0bde-0000-4000-8000-000000000000"),
         review_auth_context="c1",
+        receipt_key="receipt-keys.json",
         issuers=issuers or (f"{ISSUER}/{{tenantid}}/v2.0",),
     )
     return Tokens(settings, SigningKeys((issuer or Issuer()).fetch, clock), clock)

@@ -1,0 +1,17 @@
+"""What the timers have in common: one log line for each geo that a run has been through."""
+
+import logging
+from collections.abc import Iterable
+
+from shared.heartbeats import Heartbeat
+
+
+def log_heartbeats(logger: logging.Logger, heartbeats: Iterable[Heartbeat]) -> None:
+    """Log what a run came to, in each geo and on the ledger."""
+    for heartbeat in heartbeats:
+        counts = ", ".join(f"{name} {number}" for name, number in sorted(heartbeat.counts.items()))
+        level = logging.ERROR if heartbeat.outcome == "failed" else logging.INFO
+        where = heartbeat.geo or "the ledger"
+        logger.log(
+            level, "%s of %s: %s (%s) %s", heartbeat.kind, where, heartbeat.outcome, counts, heartbeat.error or ""
+        )

@@ -1,0 +1,95 @@
+"""What the sweep compares: a ledger with itself, and a container with the ledger (P9). Pure functions."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+
+from shared import deadlines
+from shared.containers import DayContainer
+from shared.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, TenantLedger
+
+
+class LedgerFault(StrEnum):
+    """How a ledger can be wrong; each is reported, and no repair of ours could be trusted."""
+
+    MISSING = "eventsMissing"
+    CHANGED = "eventsChanged"
+    UNREADABLE = "itemsUnreadable"
+    SETTING = "settingsDisagreeing"
+
+
+class Intruder(StrEnum):
+    """Why a container has no business where it lies; each is deleted."""
+
+    UNKNOWN_ENROLLMENT = "unknownEnrollment"
+    WRONG_ACCOUNT = "wrongAccount"
+    AFTER_RECEIPT = "afterReceipt"
+    PAST_DEADLINE = "pastDeadline"
+    IMPOSSIBLE_DAY = "impossibleDay"
+
+
+def ledger_faults(ledger: TenantLedger) -> Counter[str]:
+    """Return how often a tenant's ledger is wrong in which way; nothing if it is whole.
+
+    Each event must follow the one before it, by sequence and by hash, and the setting must be what the last one says.
+    """
+    faults: Counter[str] = Counter()
+    if ledger.unreadable:
+        faults[LedgerFault.UNREADABLE] = ledger.unreadable
+    events, setting = ledger.events, ledger.setting
+    last = 0 if setting is None else setting.sequence
+    faults[LedgerFault.MISSING] = max([last, *(event.sequence for event in events)]) - len(events)
+    faults[LedgerFault.CHANGED] = _broken_links(events)
+    if not _is_outcome(ledger):
+        faults[LedgerFault.SETTING] = 1
+    return +faults
+
+
+def _broken_links(events: Sequence[Event]) -> int:
+    first = [events[0].previous_hash == FIRST_PREVIOUS_HASH] if events and events[0].sequence == 1 else []
+    # Across a gap there is nothing to compare; the gap itself is reported.
+    links = [b.previous_hash == a.hash for a, b in pairwise(events) if b.sequence == a.sequence + 1]
+    return [*first, *links].count(False)
+
+
+def _is_outcome(ledger: TenantLedger) -> bool:
+    """Tell whether the setting is what the last event says."""
+    setting = ledger.setting
+    if not ledger.events or setting is None:
+        return not ledger.events and setting is None
+    last = ledger.events[-1]
+    if setting.ledger_hash != last.hash:
+        return False
+    enrollment = setting.enrollment
+    if not isinstance(last, OptedIn):
+        return enrollment is None
+    return enrollment is not None and dict(enrollment).items() <= dict(last).items()
+
+
+def intruder(
+    container: DayContainer, geo: str, account: str, event: Event | None, *, verified: bool, now: datetime, days: int
+) -> Intruder | None:
+    """Return why a container may not be where it is, or None if it may.
+
+    Args:
+        container: what was found.
+        geo: the geo in which it was found.
+        account: the storage account in which it was found.
+        event: an event of its enrollment on the ledger; None if there is none.
+        verified: whether its enrollment's deletion is finished, with a receipt.
+        now: the time of the comparison.
+        days: how many days a capture is kept.
+    """
+    if event is None:
+        return Intruder.UNKNOWN_ENROLLMENT  # P1
+    if (event.geo, event.storage_account) != (geo, account):
+        return Intruder.WRONG_ACCOUNT  # P3
+    if verified:
+        return Intruder.AFTER_RECEIPT  # P5, P6
+    if now >= deadlines.day_deadline(container.day, days):
+        return Intruder.PAST_DEADLINE  # P4
+    if container.day > (deadlines.latest_capture(now) + deadlines.CLOCK_SKEW).date():
+        return Intruder.IMPOSSIBLE_DAY  # P4: retention would leave it lying until that day has come and gone
+    return None
