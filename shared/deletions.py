@@ -89,10 +89,11 @@ class Deletion(Item):
         return self.status != "verified" and now > self.deadline
 
     def bound_to(self, event: OptedOut) -> "Deletion":
-        """Return the deletion with everything that the ledger says as the ledger says it, and begun no later (P5)."""
+        """Return the deletion with everything that the ledger says as the ledger says it, and due no later (P5)."""
         owed = Deletion.owed_for(event)
         progress = {
             "not_before": min(owed.not_before, self.not_before),
+            "deadline": min(owed.deadline, self.deadline),
             "status": self.status,
             "attempts": self.attempts,
             "last_error": self.last_error,

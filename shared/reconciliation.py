@@ -60,7 +60,7 @@ def _is_outcome(ledger: TenantLedger) -> bool:
     if not ledger.events or setting is None:
         return not ledger.events and setting is None
     last = ledger.events[-1]
-    if setting.ledger_hash != last.hash:
+    if (setting.sequence, setting.ledger_hash) != (last.sequence, last.hash):
         return False
     enrollment = setting.enrollment
     if not isinstance(last, OptedIn):

@@ -134,9 +134,12 @@ class Sweep:
                 run.counts.update(faults)
         for event in ledger.events:
             if isinstance(event, OptedOut):
-                await run.isolated(self._reconcile_opt_out(run, event, deletions.get(event.enrollment_id)))
+                stored = deletions.get(event.enrollment_id)
+                await run.isolated(self._reconcile_opt_out(run, event, stored, trusted=not faults))
 
-    async def _reconcile_opt_out(self, run: Run, event: OptedOut, stored: Stored[Deletion] | None) -> None:
+    async def _reconcile_opt_out(
+        self, run: Run, event: OptedOut, stored: Stored[Deletion] | None, *, trusted: bool
+    ) -> None:
         if stored is None:
             if self._clock.now() - event.at < deadlines.FEED_GRACE:
                 return  # the change feed may be about to do it, and has lost nothing
@@ -146,7 +149,8 @@ class Sweep:
         bound = stored.value.bound_to(event)
         if bound != stored.value:
             run.counts["deletionsDisagreeing"] += 1
-            if stored.value.receipt is None:  # a receipt says what was done, and stays as it was signed
+            # Nothing is changed on the word of a broken ledger; and a receipt says what was done, as it was signed.
+            if trusted and stored.value.receipt is None:
                 await self._replace(run, bound, stored.etag)
 
     async def _settled(self, tenant_id: str) -> TenantLedger | None:

@@ -23,6 +23,7 @@ def deletion(
         "tenant_id": tenant or str(uuid.uuid4()),
         "enrollment_id": uuid.uuid4().hex,
         "sequence": 2,
+        "ledger_hash": 64 * "a",
         "geo": "europe",
         "storage_account": account,
         "started_at": opted_out_at - timedelta(days=1),
@@ -154,6 +155,41 @@ async def test_overdue_counts_those_of_every_account(deletions: DeletionStore) -
     assert await deletions.overdue(now) == before + 2
 
 
+async def test_the_deletions_of_a_range_of_tenants(deletions: DeletionStore) -> None:
+    tenants = sorted(str(uuid.uuid4()) for _ in range(5))
+    many = [deletion(tenant, sequence=n) for tenant in tenants for n in (2, 4)]
+    for each in many:
+        await deletions.create(each)
+    found = [stored.value async for stored in deletions.of_tenants(tenants[1], tenants[3])]
+    mine = [each for each in found if each.tenant_id in tenants]
+    assert sorted(mine, key=lambda each: (each.tenant_id, each.sequence)) == many[2:8]
+    assert all(tenants[1] <= each.tenant_id <= tenants[3] for each in found)
+
+
+async def test_verified_of_a_shard_are_its_finished_enrollments_alone(deletions: DeletionStore) -> None:
+    def of_shard(shard: str) -> Deletion:
+        return deletion(enrollment_id=(shard + uuid.uuid4().hex)[:32])
+
+    finished = [of_shard(shard).purged(START, deleted=0).verified(START) for shard in ("5", "6", "7")]
+    unfinished = [of_shard("6"), of_shard("6").purged(START, deleted=0)]
+    for each in (*finished, *unfinished):
+        await deletions.create(each)
+    found = {enrollment_id async for enrollment_id in deletions.verified_of_shard("6")}
+    assert [each.enrollment_id in found for each in (*finished, *unfinished)] == [False, True, False, False, False]
+
+
+async def test_opted_out_since_an_instant_includes_that_instant_whatever_became_of_it(
+    deletions: DeletionStore,
+) -> None:
+    at = START + timedelta(days=3)
+    late = [deletion(opted_out_at=at), deletion(opted_out_at=at).purged(at, deleted=0).verified(at)]
+    early = deletion(opted_out_at=at - timedelta(microseconds=1))
+    for each in (*late, early):
+        await deletions.create(each)
+    found = {enrollment_id async for enrollment_id in deletions.opted_out_since(at)}
+    assert early.enrollment_id not in found and found >= {each.enrollment_id for each in late}
+
+
 async def test_the_last_heartbeat_of_each_geo_is_kept(operations: OperationStore) -> None:
     def heartbeat(geo: str, hour: int) -> Heartbeat:
         at = START + timedelta(hours=hour)
@@ -166,3 +202,12 @@ async def test_the_last_heartbeat_of_each_geo_is_kept(operations: OperationStore
     found = await operations.read_all("purge")
     assert dict(found) == {"europe": heartbeat("europe", 3), "asia": heartbeat("asia", 2)}
     assert await operations.read_all("sweep") == {}
+
+
+async def test_where_a_sweep_goes_on_is_kept_and_the_ledgers_is_apart_from_a_geos(operations: OperationStore) -> None:
+    more: dict[str, Any] = {"started_at": START, "at": START, "counts": {"ledgers": 3}, "totals": {"eventsMissing": 1}}
+    on_ledger = Heartbeat(kind="sweep", outcome="more", cursor="some-tenant", previous_counts={"ledgers": 5}, **more)
+    in_geo = Heartbeat(kind="sweep", geo="europe", storage_account="st", outcome="failed", error="storage-503", **more)
+    for each in (on_ledger, in_geo):
+        await operations.write(each)
+    assert await operations.read_all("sweep") == {None: on_ledger, "europe": in_geo}

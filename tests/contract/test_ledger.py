@@ -3,19 +3,28 @@
 import asyncio
 import uuid
 from datetime import timedelta
+from unittest.mock import ANY
 
 import pytest
 
-from shared.ledger import Change, Enrollment, OptedIn, OptedOut, Setting
+from shared.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, OptedOut, Setting, TenantLedger
 from shared.stores.ports import Conflict, LedgerStore
 from tests.clocks import START
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-def opt_in(tenant: str, sequence: int = 1) -> Change:
-    enrollment = Enrollment(enrollment_id=uuid.uuid4().hex, geo="europe", storage_account="steurope", started_at=START)
-    event = OptedIn(**dict(enrollment), tenant_id=tenant, sequence=sequence, at=START, actor="admin")
+def opt_in(tenant: str, sequence: int = 1, shard: str = "") -> Change:
+    enrollment_id = (shard + uuid.uuid4().hex)[:32]
+    enrollment = Enrollment(enrollment_id=enrollment_id, geo="europe", storage_account="steurope", started_at=START)
+    event = OptedIn(
+        **dict(enrollment),
+        tenant_id=tenant,
+        sequence=sequence,
+        at=START,
+        actor="admin",
+        previous_hash=FIRST_PREVIOUS_HASH,
+    )
     return Change(Setting(tenant_id=tenant, sequence=sequence, enrollment=enrollment, since=START), event)
 
 
@@ -24,9 +33,15 @@ def opt_out(before: Change) -> Change:
     assert enrollment is not None
     tenant, at = before.setting.tenant_id, START + timedelta(microseconds=1)
     event = OptedOut(
-        **dict(enrollment), tenant_id=tenant, sequence=sequence, at=at, actor="admin", deadline=at + timedelta(days=30)
+        **dict(enrollment),
+        tenant_id=tenant,
+        sequence=sequence,
+        at=at,
+        actor="admin",
+        previous_hash=before.event.hash,
+        deadline=at + timedelta(days=30),
     )
-    return Change(Setting(tenant_id=tenant, sequence=sequence, since=at), event)
+    return Change(Setting(tenant_id=tenant, sequence=sequence, since=at, ledger_hash=event.hash), event)
 
 
 async def etag_of(ledger: LedgerStore, tenant: str) -> str:
@@ -98,3 +113,55 @@ async def test_history_is_paged_by_sequence_across_ten(ledger: LedgerStore) -> N
         etag = await etag_of(ledger, tenant)
     pages = [await ledger.history(tenant, limit=5, before=before) for before in (None, 8, 3)]
     assert [[event.sequence for event in page] for page in pages] == [[12, 11, 10, 9, 8], [7, 6, 5, 4, 3], [2, 1]]
+
+
+async def test_an_event_that_was_read_back_has_the_hash_that_it_was_committed_with(ledger: LedgerStore) -> None:
+    tenant = str(uuid.uuid4())
+    first = opt_in(tenant)
+    await ledger.commit(first, None)
+    await ledger.commit(opt_out(first), await etag_of(ledger, tenant))
+    second, again = await ledger.history(tenant, limit=10, before=None)
+    assert again.hash == first.event.hash == second.previous_hash
+    stored = await ledger.read_setting(tenant)
+    assert stored is not None and stored.value.ledger_hash == second.hash
+
+
+async def test_the_ledgers_come_by_tenant_each_with_its_setting_and_events_by_sequence(ledger: LedgerStore) -> None:
+    """Over more than a page, with sequences beyond nine."""
+    tenants = sorted(str(uuid.uuid4()) for _ in range(90))
+    for tenant in tenants:
+        etag = None
+        for sequence in range(1, 13):
+            change = opt_in(tenant, sequence)
+            await ledger.commit(change, etag)
+            etag = await etag_of(ledger, tenant)
+    found = {each.tenant_id: each async for each in ledger.ledgers("")}
+    assert list(found) == sorted(found) and found.keys() >= set(tenants)
+    for tenant in tenants:
+        each = found[tenant]
+        assert [event.sequence for event in each.events] == list(range(1, 13)) and each.unreadable == 0
+        assert each.setting is not None and each.setting.sequence == 12
+    assert await ledger.ledger_of(tenants[0]) == found[tenants[0]]
+    later = [each.tenant_id async for each in ledger.ledgers(tenants[4]) if each.tenant_id in tenants]
+    assert later == tenants[5:]
+    assert await ledger.ledger_of(str(uuid.uuid4())) == TenantLedger(ANY, None, [])
+
+
+async def test_the_events_of_a_shard_are_those_of_its_enrollments_alone(ledger: LedgerStore) -> None:
+    changes = [opt_in(str(uuid.uuid4()), shard=shard) for shard in ("0", "7" + 31 * "0", "7" + 31 * "f", "8", "f")]
+    for change in changes:
+        await ledger.commit(change, None)
+    found = [event async for event in ledger.events_of_shard("7")]
+    assert [change.event in found for change in changes] == [False, True, True, False, False]
+    assert all(event.enrollment_id.startswith("7") for event in found)
+
+
+async def test_opt_outs_since_an_instant_include_that_instant_and_no_opt_in(ledger: LedgerStore) -> None:
+    first = opt_in(str(uuid.uuid4()))
+    second = opt_out(first)
+    await ledger.commit(first, None)
+    await ledger.commit(second, await etag_of(ledger, first.setting.tenant_id))
+    assert second.event in [event async for event in ledger.opt_outs_since(second.event.at)]
+    later = second.event.at + timedelta(microseconds=1)
+    assert second.event not in [event async for event in ledger.opt_outs_since(later)]
+    assert first.event not in [event async for event in ledger.opt_outs_since(START - timedelta(days=1))]

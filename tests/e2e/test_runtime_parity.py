@@ -18,7 +18,7 @@ from local.tokens import Role
 from shared import bootstrap
 from shared.deletions import Deletion
 from shared.items import format_instant
-from shared.ledger import OptedOut
+from shared.ledger import FIRST_PREVIOUS_HASH, OptedOut
 from tests.clocks import ManualClock
 
 if sys.version_info < (3, 13):
@@ -111,6 +111,7 @@ async def test_the_feed_and_the_timer_do_in_the_worker_what_they_do_on_the_local
             sequence=2,
             at=now,
             actor="admin",
+            previous_hash=FIRST_PREVIOUS_HASH,
             deadline=now + timedelta(days=30),
         )
         documents = json.dumps([{"id": "setting"}, {"kind": "optedOut"}, {"id": event.id, **event.to_json()}])

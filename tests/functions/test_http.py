@@ -307,14 +307,17 @@ async def test_status_for_operators(api: Api) -> None:
     await api.post(api.batch())
     await api.world.opt_out()
     await api.world.feed()
-    await FUNCTIONS["purge"].get_user_function()(None)
+    for name in ("purge", "sweep"):
+        await FUNCTIONS[name].get_user_function()(None)
     status, body, _ = await api.call("status", role=Role.OPERATOR)
     assert status == 200
-    assert body["holds"] is True and body["promises"] == {"P4": True, "P5": True, "P9": True}
+    assert body["holds"] is True and body["promises"].keys() == {"P1", "P3", "P4", "P5", "P6", "P9"}
+    assert (body["feedLagSeconds"], body["findings"]) == (0, {})
+    assert body["ledger"]["unscheduledOptOuts"] == 0 and body["ledger"]["lastSweep"]["counts"] == {"ledgers": 1}
     europe = body["geos"]["europe"]
     assert europe["pendingDeletions"] == 1 and europe["overdueDeletions"] == 0
     assert europe["oldestDay"] == "2026-11-21"
-    assert europe["lastPurge"]["outcome"] == "done"
+    assert europe["lastPurge"]["outcome"] == europe["lastSweep"]["outcome"] == "done"
 
 
 async def test_health_says_ready_without_a_token(api: Api) -> None:

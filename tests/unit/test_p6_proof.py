@@ -42,6 +42,8 @@ async def test_the_first_look_is_no_proof_and_the_second_comes_five_minutes_late
         "containersDeleted": 3,
         "firstLookAt": "2026-11-24T12:00:04.000000Z",
         "secondLookAt": "2026-11-24T12:05:04.000000Z",
+        "reappeared": [],
+        "jws": verified.receipt.jws,
     }
 
 
