@@ -157,6 +157,10 @@ class Client:
         """Return the names of all containers in every account, by geo."""
         return {geo: await self.containers(geo) for geo in self._storage}
 
+    async def create_container(self, geo: str, name: str) -> None:
+        """Put a container into a geo's account by hand."""
+        await self._storage[geo].create_container(name)
+
     async def batches(self, geo: str, enrollment_id: str) -> dict[str, list[dict[str, Any]]]:
         """Return an enrollment's captures in a geo's account, as stored, by ``container/batch``."""
         found: dict[str, list[dict[str, Any]]] = {}

@@ -21,6 +21,7 @@ from local.host.routes import Route
 from local.host.schedule import check
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,127}")
+_TRUE = ("true", "1")
 _SETTING = re.compile(r"%([^%]+)%")
 # The Cosmos DB extension's own: change feed processors on Azure use the same numbers.
 _ACQUIRE_MS, _RENEW_MS, _EXPIRE_MS, _MAX_ITEMS = 13_000, 17_000, 60_000, 100
@@ -110,6 +111,7 @@ def _function(declared: Declared, prefix: str, settings: Mapping[str, str]) -> F
             wants_context=_check_signature(declared, binding),
             directory=Path(inspect.getfile(handler)).parent,
             retry=RetryPolicy.parse(retry) if retry else None,
+            disabled=settings.get(f"AzureWebJobs.{name}.Disabled", "").lower() in _TRUE,
         )
     except (ValueError, NameError, KeyError) as error:
         raise RefusedError(f"function {name!r}: {error}") from error

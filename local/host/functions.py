@@ -74,6 +74,8 @@ class Function:
     wants_context: bool
     directory: Path
     retry: RetryPolicy | None
+    disabled: bool
+    """Whether the setting ``AzureWebJobs.{name}.Disabled`` keeps its trigger from listening; by hand it still runs."""
 
 
 def converter(binding_type: str) -> Any:

@@ -40,10 +40,10 @@ class Host:
                     timers[function.name.lower()] = TimerListener(
                         function, timer, clock, directory=directory, invoker=self._invoker, stopping=self._stopping
                     )
-                case FeedTrigger() as feed:
+                case FeedTrigger() as feed if not function.disabled:
                     feeds.append(FeedListener(function, feed, owner, self._invoker, self._stopping))
         self._listeners: list[TimerListener | FeedListener] = [*timers.values(), *feeds]
-        self._http = HttpFunctions(functions, self._invoker)
+        self._http = HttpFunctions([each for each in functions if not each.disabled], self._invoker)
         self._admin = Admin({each.name.lower(): each for each in functions}, timers, clock, self._invoker)
         self._runner: web.AppRunner | None = None
 

@@ -49,10 +49,13 @@ class TimerListener:
     async def listen(self) -> None:
         """Run the function whenever it is due on the clock, until the host stops.
 
-        A due time since the last recorded run is caught up once, as ``past_due``; a timer never seen counts from now.
+        A due time since the last recorded run is caught up once, as ``past_due``; a timer never seen counts from now. A
+        disabled one runs by hand only.
         """
         if not self._trigger.use_monitor or not self._status.exists():
             self._record(self._clock.now(), last=None)
+        if self._function.disabled:
+            return
         await self._run_if_due(startup=True)
         while not await self._stopping.within(_POLL_SECONDS):
             await self._run_if_due(startup=False)

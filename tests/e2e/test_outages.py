@@ -48,11 +48,17 @@ async def test_an_account_that_is_down_fails_its_geo_only_and_recovers(
         assert status["holds"] is False
         assert status["geos"]["europe"]["lastPurge"]["outcome"] == "failed"
         assert status["geos"]["unitedkingdom"]["lastPurge"]["outcome"] == "done"
+        assert await client.run("sweep") == "completed"
+        status = await client.status()
+        assert status["geos"]["europe"]["lastSweep"]["outcome"] == "failed"
+        assert status["geos"]["unitedkingdom"]["lastSweep"]["outcome"] == "done"
+        assert status["ledger"]["lastSweep"]["outcome"] == "done"
     finally:
         await stack.processes["storage-europe"].start()
     assert (await eventually(client, tenant, captures, "k1")).status in {200, 201}
     assert len(await client.batches("europe", enrollment_id)) == 1
-    assert await client.run("purge") == "completed"
+    for timer in ("purge", "sweep"):
+        assert await client.run(timer) == "completed"
     assert (await client.status())["holds"] is True
 
 
