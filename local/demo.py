@@ -17,6 +17,7 @@ from local.client import Answer, Client
 from local.samples import Sample, load
 from local.stack import Stack
 from local.tokens import Role
+from shared.containers import DayContainer
 from shared.items import format_instant
 
 ADATUM = "0a7d3c1e-58f2-4b96-a1d4-6c2e9f80b713"
@@ -124,6 +125,7 @@ class _Story:
         await self._retention()
         await self._purge()
         await self._verified()
+        await self._sweep()
         await self._other_tenant()
         await self._no_leaks()
         self.timeline.summary()
@@ -302,11 +304,42 @@ class _Story:
         receipt = deletion["receipt"]
         self._check("with the same deadline, and in time", deletion["deadline"] == self.deletion["deadline"])
         for name, value in receipt.items():
-            print(f"                    {name:<18} {value}")
+            shown = f"{value[:60]}..." if name == "jws" else value
+            print(f"                    {name:<18} {shown}")
         days = (receipt["firstDay"], receipt["lastDay"])
         self._check("the receipt covers its days", days == (str(self._day(0)), str(self._day(_DAYS - 1))), days)
         await self._purge_now()
         self._check("a further purge changes nothing", await self._deletion() == deletion)
+
+    async def _sweep(self) -> None:
+        await self.timeline.chapter("P9", "The sweep compares storage with the ledger")
+        await self._run("sweep")
+        before = (await self.client.status())["findings"]
+        left = await self.client.all_containers()
+        day = self._day(_DAYS - 1)
+        wrong_geo = DayContainer(self.bellows.enrollment_id, day).name
+        restored = DayContainer(self.old_enrollment, day).name
+        foreign = "somebody-elses"
+        for name in (wrong_geo, restored, foreign):
+            await self.client.create_container(EUROPE, name)
+        await self._run("sweep")
+        now = await self.client.all_containers()
+        self._check("what was put into another geo's account is deleted", wrong_geo not in now[EUROPE], now)
+        self._check("what came back after its receipt is deleted", restored not in now[EUROPE], now)
+        kept = {**left, EUROPE: sorted([*left[EUROPE], foreign])}
+        self._check("what is not ours, and all else, is left alone", now == kept, now)
+        status = await self.client.status()
+        found = {kind: count - before.get(kind, 0) for kind, count in status["findings"].items()}
+        expected = {"wrongAccount": 1, "afterReceipt": 1, "foreignContainers": 1}
+        self._check("each is counted as what it is", expected.items() <= found.items(), found)
+        broken = sorted(promise for promise, holds in status["promises"].items() if not holds)
+        self._check(
+            f"the operator's status says which promises were broken: {', '.join(broken)}", broken == ["P3", "P6"]
+        )
+        reappeared = (await self._deletion())["receipt"]["reappeared"]
+        self._check("the receipt says when the data was there again", len(reappeared) == 1, reappeared)
+        for _ in range(2):
+            await self._run("sweep")
 
     async def _other_tenant(self) -> None:
         await self.timeline.chapter("P5", f"{self.bellows.name} never opted out")
@@ -351,9 +384,12 @@ class _Story:
         raise DemoFailed("the change feed has not scheduled the deletion within 10 seconds")
 
     async def _purge_now(self) -> None:
-        outcome = await self.client.run("purge")
+        await self._run("purge")
+
+    async def _run(self, timer: str) -> None:
+        outcome = await self.client.run(timer)
         if outcome != "completed":
-            raise DemoFailed(f"the purge {outcome}")
+            raise DemoFailed(f"the {timer} {outcome}")
 
     async def _everything(self) -> list[str]:
         return sorted(name for names in (await self.client.all_containers()).values() for name in names)

@@ -1,0 +1,39 @@
+"""``python -m tests.e2e.sweep_large CONNECTION_STRING DAYS < ENROLLMENTS``: sweep one account, and tell what it took.
+
+A process of its own, so that its memory is that of the sweep. The ledger and the deletions are fakes, the storage
+account is reached with the SDK.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+from datetime import timedelta
+
+from shared.data_sharing import DataSharing, Wish
+from shared.stores.blobs import AzureCaptureStore
+from shared.stores.memory import MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.sweep import Sweep
+from tests.clocks import START, ManualClock
+from tests.world import SIGNER
+
+
+async def main() -> None:
+    setting, days = sys.argv[1], int(sys.argv[2])
+    clock = ManualClock(START - timedelta(days=days), jumping=True)
+    store = AzureCaptureStore.connect(setting, None)
+    ledger = MemoryLedger()
+    enrollments = sys.stdin.read().split()
+    for n, enrollment_id in enumerate(enrollments):
+        sharing = DataSharing(ledger, {"europe": store.account}, clock, lambda: enrollment_id)  # noqa: B023
+        await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", Wish(True, "europe", "admin"))
+    clock.set(START)
+    sweep = Sweep({"europe": store}, ledger, MemoryDeletions(), MemoryOperations(), SIGNER, clock, 30)
+    heartbeat = (await sweep.run())["europe"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"outcome": heartbeat.outcome, "counts": dict(heartbeat.counts), "peakBytes": peak}))
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
