@@ -1,7 +1,5 @@
 """For the timer: do the promises hold, as one log line and, where a connection string is set, as metrics."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Iterable
@@ -26,7 +24,7 @@ _log = logging.getLogger(__name__)
 class _Process:
     """What there is one of in a process."""
 
-    monitor: Monitor | None = None
+    monitor: "Monitor | None" = None
 
 
 @blueprint.function_name("metrics")

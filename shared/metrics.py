@@ -6,7 +6,7 @@ restart, or a run on another instance, takes none of them back to 0.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared import deadlines
 from shared.heartbeats import Heartbeat
@@ -127,10 +127,10 @@ def _of_geo(geo: str, status: GeoStatus, now: datetime, retention_days: int) -> 
     if status.deletions is not None:
         yield Measurement(DELETIONS_PENDING, status.deletions.pending, here)
         if status.deletions.oldest_deadline is not None:
-            yield Measurement(DELETIONS_TIME_LEFT, _seconds(status.deletions.oldest_deadline - now), here)
+            yield Measurement(DELETIONS_TIME_LEFT, (status.deletions.oldest_deadline - now).total_seconds(), here)
     if status.oldest_day is not None:
         deadline = deadlines.day_deadline(status.oldest_day, retention_days)
-        yield Measurement(RETENTION_TIME_LEFT, _seconds(deadline - now), here)
+        yield Measurement(RETENTION_TIME_LEFT, (deadline - now).total_seconds(), here)
     for heartbeat in (status.last_purge, status.last_sweep):
         yield from _of_job(heartbeat, now, here)
 
@@ -139,9 +139,5 @@ def _of_job(heartbeat: Heartbeat | None, now: datetime, here: Mapping[str, str] 
     if heartbeat is None:
         return
     attributes = {"job": heartbeat.kind, **(here or {})}
-    yield Measurement(JOB_AGE, max(_seconds(now - heartbeat.at), 0.0), attributes)
+    yield Measurement(JOB_AGE, max((now - heartbeat.at).total_seconds(), 0.0), attributes)
     yield Measurement(JOB_FAILED, int(heartbeat.outcome == "failed"), attributes)
-
-
-def _seconds(span: timedelta) -> float:
-    return span.total_seconds()

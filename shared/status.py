@@ -26,7 +26,7 @@ SWEEP_MAX_AGE = timedelta(hours=3)
 """Three schedules each: an older heartbeat means that the job does not run (P9)."""
 
 _UNSCHEDULED_SINCE = deadlines.DELETION_PERIOD + timedelta(days=1)
-_LOOKED_AT = ("ledgers", "containers")
+_NO_FINDINGS = ("ledgers", "containers", "failures")
 _PAGE = 10
 
 
@@ -83,7 +83,7 @@ class StatusReport:
         """What the sweeps have found and, where they could, repaired, by kind, since the service began."""
         sweeps = [self.ledger.last_sweep, *(geo.last_sweep for geo in self.geos.values())]
         totals = sum((Counter((sweep and sweep.totals) or {}) for sweep in sweeps), Counter[str]())
-        return {kind: number for kind, number in totals.items() if kind not in _LOOKED_AT}
+        return {kind: number for kind, number in totals.items() if kind not in _NO_FINDINGS}
 
 
 @dataclass(frozen=True, slots=True)

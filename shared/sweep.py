@@ -1,6 +1,7 @@
 """The sweep: ledger, deletions and storage compared, and what was lost repaired (P9, decision D2)."""
 
 import asyncio
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from shared.stores.ports import (
     StoreUnavailable,
 )
 
+_log = logging.getLogger(__name__)
 _SLICE = 500
 _ALL_NAMES = "all"
 _STEPS = (_ALL_NAMES, *SHARDS)
@@ -132,6 +134,8 @@ class Sweep:
             if settled is not None:
                 ledger, faults = settled, _faults(settled, deletions)
                 run.counts.update(faults)
+                if faults:  # not only counted: whoever looks into it has to know where
+                    _log.error("the ledger of tenant %s: %s", ledger.tenant_id, ", ".join(sorted(faults)))
         for event in ledger.events:
             if isinstance(event, OptedOut):
                 stored = deletions.get(event.enrollment_id)

@@ -35,13 +35,12 @@ class Monitor:
     """
 
     def __init__(self, reader: MetricReader) -> None:
-        self._reader = reader
         self._latest: Sequence[Measurement] = ()
         self._provider = MeterProvider([reader], Resource({"service.name": _SERVICE}), shutdown_on_exit=False)
         meter = self._provider.get_meter(_SERVICE)
+        # Observed at each collection: the other sort of gauge says again what it was last told, also when that cannot
+        # be read any more.
         for metric in METRICS:
-            # Observed at each collection: another gauge would say again what it was last told, also when that cannot be
-            # read any more.
             meter.create_observable_gauge(metric.name, [self._observe(metric.name)], metric.unit, metric.meaning)
 
     @classmethod

@@ -216,7 +216,7 @@ def _swap(events: list[Any]) -> None:
     ],
 )
 async def test_a_changed_missing_or_reordered_event_is_reported(
-    tamper: Callable[[list[Any]], None], fault: str
+    tamper: Callable[[list[Any]], None], fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World()
     for _ in range(2):
@@ -228,6 +228,7 @@ async def test_a_changed_missing_or_reordered_event_is_reported(
     before = list(world.ledger.events[TENANT])
     tamper(world.ledger.events[TENANT])
     assert (await swept(world))[fault] >= 1
+    assert TENANT in caplog.text and fault in caplog.text
     assert (await world.status.report()).promises["P9"] is False
     world.ledger.events[TENANT] = before
     for holds in (False, True):
