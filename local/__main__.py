@@ -1,4 +1,4 @@
-"""``python -m local up | token | demo``."""
+"""``python -m local up | token | verify-receipt | demo``."""
 
 import argparse
 import asyncio
@@ -17,7 +17,8 @@ from local import private
 from local.issuer import load_key
 from local.lifetime import until_stopped
 from local.process import ROOT, ProcessError
-from local.stack import DESCRIPTION_FILE, Stack, StackError
+from local.receipts import ReceiptError, read_keys, read_receipt
+from local.stack import DESCRIPTION_FILE, RECEIPT_KEYS_FILE, Stack, StackError
 from local.tokens import SAMPLE_TENANT_ID, Role, mint
 
 _SETTINGS_FILE = "local.settings.json"
@@ -32,6 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     token = commands.add_parser("token", help="print a token that the stack which is up accepts")
     token.add_argument("--role", choices=[role.value for role in Role], required=True)
     token.add_argument("--tenant", type=_guid, help="the tenant admin's tenant; one for trying out unless given")
+    receipt = commands.add_parser("verify-receipt", help="check a deletion's receipt, offline")
+    receipt.add_argument("file", type=Path, help="a deletion as the API answers it, or the receipt's jws alone")
+    receipt.add_argument(
+        "--keys", type=Path, help="a JWK Set, as GET /api/receipt-keys answers; the stack's own if none"
+    )
     commands.add_parser("demo", help="play the main job end to end")
     options = parser.parse_args(arguments)
 
@@ -44,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
             if options.tenant and role is not Role.TENANT_ADMIN:
                 token.error("--tenant is for --role tenant-admin: all others belong to the operator's tenant.")
             return _report_failure(_token(directory, role, options.tenant))
+        case "verify-receipt":
+            return _verify_receipt(options.file, options.keys or directory / RECEIPT_KEYS_FILE)
         case _:
             from local.demo import run  # noqa: PLC0415 - `up` and `token` must work without what the demo imports
 
@@ -128,6 +136,16 @@ async def _token(directory: Path, role: Role, tenant: str | None) -> int:
         raise StackError(f"No stack is up in {directory}. Start one: python -m local up") from None
     now = await _now(description["host"])
     print(mint(load_key(directory), role, issuer=description["issuer"], now=now, tenant=tenant))
+    return 0
+
+
+def _verify_receipt(file: Path, keys: Path) -> int:
+    try:
+        receipt = read_receipt(file, read_keys(keys))
+    except ReceiptError as error:
+        print(error, file=sys.stderr)
+        return 1
+    _say(receipt.table())
     return 0
 
 

@@ -29,7 +29,8 @@ from shared.stores.schema import CONTAINERS
 
 GEOS = ("unitedstates", "europe", "unitedkingdom")
 DESCRIPTION_FILE = "stack.json"
-_RECEIPT_KEYS_FILE = "receipt-keys.json"
+RECEIPT_KEYS_FILE = "receipt-keys.json"
+"""Private keys (a JWK Set) in the stack's directory: what the stack's receipts are signed with."""
 
 # The runtime's own account, as on Azure: its blobs do not belong among a geo's captures.
 _RUNTIME_ACCOUNT = "stfunctionsruntime"
@@ -144,7 +145,7 @@ class Stack:
             "OPERATOR_TENANT_ID": OPERATOR_TENANT_ID,
             "TOKEN_AUDIENCES": AUDIENCE,
             "REVIEW_AUTH_CONTEXT": "c1",
-            "RECEIPT_KEY": str(self.directory / _RECEIPT_KEYS_FILE),
+            "RECEIPT_KEY": str(self.directory / RECEIPT_KEYS_FILE),
             "TOKEN_ISSUER": f"{self.description.issuer}/{{tenantid}}/v2.0",
             "TOKEN_JWKS_URI": self.issuer.jwks_uri,
             **self._settings,
@@ -172,7 +173,7 @@ class Stack:
         description_file.unlink(missing_ok=True)  # of a stack that was killed
         (self.directory / "logs").mkdir(exist_ok=True)
         self._keys = {name: self._key(name) for name in ("storage", "cosmos")}
-        private.read_or_create(self.directory / _RECEIPT_KEYS_FILE, _new_receipt_keys)
+        private.read_or_create(self.directory / RECEIPT_KEYS_FILE, _new_receipt_keys)
         issuer_port, host_port, cosmos_port, *storage_ports = free_ports(3 + len(self._geos))
         self.issuer = Issuer(load_key(self.directory), issuer_port)
         self.description = self._describe(host_port, cosmos_port, storage_ports)

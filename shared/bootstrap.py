@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from azure.core.credentials_async import AsyncTokenCredential
 from azure.identity.aio import DefaultAzureCredential
 
 from shared.access import Access
@@ -23,7 +24,7 @@ from shared.status import Status
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import CosmosAccess, CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
 from shared.stores.ports import ReceiptSigner
-from shared.stores.receipt_keys import LocalSigner
+from shared.stores.receipt_keys import KeyVaultSigner, LocalSigner
 from shared.stores.signing_keys import fetch_keys
 from shared.sweep import Sweep
 from shared.tokens import Tokens
@@ -104,10 +105,12 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
     ledger = CosmosLedger(cosmos)
     deletions = CosmosDeletions(cosmos)
     operations = CosmosOperations(cosmos)
+    signer = _made("RECEIPT_KEY", partial(_signer, configuration.receipt_key, identity, clock))
     closers = [cosmos.close, *(store.close for store in stores.values())]
+    if isinstance(signer, KeyVaultSigner):
+        closers.append(signer.close)
     if identity is not None:
         closers.append(identity.close)
-    signer = _made("RECEIPT_KEY", lambda: LocalSigner.read(Path(configuration.receipt_key)))
     keys = SigningKeys(partial(fetch_keys, configuration.jwks_uri), clock)
     days = configuration.retention_days
     return Services(
@@ -132,7 +135,17 @@ def new_id() -> str:
 
 
 def _needs_identity(configuration: Configuration) -> bool:
-    return any(is_endpoint(value) for value in (configuration.cosmos, *configuration.storage.values()))
+    return any(
+        is_endpoint(value)
+        for value in (configuration.cosmos, configuration.receipt_key, *configuration.storage.values())
+    )
+
+
+def _signer(setting: str, identity: AsyncTokenCredential | None, clock: Clock) -> KeyVaultSigner | LocalSigner:
+    if is_endpoint(setting):
+        assert identity is not None
+        return KeyVaultSigner.connect(setting, identity, clock)
+    return LocalSigner.read(Path(setting))
 
 
 def _made(name: str, make: Callable[[], T]) -> T:

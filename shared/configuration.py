@@ -14,6 +14,12 @@ from shared.items import GUID
 ENTRA_ISSUERS = ("https://login.microsoftonline.com/{tenantid}/v2.0", "https://sts.windows.net/{tenantid}/")
 ENTRA_JWKS_URI = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
 
+_KEY_ADDRESS = re.compile(
+    r"https://[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]"
+    r"\.(vault\.azure\.net|vault\.azure\.cn|vault\.usgovcloudapi\.net|managedhsm\.azure\.net)"
+    r"/keys/[A-Za-z0-9-]{1,127}"
+)
+
 
 class ConfigurationError(Exception):
     """A setting is missing or wrong; the message names it and never repeats its value."""
@@ -30,7 +36,7 @@ class Configuration:
         audiences: the client id or App ID URI that a token must be for; one of these.
         issuers: the issuers that are trusted, ``{tenantid}`` standing for the token's ``tid``.
         jwks_uri: where their signing keys are.
-        receipt_key: a Key Vault key's address (``https://``), or a file with private keys for local use (P6).
+        receipt_key: a Key Vault key's address (``https://``), or the path of a JWK Set for local use (P6).
         review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy (P7).
         retention_days: 3 to 30 (P4).
     """
@@ -59,7 +65,7 @@ class Configuration:
             operator_tenant_id=_operator_tenant(environment),
             audiences=_audiences(environment),
             review_auth_context=_review_auth_context(environment),
-            receipt_key=_required(environment, "RECEIPT_KEY"),
+            receipt_key=_receipt_key(environment),
             issuers=issuers,
             jwks_uri=jwks_uri,
             retention_days=_retention_days(environment),
@@ -142,6 +148,16 @@ def _review_auth_context(environment: Mapping[str, str]) -> str:
     value = _required(environment, "REVIEW_AUTH_CONTEXT")
     if not re.fullmatch("c[1-9][0-9]?", value):
         raise ConfigurationError("REVIEW_AUTH_CONTEXT must be an authentication context's id, c1 to c99.")
+    return value
+
+
+def _receipt_key(environment: Mapping[str, str]) -> str:
+    value = _required(environment, "RECEIPT_KEY")
+    # With a version in it, rotating the key would change nothing and nobody would notice.
+    if "://" in value and not _KEY_ADDRESS.fullmatch(value):
+        raise ConfigurationError(
+            "RECEIPT_KEY must be https://{vault}.vault.azure.net/keys/{name} without a version, or a file's path."
+        )
     return value
 
 

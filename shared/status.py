@@ -26,7 +26,7 @@ SWEEP_MAX_AGE = timedelta(hours=3)
 """Three schedules each: an older heartbeat means that the job does not run (P9)."""
 
 _UNSCHEDULED_SINCE = deadlines.DELETION_PERIOD + timedelta(days=1)
-_NO_FINDINGS = ("ledgers", "containers", "failures")
+_NO_FINDINGS = ("ledgers", "containers", "failures", "receiptsSigned")
 _PAGE = 10
 
 

@@ -156,6 +156,9 @@ class Sweep:
             # Nothing is changed on the word of a broken ledger; and a receipt says what was done, as it was signed.
             if trusted and stored.value.receipt is None:
                 await self._replace(run, bound, stored.etag)
+        elif stored.value.receipt is not None and not stored.value.receipt.jws:
+            await self._replace(run, await stored.value.signed(self._signer), stored.etag)
+            run.counts["receiptsSigned"] += 1
 
     async def _settled(self, tenant_id: str) -> TenantLedger | None:
         """Return a tenant's ledger as it was at one moment, or None if it keeps changing."""

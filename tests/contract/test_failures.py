@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 from azure.cosmos.aio import CosmosClient
 from azure.identity.aio import DefaultAzureCredential
+from joserfc.jwk import ECKey
 
 from local.ports import free_ports
 from local.stack import CosmosAccount as Address
@@ -22,6 +24,7 @@ from shared.stores import blobs, cosmos
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import CosmosAccount, CosmosDeletions, CosmosLedger
 from shared.stores.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
+from shared.stores.receipt_keys import KeyVaultSigner
 from shared.stores.signing_keys import fetch_keys
 from tests.contract.test_deletions import deletion, new_account
 from tests.contract.test_ledger import opt_in
@@ -37,7 +40,7 @@ ENVIRONMENT = {
     "OPERATOR_TENANT_ID": TENANT,
     "TOKEN_AUDIENCES": "api://one",
     "REVIEW_AUTH_CONTEXT": "c1",
-    "RECEIPT_KEY": "receipt-keys.json",
+    "RECEIPT_KEY": "https://kv-receipts.vault.azure.net/keys/receipts",
 }
 
 
@@ -218,6 +221,17 @@ async def test_keys_that_cannot_be_had_are_an_os_error(broken: Broken) -> None:
         await fetch_keys(f"http://127.0.0.1:{free_ports(1)[0]}/keys")
 
 
+async def test_a_key_in_a_vault_alone_needs_the_identity_and_one_in_a_file_does_not(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [ECKey.generate_key("P-256").as_dict(private=True)]}))
+    for setting, used in ((ENVIRONMENT["RECEIPT_KEY"], True), (str(file), False)):
+        services = bootstrap.connect(Configuration.read({**ENVIRONMENT, "RECEIPT_KEY": setting}), SystemClock())
+        kinds = [type(getattr(close, "__self__", None)) for close in services.closers]
+        assert (DefaultAzureCredential in kinds, KeyVaultSigner in kinds) == (used, used)
+        for close in services.closers:
+            await close()
+
+
 async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> None:
     settings = Configuration(
         cosmos="https://cosmos.example:443/",
@@ -225,10 +239,12 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         operator_tenant_id=TENANT,
         audiences=("api://one",),
         review_auth_context="c1",
+        receipt_key="https://kv-receipts.vault.azure.net/keys/receipts",
     )
     services = bootstrap.connect(settings, SystemClock())
     assert {store.account for store in services.captures.stores.values()} == {"steurope", "stjapan"}
-    assert any(isinstance(getattr(close, "__self__", None), DefaultAzureCredential) for close in services.closers)
+    closed = [type(getattr(close, "__self__", None)) for close in services.closers]
+    assert closed[-2:] == [KeyVaultSigner, DefaultAzureCredential], "what uses the identity is closed before it"
     for close in services.closers:
         await close()
 
@@ -239,6 +255,8 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         ("STORAGE_ACCOUNTS", {"europe": "AccountName=steurope;AccountKey=a2V5;BlobEndpoint=http://["}),
         ("STORAGE_ACCOUNTS", {"europe": ACCOUNT, "japan": ACCOUNT + "EndpointSuffix=core.windows.net;"}),
         ("STORAGE_ACCOUNTS", {"europe": "https://st.blob.core.x", "japan": "https://ST.blob.core.x/"}),
+        ("RECEIPT_KEY", f"no/such/file/{SECRET}.json"),
+        ("RECEIPT_KEY", __file__),
     ],
 )
 async def test_a_setting_that_only_its_client_can_judge_is_named_too(
@@ -247,8 +265,9 @@ async def test_a_setting_that_only_its_client_can_judge_is_named_too(
     for each, good in ENVIRONMENT.items():
         monkeypatch.setenv(each, good)
     monkeypatch.setenv(name, value if isinstance(value, str) else json.dumps(value))
-    with pytest.raises(ConfigurationError, match=name):
+    with pytest.raises(ConfigurationError, match=name) as refused:
         bootstrap.services()
+    assert SECRET not in str(refused.value)
 
 
 async def test_the_process_has_one_set_of_services_and_lets_go_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ TABLE = """
 function              method  none  exp  adm  oth  svc  opr  wrg    rev   wek    pnd  apd    xpd    rvk  apv  slf
 health                GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 openapi               GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
+receipt_keys          GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 data_sharing          GET      401  401  200  403  200  200  403    403   403    403  403    403    403  403  403
 data_sharing          PUT      401  401  200  403  403  403  403    403   403    403  403    403    403  403  403
 data_sharing_history  GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
@@ -161,4 +162,4 @@ def test_the_table_has_every_route() -> None:
 
 
 def test_every_blueprint_is_registered() -> None:
-    assert set(FUNCTIONS) == {row[0] for row in ROWS} | {"opt_outs", "purge"}
+    assert set(FUNCTIONS) == {row[0] for row in ROWS} | {"opt_outs", "purge", "sweep", "metrics"}

@@ -14,17 +14,18 @@ GOOD = {
     "OPERATOR_TENANT_ID": "7D2F4C1E-5B0A-4E86-9C33-1F6A8E0B2D47",
     "TOKEN_AUDIENCES": "api://one, two",
     "REVIEW_AUTH_CONTEXT": "c1",
-    "RECEIPT_KEY": "receipt-keys.json",
+    "RECEIPT_KEY": "https://kv-receipts.vault.azure.net/keys/receipts",
 }
 
 
-def test_a_deployment_needs_five_settings_and_trusts_entra() -> None:
+def test_a_deployment_needs_six_settings_and_trusts_entra() -> None:
     settings = Configuration.read(GOOD)
     assert settings.cosmos == "https://cosmos.example/"
     assert set(settings.storage) == {"europe", "unitedstates"}
     assert settings.operator_tenant_id == "7d2f4c1e-5b0a-4e86-9c33-1f6a8e0b2d47"
     assert settings.audiences == ("api://one", "two")
     assert (settings.issuers, settings.jwks_uri) == (ENTRA_ISSUERS, ENTRA_JWKS_URI)
+    assert settings.receipt_key == "https://kv-receipts.vault.azure.net/keys/receipts"
     assert settings.retention_days == 30
 
 
@@ -36,9 +37,11 @@ def test_the_local_stack_sets_connection_strings_and_its_own_issuer() -> None:
         "STORAGE_ACCOUNTS": json.dumps({"europe": "AccountName=steurope;AccountKey=a2V5"}),
         "TOKEN_ISSUER": "http://127.0.0.1:2/{tenantid}/v2.0",
         "TOKEN_JWKS_URI": "http://127.0.0.1:2/keys",
+        "RECEIPT_KEY": ".local/receipt-keys.json",
         "RETENTION_DAYS": "7",
     }
     settings = Configuration.read(local)
+    assert settings.receipt_key == ".local/receipt-keys.json"
     assert settings.issuers == ("http://127.0.0.1:2/{tenantid}/v2.0",)
     assert settings.retention_days == 7
 
@@ -69,6 +72,31 @@ SECRET = "s3cr3t-value"
         ("REVIEW_AUTH_CONTEXT", "c0"),
         ("REVIEW_AUTH_CONTEXT", "c100"),
         ("TOKEN_AUDIENCES", "a,,b"),
+        ("RECEIPT_KEY", " "),
+        *(
+            ("RECEIPT_KEY", value)
+            for value in (
+                f"http://{SECRET}.vault.azure.net/keys/receipts",
+                f"HTTPS://{SECRET}.vault.azure.net/keys/receipts",
+                f"https://{SECRET}.vault.azure.net/keys/receipts/0123456789abcdef0123456789abcdef",
+                f"https://{SECRET}.vault.azure.net/keys/receipts/",
+                f"https://{SECRET}.vault.azure.net/keys/",
+                f"https://{SECRET}.vault.azure.net/keys/a%2Fb",
+                f"https://{SECRET}.vault.azure.net/keys/receipts?x=1",
+                f"https://{SECRET}.vault.azure.net/secrets/receipts",
+                f"https://{SECRET}.vault.azure.net//keys/receipts",
+                f"https://{SECRET}.vault.azure.net:8443/keys/receipts",
+                f"https://{SECRET}.vault.azure.net.example/keys/receipts",
+                f"https://{SECRET}.example/.vault.azure.net/keys/receipts",
+                f"https://user@{SECRET}.vault.azure.net/keys/receipts",
+                f"https://{SECRET}.example\\.vault.azure.net/keys/receipts",
+                f"https://{SECRET}.other.vault.azure.net/keys/receipts",
+                f"https://-{SECRET}.vault.azure.net/keys/receipts",
+                f"https://{SECRET}.vaultxazure.net/keys/receipts",
+                f"https://{SECRET}.vault.azure.net/keys/receipts\nx",
+                f"file://{SECRET}",
+            )
+        ),
         ("TOKEN_ISSUER", "https://issuer.example/{tenantid}"),
         ("TOKEN_JWKS_URI", "https://issuer.example/keys"),
         *(("RETENTION_DAYS", value) for value in ("31", "2", "0", "-1", "9" * 5000, "thirty", "3.5", "", "٣٠")),
@@ -115,3 +143,11 @@ def test_a_connection_string_that_is_none_is_refused(value: str) -> None:
     del environment["COSMOS_CONNECTION__accountEndpoint"]
     with pytest.raises(ConfigurationError, match="COSMOS_CONNECTION"):
         Configuration.read(environment)
+
+
+@pytest.mark.parametrize(
+    "host", ["vault.azure.net", "vault.azure.cn", "vault.usgovcloudapi.net", "managedhsm.azure.net"]
+)
+def test_a_key_may_be_in_any_cloud_and_in_an_hsm(host: str) -> None:
+    address = f"https://kv-receipts.{host}/keys/receipts-2026"
+    assert Configuration.read({**GOOD, "RECEIPT_KEY": address}).receipt_key == address

@@ -621,6 +621,12 @@ async def test_what_came_back_is_deleted_even_while_no_receipt_can_be_signed(mon
     again = await world.deletions.get(TENANT, done.enrollment_id)
     assert again.receipt is not None and len(again.receipt.reappeared) == 1
     assert again.receipt.jws == "", "an old signature would not be of this receipt"
+    monkeypatch.undo()
+    assert (await swept(world))["receiptsSigned"] == 1
+    signed = await world.deletions.get(TENANT, done.enrollment_id)
+    assert signed.receipt is not None and signed.receipt.reappeared == again.receipt.reappeared
+    assert jws.deserialize_compact(signed.receipt.jws.encode(), world_module.SIGNER._keys[0], algorithms=["ES256"])
+    assert "receiptsSigned" not in await swept(world)
 
 
 # Status
