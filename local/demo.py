@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from local.client import Answer, Client
+from local.receipts import ReceiptError, read_keys, read_receipt
 from local.samples import Sample, load
 from local.stack import Stack
 from local.tokens import Role
@@ -308,8 +309,24 @@ class _Story:
             print(f"                    {name:<18} {shown}")
         days = (receipt["firstDay"], receipt["lastDay"])
         self._check("the receipt covers its days", days == (str(self._day(0)), str(self._day(_DAYS - 1))), days)
+        await self._check_signature(deletion)
         await self._purge_now()
         self._check("a further purge changes nothing", await self._deletion() == deletion)
+
+    async def _check_signature(self, deletion: dict[str, Any]) -> None:
+        keys = self.directory / "published-keys.json"
+        keys.write_text(json.dumps((await self.client.call("GET", "receipt-keys")).body))
+        file = self.directory / "deletion.json"
+        file.write_text(json.dumps(deletion))
+        signed = read_receipt(file, read_keys(keys))
+        self._check("anyone can check it offline: its signature is good", signed.compared, signed)
+        file.write_text(json.dumps({**deletion, "deadline": format_instant(await self.client.now())}))
+        try:
+            forged = read_receipt(file, read_keys(keys))
+        except ReceiptError as error:
+            self._check(f"with another deadline it is not: {error}", True)
+        else:
+            self._check("with another deadline it is not", False, forged)
 
     async def _sweep(self) -> None:
         await self.timeline.chapter("P9", "The sweep compares storage with the ledger")
