@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared import deadlines
+from shared import deadlines, reconciliation
 from shared.heartbeats import Heartbeat
-from shared.reconciliation import Intruder, LedgerFault
 from shared.status import GeoStatus, StatusReport
 
 
@@ -75,17 +74,6 @@ METRICS = (
     FINDINGS,
 )
 
-KINDS = (
-    *(each.value for each in Intruder),
-    *(each.value for each in LedgerFault),
-    "softDeleted",
-    "foreignContainers",
-    "deletionsCreated",
-    "deletionsDisagreeing",
-    "deletionsWithoutEvent",
-)
-"""The findings that are sent. All of them, also at 0, so that the first one ever is a growth that an alert can see."""
-
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -109,7 +97,8 @@ def measured(report: StatusReport, retention_days: int) -> Iterator[Measurement]
     yield Measurement(DELETIONS_OVERDUE, report.overdue_deletions)
     yield Measurement(FEED_LAG, report.feed_lag.total_seconds())
     yield Measurement(OPT_OUTS_UNSCHEDULED, report.ledger.unscheduled)
-    for kind in KINDS:
+    # Those at 0 too, so that the first one ever is a growth that an alert can see.
+    for kind in reconciliation.FINDINGS:
         yield Measurement(FINDINGS, report.findings.get(kind, 0), {"kind": kind})
     yield from _of_job(report.ledger.last_sweep, report.at)
     for geo, status in report.geos.items():

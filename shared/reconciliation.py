@@ -1,23 +1,25 @@
 """What the sweep compares: a ledger with itself, and a container with the ledger (P9). Pure functions."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
 from shared import deadlines
 from shared.containers import DayContainer
-from shared.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, TenantLedger
+from shared.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, TenantLedger
 
 
 class LedgerFault(StrEnum):
-    """How a ledger can be wrong; each is reported, and no repair of ours could be trusted."""
+    """How a ledger, or a deletion beside it, can be wrong; each is reported."""
 
     MISSING = "eventsMissing"
     CHANGED = "eventsChanged"
     UNREADABLE = "itemsUnreadable"
     SETTING = "settingsDisagreeing"
+    WITHOUT_EVENT = "deletionsWithoutEvent"
+    DISAGREEING = "deletionsDisagreeing"
 
 
 class Intruder(StrEnum):
@@ -30,20 +32,35 @@ class Intruder(StrEnum):
     IMPOSSIBLE_DAY = "impossibleDay"
 
 
-def ledger_faults(ledger: TenantLedger) -> Counter[str]:
+class Notable(StrEnum):
+    """What else a sweep finds: repaired, or not ours to repair."""
+
+    DELETION_CREATED = "deletionsCreated"
+    FOREIGN_CONTAINER = "foreignContainers"
+    SOFT_DELETED = "softDeleted"
+
+
+FINDINGS = (*LedgerFault, *Intruder, *Notable)
+
+
+def ledger_faults(ledger: TenantLedger, deleted: Collection[str]) -> Counter[str]:
     """Return how often a tenant's ledger is wrong in which way; nothing if it is whole.
 
     Each event must follow the one before it, by sequence and by hash, and the setting must be what the last one says.
+
+    Args:
+        ledger: all that is stored of the tenant.
+        deleted: the enrollments of its deletions.
     """
     faults: Counter[str] = Counter()
-    if ledger.unreadable:
-        faults[LedgerFault.UNREADABLE] = ledger.unreadable
+    faults[LedgerFault.UNREADABLE] = ledger.unreadable
     events, setting = ledger.events, ledger.setting
     last = 0 if setting is None else setting.sequence
     faults[LedgerFault.MISSING] = max([last, *(event.sequence for event in events)]) - len(events)
     faults[LedgerFault.CHANGED] = _broken_links(events)
-    if not _is_outcome(ledger):
-        faults[LedgerFault.SETTING] = 1
+    faults[LedgerFault.SETTING] = int(not _is_outcome(ledger))
+    opted_out = {event.enrollment_id for event in events if isinstance(event, OptedOut)}
+    faults[LedgerFault.WITHOUT_EVENT] = len(set(deleted) - opted_out)
     return +faults
 
 

@@ -13,7 +13,7 @@ from shared.containers import SHARDS, DayContainer, shard_prefix
 from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
 from shared.ledger import Event, OptedOut, TenantLedger
-from shared.reconciliation import Intruder, intruder, ledger_faults
+from shared.reconciliation import Intruder, LedgerFault, Notable, intruder, ledger_faults
 from shared.runs import Run
 from shared.stores.ports import (
     CaptureStore,
@@ -81,8 +81,12 @@ class Sweep:
             StoreUnavailable: if not even the last heartbeats can be read; what fails later is told and not raised.
         """
         last = await self._operations.read_all("sweep")
+        accounts: Mapping[str | None, str | None] = {None: None} | {
+            geo: store.account for geo, store in self._stores.items()
+        }
         rounds = {
-            geo: _Round(Run("sweep", self._clock, self._bounds.seconds), last.get(geo)) for geo in (None, *self._stores)
+            geo: _Round(Run("sweep", self._clock, self._bounds.seconds), geo, account, last.get(geo))
+            for geo, account in accounts.items()
         }
         await asyncio.gather(
             self._sweep_ledger(rounds[None]),
@@ -90,15 +94,15 @@ class Sweep:
         )
         return {geo: each.heartbeat for geo, each in rounds.items()}
 
-    async def _report(self, geo: str | None, account: str | None, each: "_Round") -> None:
-        each.heartbeat = each.as_heartbeat(geo, account, self._clock.now())
+    async def _report(self, each: "_Round") -> None:
+        each.heartbeat = each.as_heartbeat(self._clock.now())
         await each.run.isolated(self._operations.write(each.heartbeat))
 
     # Ledger to deletions (P5)
 
     async def _sweep_ledger(self, each: "_Round") -> None:
         await each.run.isolated(self._reconcile_ledgers(each))
-        await self._report(None, None, each)
+        await self._report(each)
 
     async def _reconcile_ledgers(self, each: "_Round") -> None:
         compared, ledgers = 0, list[TenantLedger]()
@@ -127,12 +131,12 @@ class Sweep:
     async def _reconcile_tenant(
         self, run: Run, ledger: TenantLedger, deletions: Mapping[str, Stored[Deletion]]
     ) -> None:
-        faults = _faults(ledger, deletions)
+        faults = ledger_faults(ledger, deletions)
         if faults:
             # It may have changed while it was read, and only looked wrong.
             settled = await self._settled(ledger.tenant_id)
             if settled is not None:
-                ledger, faults = settled, _faults(settled, deletions)
+                ledger, faults = settled, ledger_faults(settled, deletions)
                 run.counts.update(faults)
                 if faults:  # not only counted: whoever looks into it has to know where
                     _log.error("the ledger of tenant %s: %s", ledger.tenant_id, ", ".join(sorted(faults)))
@@ -148,11 +152,11 @@ class Sweep:
             if self._clock.now() - event.at < deadlines.FEED_GRACE:
                 return  # the change feed may be about to do it, and has lost nothing
             if await self._deletions.create(Deletion.owed_for(event)):
-                run.counts["deletionsCreated"] += 1
+                run.counts[Notable.DELETION_CREATED] += 1
             return
         bound = stored.value.bound_to(event)
         if bound != stored.value:
-            run.counts["deletionsDisagreeing"] += 1
+            run.counts[LedgerFault.DISAGREEING] += 1
             # Nothing is changed on the word of a broken ledger; and a receipt says what was done, as it was signed.
             if trusted and stored.value.receipt is None:
                 await self._replace(run, bound, stored.etag)
@@ -162,9 +166,8 @@ class Sweep:
 
     async def _settled(self, tenant_id: str) -> TenantLedger | None:
         """Return a tenant's ledger as it was at one moment, or None if it keeps changing."""
-        before = await self._ledger.read_setting(tenant_id)
         ledger = await self._ledger.ledger_of(tenant_id)
-        return ledger if await self._ledger.read_setting(tenant_id) == before else None
+        return ledger if await self._ledger.ledger_of(tenant_id) == ledger else None
 
     async def _replace(self, run: Run, deletion: Deletion, etag: str) -> None:
         try:
@@ -188,16 +191,14 @@ class Sweep:
                 break
             each.cursor = following
             if each.repairs > repairs:
-                await self._report(
-                    geo, store.account, each
-                )  # what was repaired is on record even if this run is killed
-        await self._report(geo, store.account, each)
+                await self._report(each)  # what was repaired is on record even if this run is killed
+        await self._report(each)
 
     async def _sweep_names(self, store: CaptureStore, run: Run) -> None:
         async for listed in store.list_containers(""):
             run.counts["containers"] += 1
             if DayContainer.parse(listed.name) is None:
-                run.counts["foreignContainers"] += 1  # not ours to delete
+                run.counts[Notable.FOREIGN_CONTAINER] += 1  # not ours to delete
 
     async def _sweep_shard(self, geo: str, store: CaptureStore, each: "_Round", shard: str) -> None:
         run = each.run
@@ -206,7 +207,7 @@ class Sweep:
         async for listed in store.list_containers(shard_prefix(shard), include_deleted=True):
             container = DayContainer.parse(listed.name)
             if listed.deleted:
-                run.counts["softDeleted"] += 1  # storage keeps what we delete, and nothing of ours can help it
+                run.counts[Notable.SOFT_DELETED] += 1  # storage keeps what we delete, and nothing of ours can help it
             elif container is not None:
                 found.append(container)
         if not found:
@@ -277,8 +278,10 @@ class _Round:
 
     heartbeat: Heartbeat
 
-    def __init__(self, run: Run, last: Heartbeat | None) -> None:
+    def __init__(self, run: Run, geo: str | None, account: str | None, last: Heartbeat | None) -> None:
         self.run = run
+        self._geo = geo
+        self._account = account
         self.cursor = last.cursor if last else None
         self.repairs = 0
         self._totals = Counter((last and last.totals) or {})
@@ -288,12 +291,12 @@ class _Round:
         else:
             self._previous = last.previous_counts if last.cursor else last.counts
 
-    def as_heartbeat(self, geo: str | None, account: str | None, now: datetime) -> Heartbeat:
+    def as_heartbeat(self, now: datetime) -> Heartbeat:
         """Return what the round has come to at ``now``."""
         return Heartbeat(
             kind="sweep",
-            geo=geo,
-            storage_account=account,
+            geo=self._geo,
+            storage_account=self._account,
             started_at=self.run.started_at,
             at=now,
             outcome="failed" if self.run.errors else "more" if self.cursor else "done",
@@ -303,10 +306,3 @@ class _Round:
             totals=self._totals + self.run.counts,
             cursor=self.cursor,
         )
-
-
-def _faults(ledger: TenantLedger, deletions: Mapping[str, Stored[Deletion]]) -> Counter[str]:
-    faults = ledger_faults(ledger)
-    opted_out = {event.enrollment_id for event in ledger.events if isinstance(event, OptedOut)}
-    faults["deletionsWithoutEvent"] = len(deletions.keys() - opted_out)
-    return +faults

@@ -11,7 +11,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 
 from shared.containers import DayContainer
 from shared.geos import GEOS as ALL_GEOS
-from shared.metrics import KINDS, METRICS, Measurement, measured, unreadable
+from shared.metrics import METRICS, Measurement, measured, unreadable
+from shared.reconciliation import FINDINGS
 from shared.stores.memory import MemoryCaptures
 from shared.stores.monitor import Monitor
 from shared.stores.ports import StoreUnavailable
@@ -69,7 +70,7 @@ async def test_a_service_that_is_well_has_these_figures() -> None:
     slept = sum(world.clock.slept)  # what the opt-in and the opt-out have waited (D5), since noon
     found = await figures(world)
     assert {name: found.pop(key("promise.holds", name)) for name in PROMISES} == dict.fromkeys(PROMISES, 1)
-    assert [found.pop(key("findings", kind)) for kind in KINDS] == [0] * len(KINDS)
+    assert [found.pop(key("findings", kind)) for kind in FINDINGS] == [0] * len(FINDINGS)
     assert found.pop(key("retention.time_left", "europe")) == noon_until_the_31st_day - slept
     assert 30 * DAY - slept <= found.pop(key("deletions.time_left", "europe")) <= 30 * DAY
     for geo in world.stores:
@@ -281,7 +282,7 @@ async def test_no_attribute_comes_from_a_customer(breaks: Callable[[World], Awai
     world = await well()
     if breaks is not None:
         await breaks(world)
-    allowed = {"promise": PROMISES, "geo": ALL_GEOS, "kind": set(KINDS), "job": {"purge", "sweep"}}
+    allowed = {"promise": PROMISES, "geo": ALL_GEOS, "kind": set(FINDINGS), "job": {"purge", "sweep"}}
     for each in measured(await world.status.report(), 30):
         assert each.metric in METRICS
         assert all(value in allowed[name] for name, value in each.attributes.items()), each.metric.name
@@ -294,16 +295,9 @@ async def test_a_kind_that_an_item_in_the_database_invents_is_not_sent() -> None
     assert not any("Schneider" in f"{each}" for each in measured(await world.status.report(), 30))
 
 
-def test_every_kind_that_a_sweep_can_count_is_sent() -> None:
-    source = (ROOT / "shared" / "sweep.py").read_text()
-    counted = set(re.findall(r'(?:counts|faults)\["(\w+)"\]', source)) - {"ledgers", "containers"}
-    assert {"softDeleted", "deletionsCreated"} < counted <= set(KINDS)
-    assert len(KINDS) == len(set(KINDS))
-
-
 def test_the_operations_page_has_every_metric_and_a_section_for_every_finding() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     listed = re.findall(r"^\| `(data_sharing\.[a-z_.]+)` \| (\S+) \|", page, re.MULTILINE)
     assert listed == [(metric.name, f"`{metric.unit}`") for metric in METRICS]
     headings = " ".join(re.findall(r"^#+ (.*)$", page, re.MULTILINE))
-    assert {kind for kind in KINDS if f"`{kind}`" not in headings} == set()
+    assert {kind for kind in FINDINGS if f"`{kind}`" not in headings} == set()

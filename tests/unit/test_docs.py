@@ -1,0 +1,129 @@
+"""What the documents say and a machine can check: links, settings, commands, bounds and sums."""
+
+import ast
+import importlib
+import json
+import operator
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+COST = ROOT / "docs" / "limits-and-cost.md"
+
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+SETTING = re.compile(r"`([A-Z][A-Z_]+(?:__\w+)?)`")
+TIMES = "\N{MULTIPLICATION SIGN}"
+SUM = re.compile(rf"`([\d.,(){TIMES}/+\- ]+) = ([\d.,]+)`")
+BOUND = re.compile(r"\| ([\d,]+) \| `([\w.]+)` \|")
+OPERATORS: dict[type, Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+named = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.stem)
+
+
+def prose(document: Path) -> str:
+    return FENCE.sub("", document.read_text())
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives a document's headings."""
+    texts = [re.sub(r"[`*]|\[|\]\([^)]*\)", "", heading).lower() for heading in HEADING.findall(prose(document))]
+    return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in texts}
+
+
+@named
+def test_every_local_link_leads_somewhere(document: Path) -> None:
+    for link in LINK.findall(prose(document)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.is_relative_to(ROOT) and target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@named
+def test_every_command_is_one_that_bash_can_read(document: Path) -> None:
+    for _, language, block in FENCE.findall(document.read_text()):
+        if language == "bash":
+            subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+        elif language == "json":
+            json.loads(block)
+
+
+def settings_read() -> set[str]:
+    """The names that production code asks its environment for."""
+    read = set()
+    for file in [*(ROOT / "shared").glob("*.py"), *(ROOT / "functions").glob("*.py")]:
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in {
+                "environment.get",
+                "os.environ.get",
+                "_required",
+            }:
+                read |= {
+                    argument.value
+                    for argument in call.args
+                    if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and argument.value
+                }
+    return {name for name in read if re.match("[A-Z]", name)}
+
+
+def test_the_readme_lists_the_settings_that_are_read_and_no_others() -> None:
+    [section] = re.findall(r"^## Settings\n(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL)
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    of_azures_libraries = {"APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "AZURE_CLIENT_ID"}
+    read = settings_read()
+    assert len(read) > 5
+    assert {name for row in rows for name in SETTING.findall(row.split("|")[1])} <= read
+    assert set(SETTING.findall(section)) - of_azures_libraries == read
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def value(node: ast.expr) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as constant):
+            return float(constant)
+        case ast.BinOp():
+            return OPERATORS[type(node.op)](value(node.left), value(node.right))
+    raise ValueError(ast.dump(node))
+
+
+@pytest.mark.parametrize(("calculation", "result"), SUM.findall(prose(COST)))
+def test_every_sum_is_right(calculation: str, result: str) -> None:
+    right = value(ast.parse(calculation.replace(",", "").replace(TIMES, "*"), mode="eval").body)
+    half_of_the_last_digit = 0.5 * 10.0 ** -len(result.partition(".")[2])
+    assert abs(right - number(result)) <= half_of_the_last_digit + 1e-9
+
+
+def test_no_sum_is_left_out() -> None:
+    text = prose(COST)
+    assert len(SUM.findall(text)) > 40
+    assert len(SUM.findall(text)) == len(re.findall(r"`[^`\n]* = [^`\n]*`", text))
+
+
+def test_the_bounds_are_those_of_the_code() -> None:
+    bounds = BOUND.findall(COST.read_text())
+    assert len(bounds) == 10
+    for told, place in bounds:
+        module, _, name = place.rpartition(".")
+        if module.endswith(".Bounds"):
+            found = getattr(importlib.import_module(module.removesuffix(".Bounds")).Bounds(), name)
+        else:
+            found = getattr(importlib.import_module(module), name)
+        assert number(told) == found, place
