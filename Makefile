@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and Node 20+.
 IN_VENV := .venv/bin/python
 
-.PHONY: demo test run lint check format setup
+.PHONY: demo test run lint scan check format setup
 
 demo: setup  ## play the main job end to end on a local stack of its own, and exit
 	@$(IN_VENV) -m local demo
@@ -16,6 +16,10 @@ lint: setup  ## format, lint and types
 	@$(IN_VENV) -m ruff format --check --quiet
 	@$(IN_VENV) -m ruff check --quiet
 	@$(IN_VENV) -m mypy
+
+scan:  ## infra/ for what is not secure; with packages that do not go with ours
+	@local/setup.sh scan
+	@.checkov/bin/checkov --config-file infra/checkov.yaml
 
 check:  ## what CI runs
 	@.ci/run

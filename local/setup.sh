@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv and local/node_modules; does nothing when neither requirements nor lock file changed.
+# Sets up .venv and local/node_modules, or with `scan` .checkov; does nothing when neither requirements nor lock file changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +32,18 @@ quietly() {  # runs a command with a line that says what and how long; its outpu
 }
 
 python=$(find_python)
+if [ "${1:-}" = scan ]; then
+  wanted=$({ "$python" --version; pwd; cat infra/requirements-check.txt; } | sha256sum)
+  if [ "$(cat .checkov/installed 2>/dev/null)" != "$wanted" ]; then
+    quietly "Creating .checkov" "$python" -m venv --clear .checkov
+    quietly "Installing checkov" .checkov/bin/pip install --quiet --disable-pip-version-check -r infra/requirements-check.txt
+    # The version that checkov asks for does not know all of Bicep's functions.
+    quietly "Installing its Bicep parser" .checkov/bin/pip install --quiet --disable-pip-version-check --no-deps pycep-parser==0.7.1
+    echo "$wanted" >.checkov/installed
+  fi
+  exit
+fi
+
 wanted=$({ "$python" --version; pwd; cat requirements.txt requirements-dev.txt constraints.txt; } | sha256sum)
 if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
   quietly "Creating .venv with $("$python" --version)" "$python" -m venv --clear .venv

@@ -1,0 +1,242 @@
+// One stamp of the service: an app, its ledger, and a storage account in each geo that it serves.
+// One stamp can serve all geos; or each geo, or group of geos, gets a stamp of its own with another environment name.
+targetScope = 'subscription'
+
+@description('Names the stamp; azd gives it. All resource names follow from it.')
+@minLength(1)
+@maxLength(64)
+param environmentName string
+
+@description('The region of the app, its ledger and its logs. Captures lie where servedGeos says.')
+@metadata({ azd: { type: 'location' } })
+param location string
+
+@description('For each served geo: {geo, region, sku}. The region must be one of the geo\'s; the SKU Standard_LRS or Standard_ZRS.')
+@minLength(1)
+param servedGeos array
+
+@description('For geos that other stamps serve: geo to the address of that stamp.')
+param geoEndpoints object = {}
+
+@description('How many days a capture is kept (P4).')
+@minValue(3)
+@maxValue(30)
+param retentionDays int = 30
+
+@description('The Entra tenant whose app roles count.')
+@minLength(36)
+@maxLength(36)
+param operatorTenantId string
+
+@description('The audiences that tokens may have, with commas between them.')
+@minLength(1)
+param tokenAudiences string
+
+@description('The Conditional Access authentication context that a reviewer\'s sign-in must satisfy.')
+@minLength(2)
+@maxLength(3)
+param reviewAuthContext string
+
+@description('Who is told of an alert.')
+@minLength(3)
+param alertEmail string
+
+@description('Public IP addresses or ranges from which operators reach the stores and the vault. Empty: nobody does, and the app uses its private network.')
+param allowedIpRanges array = []
+
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+var tags = { 'azd-env-name': environmentName }
+
+resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
+  name: 'rg-${environmentName}'
+  location: location
+  tags: tags
+}
+
+module identity 'modules/identity.bicep' = {
+  name: 'identity'
+  scope: group
+  params: {
+    name: 'id-${token}'
+    location: location
+    tags: tags
+  }
+}
+
+module network 'modules/network.bicep' = {
+  name: 'network'
+  scope: group
+  params: {
+    token: token
+    location: location
+    tags: tags
+  }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: 'monitoring'
+  scope: group
+  params: {
+    token: token
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+  }
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  scope: group
+  params: {
+    token: token
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    email: alertEmail
+  }
+}
+
+module vault 'modules/key-vault.bicep' = {
+  name: 'key-vault'
+  scope: group
+  params: {
+    name: 'kv-${token}'
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+    allowedIpRanges: allowedIpRanges
+  }
+}
+
+module cosmos 'modules/cosmos.bicep' = {
+  name: 'cosmos'
+  scope: group
+  params: {
+    name: 'cosmos-${token}'
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+    allowedIpRanges: allowedIpRanges
+  }
+}
+
+module geoStorage 'modules/geo-storage.bicep' = [for served in servedGeos: {
+  name: 'storage-${served.geo}'
+  scope: group
+  params: {
+    geo: served.geo
+    region: served.region
+    sku: served.sku
+    token: token
+    tags: tags
+    principalId: identity.outputs.principalId
+    retentionDays: retentionDays
+    allowedIpRanges: allowedIpRanges
+  }
+}]
+
+module hostStorage 'modules/host-storage.bicep' = {
+  name: 'host-storage'
+  scope: group
+  params: {
+    name: 'stfunc${token}'
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+  }
+}
+
+module vaultEndpoint 'modules/private-endpoint.bicep' = {
+  name: 'endpoint-vault'
+  scope: group
+  params: {
+    name: 'pe-vault-${token}'
+    location: location
+    tags: tags
+    subnetId: network.outputs.endpointSubnetId
+    zoneId: network.outputs.vaultZoneId
+    targetId: vault.outputs.id
+    groupId: 'vault'
+  }
+}
+
+module cosmosEndpoint 'modules/private-endpoint.bicep' = {
+  name: 'endpoint-cosmos'
+  scope: group
+  params: {
+    name: 'pe-cosmos-${token}'
+    location: location
+    tags: tags
+    subnetId: network.outputs.endpointSubnetId
+    zoneId: network.outputs.cosmosZoneId
+    targetId: cosmos.outputs.id
+    groupId: 'Sql'
+  }
+}
+
+module hostStorageEndpoint 'modules/private-endpoint.bicep' = {
+  name: 'endpoint-host-storage'
+  scope: group
+  params: {
+    name: 'pe-func-${token}'
+    location: location
+    tags: tags
+    subnetId: network.outputs.endpointSubnetId
+    zoneId: network.outputs.blobZoneId
+    targetId: hostStorage.outputs.id
+    groupId: 'blob'
+  }
+}
+
+// The endpoint is beside the app, the account wherever its geo is.
+module geoStorageEndpoint 'modules/private-endpoint.bicep' = [for (served, i) in servedGeos: {
+  name: 'endpoint-${served.geo}'
+  scope: group
+  params: {
+    name: 'pe-${served.geo}-${token}'
+    location: location
+    tags: tags
+    subnetId: network.outputs.endpointSubnetId
+    zoneId: network.outputs.blobZoneId
+    targetId: geoStorage[i].outputs.id
+    groupId: 'blob'
+  }
+}]
+
+module app 'modules/function-app.bicep' = {
+  name: 'function-app'
+  scope: group
+  params: {
+    token: token
+    location: location
+    tags: tags
+    identityId: identity.outputs.id
+    identityClientId: identity.outputs.clientId
+    subnetId: network.outputs.appSubnetId
+    deploymentContainer: hostStorage.outputs.deploymentContainer
+    hostBlobEndpoint: hostStorage.outputs.blobEndpoint
+    cosmosEndpoint: cosmos.outputs.endpoint
+    storageAccounts: [for (served, i) in servedGeos: {
+      geo: served.geo
+      endpoint: geoStorage[i].outputs.blobEndpoint
+    }]
+    receiptKey: vault.outputs.receiptKey
+    insightsConnectionString: monitoring.outputs.connectionString
+    operatorTenantId: operatorTenantId
+    tokenAudiences: tokenAudiences
+    reviewAuthContext: reviewAuthContext
+    retentionDays: retentionDays
+    geoEndpoints: geoEndpoints
+  }
+  // Its first request needs the names to resolve.
+  dependsOn: [
+    vaultEndpoint
+    cosmosEndpoint
+    hostStorageEndpoint
+    geoStorageEndpoint
+  ]
+}
+
+output AZURE_LOCATION string = location
+output AZURE_RESOURCE_GROUP string = group.name
+output API_ADDRESS string = app.outputs.address

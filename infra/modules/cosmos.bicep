@@ -1,0 +1,173 @@
+// The ledger. It holds no customer content (P8), so it may be in another geo than the captures.
+param name string
+param location string
+param tags object
+param principalId string
+param allowedIpRanges array
+
+@description('Request units a second, shared by the containers; it scales down to a tenth.')
+@minValue(1000)
+param maxThroughput int = 4000
+
+var database = 'data-sharing'
+// Cosmos DB Built-in Data Contributor.
+var role = '00000000-0000-0000-0000-000000000002'
+
+// What shared/stores/schema.py says, and a test compares: no more indexes than the queries need, and no time to live,
+// because the ledger is never deleted.
+var containers = [
+  {
+    name: 'tenants'
+    partitionKey: '/tenantId'
+    indexingPolicy: {
+      indexingMode: 'consistent'
+      automatic: true
+      includedPaths: [
+        { path: '/tenantId/?' }
+        { path: '/kind/?' }
+        { path: '/sequence/?' }
+        { path: '/enrollmentId/?' }
+        { path: '/at/?' }
+      ]
+      excludedPaths: [{ path: '/*' }]
+      compositeIndexes: [
+        [{ path: '/tenantId', order: 'ascending' }, { path: '/sequence', order: 'ascending' }]
+      ]
+    }
+  }
+  {
+    name: 'deletions'
+    partitionKey: '/tenantId'
+    indexingPolicy: {
+      indexingMode: 'consistent'
+      automatic: true
+      includedPaths: [
+        { path: '/tenantId/?' }
+        { path: '/enrollmentId/?' }
+        { path: '/sequence/?' }
+        { path: '/storageAccount/?' }
+        { path: '/status/?' }
+        { path: '/attempts/?' }
+        { path: '/optedOutAt/?' }
+        { path: '/notBefore/?' }
+        { path: '/purgedAt/?' }
+        { path: '/deadline/?' }
+      ]
+      excludedPaths: [{ path: '/*' }]
+      compositeIndexes: [
+        [{ path: '/attempts', order: 'ascending' }, { path: '/notBefore', order: 'ascending' }]
+        [{ path: '/attempts', order: 'ascending' }, { path: '/purgedAt', order: 'ascending' }]
+      ]
+    }
+  }
+  {
+    name: 'access'
+    partitionKey: '/tenantId'
+    indexingPolicy: {
+      indexingMode: 'consistent'
+      automatic: true
+      includedPaths: [
+        { path: '/kind/?' }
+        { path: '/sequence/?' }
+        { path: '/requestedBy/?' }
+        { path: '/expiresAt/?' }
+      ]
+      excludedPaths: [{ path: '/*' }]
+      compositeIndexes: []
+    }
+  }
+  {
+    name: 'operations'
+    partitionKey: '/kind'
+    indexingPolicy: {
+      indexingMode: 'consistent'
+      automatic: true
+      includedPaths: []
+      excludedPaths: [{ path: '/*' }]
+      compositeIndexes: []
+    }
+  }
+  {
+    name: 'leases'
+    partitionKey: '/id'
+    indexingPolicy: {
+      indexingMode: 'consistent'
+      automatic: true
+    }
+  }
+]
+
+resource account 'Microsoft.DocumentDB/databaseAccounts@2024-11-15' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'GlobalDocumentDB'
+  properties: {
+    databaseAccountOfferType: 'Standard'
+    backupPolicy: {
+      type: 'Continuous'
+      continuousModeProperties: { tier: 'Continuous7Days' }
+    }
+    // P2 rests on both (D5): a read that starts after a commit must see it.
+    consistencyPolicy: { defaultConsistencyLevel: 'Strong' }
+    enableMultipleWriteLocations: false
+    locations: [
+      {
+        locationName: location
+        failoverPriority: 0
+        isZoneRedundant: false
+      }
+    ]
+    disableKeyBasedMetadataWriteAccess: true
+    disableLocalAuth: true
+    enableAutomaticFailover: false
+    ipRules: [for each in allowedIpRanges: { ipAddressOrRange: each }]
+    isVirtualNetworkFilterEnabled: false
+    minimalTlsVersion: 'Tls12'
+    networkAclBypass: 'None'
+    // checkov:skip=CKV_AZURE_101: disabled, unless operators' addresses are named
+    publicNetworkAccess: empty(allowedIpRanges) ? 'Disabled' : 'Enabled'
+  }
+}
+
+resource sqlDatabase 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2024-11-15' = {
+  parent: account
+  name: database
+  properties: {
+    resource: { id: database }
+    options: {
+      autoscaleSettings: { maxThroughput: maxThroughput }
+    }
+  }
+}
+
+resource sqlContainers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2024-11-15' = [for each in containers: {
+  parent: sqlDatabase
+  name: each.name
+  properties: {
+    resource: {
+      id: each.name
+      partitionKey: {
+        kind: 'Hash'
+        paths: [each.partitionKey]
+        version: 2
+      }
+      indexingPolicy: each.indexingPolicy
+    }
+  }
+}]
+
+// Items in this database; no rights over containers, throughput or the account.
+resource appMayUseIt 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-11-15' = {
+  parent: account
+  name: guid(account.id, database, principalId, role)
+  properties: {
+    principalId: principalId
+    roleDefinitionId: '${account.id}/sqlRoleDefinitions/${role}'
+    scope: '${account.id}/dbs/${database}'
+  }
+  dependsOn: [sqlDatabase]
+}
+
+output id string = account.id
+output endpoint string = account.properties.documentEndpoint

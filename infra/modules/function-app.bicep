@@ -1,0 +1,117 @@
+// The app: its code is what .funcignore leaves of this project.
+param token string
+param location string
+param tags object
+param identityId string
+param identityClientId string
+param subnetId string
+param deploymentContainer string
+param hostBlobEndpoint string
+param cosmosEndpoint string
+
+@description('For each served geo: {geo, endpoint}.')
+param storageAccounts array
+
+param receiptKey string
+param insightsConnectionString string
+param operatorTenantId string
+param tokenAudiences string
+param reviewAuthContext string
+param retentionDays int
+param geoEndpoints object
+
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 2048
+
+@minValue(1)
+param maximumInstanceCount int = 100
+
+resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+  name: 'plan-${token}'
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: { name: 'FC1', tier: 'FlexConsumption' }
+  properties: { reserved: true }
+  // checkov:skip=CKV_AZURE_225: not every region of a geo has zones; nothing is lost by an outage, only late (P9)
+}
+
+resource app 'Microsoft.Web/sites@2024-04-01' = {
+  name: 'func-${token}'
+  location: location
+  tags: union(tags, { 'azd-service-name': 'app' })
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: { '${identityId}': {} }
+  }
+  properties: {
+    // checkov:skip=CKV_AZURE_212: this plan counts its instances by itself
+    // checkov:skip=CKV_AZURE_213: this plan has no health check of App Service's
+    serverFarmId: plan.id
+    httpsOnly: true
+    // checkov:skip=CKV_AZURE_222: callers are outside; every route that is not for anybody demands a token
+    // checkov:skip=CKV_AZURE_17: callers prove themselves by tokens, not by client certificates
+    publicNetworkAccess: 'Enabled'
+    virtualNetworkSubnetId: subnetId
+    functionAppConfig: {
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: deploymentContainer
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+      runtime: { name: 'python', version: '3.13' }
+      scaleAndConcurrency: {
+        instanceMemoryMB: instanceMemoryMB
+        maximumInstanceCount: maximumInstanceCount
+      }
+    }
+    siteConfig: {
+      // All that the code and the host read, and no secret. The runtime is named above: on this plan
+      // FUNCTIONS_WORKER_RUNTIME and its like must not be set.
+      appSettings: [
+        { name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', value: 'ClientId=${identityClientId};Authorization=AAD' }
+        // Names the component and its region; with local authentication off, it lets nobody send.
+        { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: insightsConnectionString }
+        { name: 'AZURE_CLIENT_ID', value: identityClientId }
+        { name: 'AzureWebJobsStorage__blobServiceUri', value: hostBlobEndpoint }
+        { name: 'AzureWebJobsStorage__clientId', value: identityClientId }
+        { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }
+        { name: 'COSMOS_CONNECTION__accountEndpoint', value: cosmosEndpoint }
+        { name: 'COSMOS_CONNECTION__clientId', value: identityClientId }
+        { name: 'COSMOS_CONNECTION__credential', value: 'managedidentity' }
+        { name: 'GEO_ENDPOINTS', value: string(geoEndpoints) }
+        { name: 'OPERATOR_TENANT_ID', value: operatorTenantId }
+        { name: 'RECEIPT_KEY', value: receiptKey }
+        { name: 'RETENTION_DAYS', value: string(retentionDays) }
+        { name: 'REVIEW_AUTH_CONTEXT', value: reviewAuthContext }
+        { name: 'STORAGE_ACCOUNTS', value: string(toObject(storageAccounts, each => each.geo, each => each.endpoint)) }
+        { name: 'TOKEN_AUDIENCES', value: tokenAudiences }
+      ]
+      // checkov:skip=CKV_AZURE_78: this plan has no FTP, and refuses a site whose ftpsState is set
+      http20Enabled: true
+      minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+    }
+  }
+}
+
+resource noFtpPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: app
+  name: 'ftp'
+  properties: { allow: false }
+}
+
+resource noDeploymentPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: app
+  name: 'scm'
+  properties: { allow: false }
+}
+
+output name string = app.name
+output address string = 'https://${app.properties.defaultHostName}/api'

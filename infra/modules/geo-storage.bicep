@@ -1,0 +1,127 @@
+// Where the captures of one geo lie. Nothing that is switched off here may be switched on: each would keep what the
+// service deletes, or carry it out of its geo, and a receipt would be a lie.
+@description('By its name in shared/geos.json.')
+param geo string
+
+@description('An Azure region of the geo.')
+param region string
+
+@description('Copies within the region only. Every geo-redundant kind writes to a paired region, and some pairs lie in another geo.')
+@allowed(['Standard_LRS', 'Standard_ZRS'])
+param sku string
+
+param token string
+param tags object
+param principalId string
+
+@minValue(3)
+@maxValue(30)
+param retentionDays int
+
+param allowedIpRanges array
+
+var geos = loadJsonContent('../../shared/geos.json')
+// Storage Blob Data Contributor: creates, lists and deletes containers too.
+var role = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+
+resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
+  // checkov:skip=CKV_AZURE_43: 2, at most 4 and 13 characters
+  name: 'st${toLower(geos[geo].code)}${token}'
+  // P3. A region of another geo stops the deployment.
+  location: contains(geos[geo].regions, region) ? region : fail('The region is not one of the geo.')
+  tags: union(tags, { geo: geo })
+  kind: 'StorageV2'
+  // checkov:skip=CKV_AZURE_206: replication to another region may leave the geo (P3)
+  sku: { name: sku }
+  properties: {
+    accessTier: 'Hot'
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    allowedCopyScope: 'AAD'
+    defaultToOAuthAuthentication: true
+    encryption: {
+      keySource: 'Microsoft.Storage'
+      requireInfrastructureEncryption: true
+      services: {
+        blob: { enabled: true, keyType: 'Account' }
+      }
+    }
+    isHnsEnabled: false
+    isLocalUserEnabled: false
+    isNfsV3Enabled: false
+    isSftpEnabled: false
+    minimumTlsVersion: 'TLS1_2'
+    networkAcls: {
+      // checkov:skip=CKV_AZURE_36: no service but this one reads captures
+      bypass: 'None'
+      defaultAction: 'Deny'
+      ipRules: [for each in allowedIpRanges: { action: 'Allow', value: each }]
+      virtualNetworkRules: []
+    }
+    publicNetworkAccess: empty(allowedIpRanges) ? 'Disabled' : 'Enabled'
+    supportsHttpsTrafficOnly: true
+  }
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2024-01-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    changeFeed: { enabled: false }
+    containerDeleteRetentionPolicy: { enabled: false }
+    deleteRetentionPolicy: { enabled: false }
+    isVersioningEnabled: false
+    restorePolicy: { enabled: false }
+  }
+}
+
+// The backstop behind the purge and never the promise: it may start a day late, has no bound on finishing, and leaves
+// empty containers behind.
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'retention'
+          type: 'Lifecycle'
+          enabled: true
+          definition: {
+            actions: {
+              baseBlob: {
+                delete: { daysAfterCreationGreaterThan: retentionDays }
+              }
+              snapshot: {
+                delete: { daysAfterCreationGreaterThan: retentionDays }
+              }
+              version: {
+                delete: { daysAfterCreationGreaterThan: retentionDays }
+              }
+            }
+            filters: {
+              blobTypes: ['blockBlob', 'appendBlob']
+            }
+          }
+        }
+      ]
+    }
+  }
+}
+
+resource appMayUseIt 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account.id, principalId, role)
+  scope: account
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+  }
+}
+
+// No diagnostic settings: storage logs hold full addresses and callers of every capture. Whoever needs them for a while
+// keeps them in the geo and for less than 30 days.
+
+output id string = account.id
+output blobEndpoint string = account.properties.primaryEndpoints.blob

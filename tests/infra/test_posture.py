@@ -1,0 +1,268 @@
+"""The templates hold what the promises need of Azure, and each check would see it if they did not (no cloud)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from shared.bootstrap import connect
+from shared.configuration import Configuration
+from shared.geos import GEOS
+from tests.clocks import ManualClock
+from tests.infra.bicep import Refused
+from tests.infra.posture import CHECKS, ROOT, planned
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A change to one template that some check must see; ``given`` are the parameters that it needs."""
+
+    module: str
+    old: str
+    new: str
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def texts(self) -> dict[str, str]:
+        path = "infra/main.bicep" if self.module == "main" else f"infra/modules/{self.module}.bicep"
+        text = (ROOT / path).read_text()
+        assert self.old in text, f"{path} does not say {self.old!r}"
+        return {path: text.replace(self.old, self.new)}
+
+
+def geo_storage(old: str, new: str, given: Mapping[str, Any] | None = None) -> Mutation:
+    return Mutation("geo-storage", old, new, given or {})
+
+
+def one_geo(geo: str = "europe", region: str = "westeurope", sku: str = "Standard_ZRS") -> dict[str, Any]:
+    return {"servedGeos": [{"geo": geo, "region": region, "sku": sku}]}
+
+
+BLOBS_OFF = "    deleteRetentionPolicy: { enabled: false }"
+CONTAINERS_OFF = "containerDeleteRetentionPolicy: { enabled: false }"
+RESTORE_OFF = "restorePolicy: { enabled: false }"
+VERSIONS_OFF = "isVersioningEnabled: false"
+DAYS = "daysAfterCreationGreaterThan: retentionDays"
+IN_GEO = "contains(geos[geo].regions, region) ? region : fail('The region is not one of the geo.')"
+OF_CONTAINER = "      id: each.name\n"
+SETTINGS_END = "      ]\n      // checkov"
+
+MUTATIONS = {
+    "blob_soft_delete_is_off": [
+        geo_storage(BLOBS_OFF, "    deleteRetentionPolicy: { enabled: true, days: 7 }"),
+        geo_storage(BLOBS_OFF, ""),
+        geo_storage("storageAccounts/blobServices@", "storageAccounts/fileServices@"),
+    ],
+    "container_soft_delete_is_off": [
+        geo_storage(CONTAINERS_OFF, "containerDeleteRetentionPolicy: { enabled: true, days: 1 }"),
+        geo_storage(CONTAINERS_OFF, ""),
+    ],
+    "versioning_is_off": [
+        geo_storage(VERSIONS_OFF, "isVersioningEnabled: true"),
+        geo_storage(VERSIONS_OFF, "isVersioningEnabled: 'false'"),
+        geo_storage("isHnsEnabled", "immutableStorageWithVersioning: { enabled: true }\n    isHnsEnabled"),
+    ],
+    "change_feed_is_off": [geo_storage("changeFeed: { enabled: false }", "changeFeed: { enabled: true }")],
+    "restore_is_off": [
+        geo_storage(RESTORE_OFF, "restorePolicy: { enabled: true, days: 6 }"),
+        geo_storage(RESTORE_OFF, f"{RESTORE_OFF}\n    automaticSnapshotPolicyEnabled: true"),
+    ],
+    "copies_stay_in_the_region": [
+        geo_storage("@allowed(['Standard_LRS', 'Standard_ZRS'])\n", "", one_geo(sku="Standard_GRS")),
+        geo_storage("sku: { name: sku }", "sku: { name: 'Standard_RAGZRS' }"),
+        Mutation("host-storage", "Standard_LRS", "Standard_GRS"),
+    ],
+    "nothing_is_replicated_elsewhere": [
+        geo_storage("allowCrossTenantReplication: false", "allowCrossTenantReplication: true"),
+        geo_storage("/managementPolicies@", "/objectReplicationPolicies@"),
+    ],
+    "accounts_are_in_their_geo": [
+        geo_storage(IN_GEO, "region", one_geo(region="eastus")),
+        geo_storage("name: 'st${toLower(geos[geo].code)}${token}'", "name: 'st${token}'"),
+        geo_storage("union(tags, { geo: geo })", "union(tags, { geo: 'europe' })"),
+        Mutation("main", "endpoint: geoStorage[i].outputs", "endpoint: geoStorage[0].outputs"),
+    ],
+    "lifecycle_is_retention": [
+        geo_storage(DAYS, "daysAfterCreationGreaterThan: 31"),
+        geo_storage(DAYS, "daysAfterModificationGreaterThan: retentionDays"),
+        geo_storage("      enabled: true\n", "      enabled: false\n"),
+        geo_storage("blobTypes: ", "prefixMatch: ['0-']\n              blobTypes: "),
+        geo_storage("/managementPolicies@", "/somethingElse@"),
+        Mutation("function-app", "value: string(retentionDays)", "value: '29'"),
+    ],
+    "data_is_not_public": [
+        geo_storage("allowBlobPublicAccess: false", "allowBlobPublicAccess: true"),
+        Mutation("host-storage", "publicAccess: 'None'", "publicAccess: 'Blob'"),
+    ],
+    "networks_are_closed": [
+        geo_storage("defaultAction: 'Deny'", "defaultAction: 'Allow'"),
+        Mutation("key-vault", "defaultAction: 'Deny'", "defaultAction: 'Allow'"),
+        Mutation("cosmos", "empty(allowedIpRanges) ? 'Disabled' : 'Enabled'", "'Enabled'"),
+        Mutation("main", "targetId: geoStorage[i].outputs.id", "targetId: geoStorage[0].outputs.id"),
+    ],
+    "there_are_no_keys": [
+        geo_storage("allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+        geo_storage("    allowSharedKeyAccess: false\n", ""),
+        Mutation("host-storage", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+        Mutation("cosmos", "disableLocalAuth: true", "disableLocalAuth: false"),
+        Mutation("monitoring", "DisableLocalAuth: true", "DisableLocalAuth: false"),
+        Mutation("function-app", "allow: false", "allow: true"),
+        Mutation("cosmos", "output id", "// account.listKeys()\noutput id"),
+    ],
+    "everything_is_encrypted_in_transit": [
+        geo_storage("supportsHttpsTrafficOnly: true", "supportsHttpsTrafficOnly: false"),
+        geo_storage("'TLS1_2'", "'TLS1_0'"),
+        Mutation("cosmos", "'Tls12'", "'Tls11'"),
+        Mutation("function-app", "httpsOnly: true", "httpsOnly: false"),
+        Mutation("function-app", " minTlsVersion: '1.2'", " minTlsVersion: '1.0'"),
+    ],
+    "roles_are_the_least": [
+        geo_storage("ba92f5b4-2d11-453d-a403-e96b0029c9fe", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),
+        geo_storage("  scope: account\n", ""),
+        Mutation("key-vault", "  scope: key\n", "  scope: vault\n"),
+        Mutation("key-vault", "keys/sign/action'", "keys/*'"),
+        Mutation("cosmos", "scope: '${account.id}/dbs/${database}'", "scope: account.id"),
+    ],
+    "consistency_is_strong": [Mutation("cosmos", "'Strong'", "'Session'")],
+    "one_region_writes": [
+        Mutation("cosmos", "enableMultipleWriteLocations: false", "enableMultipleWriteLocations: true"),
+        Mutation("cosmos", "locationName: location", "locationName: 'eastus'"),
+    ],
+    "containers_are_as_the_code_needs_them": [
+        Mutation("cosmos", "        { path: '/kind/?' }\n", ""),
+        Mutation("cosmos", "'/purgedAt', order: 'ascending'", "'/purgedAt', order: 'descending'"),
+        Mutation("cosmos", "partitionKey: '/kind'", "partitionKey: '/id'"),
+        Mutation("cosmos", "name: 'access'", "name: 'reviews'"),
+    ],
+    "nothing_in_the_ledger_expires": [
+        Mutation("cosmos", OF_CONTAINER, f"{OF_CONTAINER}      defaultTtl: 31536000\n"),
+        Mutation("cosmos", OF_CONTAINER, f"{OF_CONTAINER}      analyticalStorageTtl: 1\n"),
+    ],
+    "backup_is_of_seven_days": [Mutation("cosmos", "Continuous7Days", "Continuous30Days")],
+    "settings_are_those_that_are_read": [
+        Mutation("function-app", "'AZURE_CLIENT_ID'", "'MANAGED_IDENTITY_CLIENT_ID'"),
+        Mutation("function-app", "'REVIEW_AUTH_CONTEXT'", "'TOKEN_ISSUER'"),
+        Mutation(
+            "function-app", SETTINGS_END, f"{{ name: 'FUNCTIONS_WORKER_RUNTIME', value: 'python' }}\n{SETTINGS_END}"
+        ),
+    ],
+    "settings_are_accepted": [
+        Mutation("function-app", "each => each.geo", "each => 'mars'"),
+        Mutation("key-vault", "key.properties.keyUri", "'${key.properties.keyUri}/0123'"),
+    ],
+    "settings_hold_no_secret": [Mutation("function-app", "value: tokenAudiences", "value: 'AccountKey=x'")],
+    "host_storage_is_apart": [Mutation("main", "hostBlobEndpoint: hostStorage", "hostBlobEndpoint: geoStorage[0]")],
+    "runtime_is_the_target": [
+        Mutation("function-app", "version: '3.13'", "version: '3.11'"),
+        Mutation("function-app", "http20Enabled: true", "http20Enabled: true\n      ftpsState: 'Disabled'"),
+    ],
+    "azd_finds_its_way": [Mutation("function-app", "'azd-service-name': 'app'", "'azd-service-name': 'api'")],
+    "receipt_key_signs_and_stays": [
+        Mutation("key-vault", "curveName: 'P-256'", "curveName: 'P-384'"),
+        Mutation("key-vault", "enablePurgeProtection: true", "enablePurgeProtection: false"),
+        Mutation("key-vault", "type: 'rotate'", "type: 'notify'"),
+    ],
+    "logs_are_gone_within_30_days": [
+        Mutation("monitoring", "  'AppTraces'\n", ""),
+        Mutation("monitoring", "totalRetentionInDays: logDays", "totalRetentionInDays: 365"),
+        Mutation("monitoring", "    retentionInDays: logDays\n", "    retentionInDays: 90\n"),
+        Mutation("monitoring", "immediatePurgeDataOn30Days: true", "immediatePurgeDataOn30Days: false"),
+    ],
+    "nothing_logs_addresses": [
+        Mutation("monitoring", "DisableIpMasking: false", "DisableIpMasking: true"),
+        geo_storage("Microsoft.Storage/storageAccounts/managementPolicies@", "Microsoft.Insights/diagnosticSettings@"),
+    ],
+    "someone_is_told": [
+        Mutation("alerts", "data_sharing.feed.lag", "data_sharing.feed.delay"),
+        Mutation("alerts", "86400", "8640"),
+        Mutation("alerts", "enabled: true\n    scopes", "enabled: false\n    scopes"),
+        Mutation("alerts", "actionGroups: [people.id]", "actionGroups: []"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_templates_hold(name: str) -> None:
+    assert list(CHECKS[name](planned())) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "mutation"),
+    [
+        pytest.param(name, each, id=f"{name}-{n}")
+        for name, mutations in MUTATIONS.items()
+        for n, each in enumerate(mutations)
+    ],
+)
+def test_a_check_sees_what_is_wrong(name: str, mutation: Mutation) -> None:
+    findings = list(CHECKS[name](planned(mutation.given, mutation.texts())))
+    assert findings
+
+
+def test_each_check_has_been_seen_to_fail() -> None:
+    assert MUTATIONS.keys() == CHECKS.keys()
+
+
+# What the templates refuse by themselves, before anything is deployed
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (one_geo(region="eastus"), "not one of the geo"),
+        (one_geo(geo="mars"), "mars"),
+        (one_geo(sku="Standard_GRS"), "@allowed"),
+        ({"servedGeos": []}, "@minLength"),
+        ({"retentionDays": 31}, "@maxValue"),
+        ({"retentionDays": 2}, "@minValue"),
+        ({"operatorTenantId": ""}, "@minLength"),
+        ({"tokenAudiences": ""}, "@minLength"),
+    ],
+)
+def test_wrong_parameters_stop_the_deployment(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        planned(given)
+
+
+@pytest.mark.parametrize("geo", GEOS)
+def test_each_geo_can_be_served_and_each_of_its_regions(geo: str) -> None:
+    for region in GEOS[geo]["regions"]:
+        it = planned(one_geo(geo, region, "Standard_LRS"))
+        (account,) = it.geo_accounts
+        assert account.body["location"] == region
+        assert len(account.name) <= 24
+        assert [finding for check in CHECKS.values() for finding in check(it)] == []
+
+
+def test_shorter_retention_reaches_the_app_and_the_backstop() -> None:
+    it = planned({"retentionDays": 7})
+    assert it.settings["RETENTION_DAYS"] == "7"
+    assert list(CHECKS["lifecycle_is_retention"](it)) == []
+
+
+def test_named_addresses_open_the_stores_to_nobody_else() -> None:
+    it = planned({"allowedIpRanges": ["203.0.113.7"]})
+    for each in it.geo_accounts:
+        assert each.properties["publicNetworkAccess"] == "Enabled"
+        assert each.properties["networkAcls"]["defaultAction"] == "Deny"
+        assert each.properties["networkAcls"]["ipRules"] == [{"action": "Allow", "value": "203.0.113.7"}]
+
+
+def test_stamps_do_not_share_a_name() -> None:
+    one, other = ({(each.type, each.name) for each in planned({"environmentName": name}).geo_accounts} for name in "ab")
+    assert not one & other
+
+
+def test_a_stamp_knows_where_other_geos_are_served() -> None:
+    elsewhere = {"unitedstates": "https://func-other.azurewebsites.net/api"}
+    it = planned(one_geo() | {"geoEndpoints": elsewhere})
+    assert Configuration.read(it.settings).geo_endpoints == elsewhere
+    served_here = planned({"geoEndpoints": elsewhere})
+    assert list(CHECKS["settings_are_accepted"](served_here)) != []
+
+
+async def test_the_app_connects_with_the_settings_of_the_deployment() -> None:
+    it = planned()
+    services = connect(Configuration.read(it.settings), ManualClock())
+    for closer in services.closers:
+        await closer()
