@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and Node 20+.
 IN_VENV := .venv/bin/python
 
-.PHONY: demo test run lint scan check format setup
+.PHONY: demo test simulate simulate-mutants run bench lint scan check format setup
 
 demo: setup  ## play the main job end to end on a local stack of its own, and exit
 	@$(IN_VENV) -m local demo
@@ -9,8 +9,17 @@ demo: setup  ## play the main job end to end on a local stack of its own, and ex
 test: setup  ## all tests, with the coverage of functions/ and shared/
 	@$(IN_VENV) -m pytest --cov --cov-report=term
 
+simulate: setup  ## many random histories on the fakes, with virtual time and every fault: HISTORIES, SEED, JOBS
+	@$(IN_VENV) -m tests.simulation run --histories $(or $(HISTORIES),10000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
+
+simulate-mutants: setup  ## plants known bugs one by one; the simulation must find each
+	@$(IN_VENV) -m tests.simulation mutants --jobs $(or $(JOBS),2)
+
 run: setup  ## keep the local stack up until interrupted
 	@$(IN_VENV) -m local up
+
+bench: setup  ## what it costs, next to bare storage calls; about ten minutes (bench/README.md)
+	@$(IN_VENV) -m bench
 
 lint: setup  ## format, lint and types
 	@$(IN_VENV) -m ruff format --check --quiet

@@ -182,6 +182,7 @@ def _problem(problem: Problem) -> func.HttpResponse:
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
+        **problem.extensions,
     }
     return func.HttpResponse(
         json.dumps(body),

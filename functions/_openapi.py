@@ -479,6 +479,11 @@ def _problem_response(problems: Sequence[type[Problem]]) -> Members:
                     "properties": {
                         "type": {"const": types[0]} if len(types) == 1 else {"enum": types},
                         "status": {"const": problems[0].status},
+                        **{
+                            name: {"type": "string", "description": description}
+                            for each in problems
+                            for name, description in each.members.items()
+                        },
                     },
                 },
                 "examples": {each.__name__: {"value": _problem_example(each)} for each in problems},

@@ -15,6 +15,7 @@ from shared.callers import allow
 from shared.configuration import ConfigurationError
 from shared.heartbeats import Heartbeat
 from shared.items import Instant
+from shared.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck
 from shared.problems import InternalError
 from shared.status import GeoStatus, StatusReport
 
@@ -47,8 +48,30 @@ class HeartbeatAnswer(Heartbeat):
         return None if heartbeat is None else cls(**dict(heartbeat))
 
 
+class PostureAnswer(AnswerModel):
+    """How an account was set up when it was last looked at. ``holds`` is whether promises may rest on it.
+
+    ``development`` says that the account is on the service's own machine, where replication is not demanded.
+    """
+
+    at: Instant
+    holds: bool
+    development: bool
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, check: PostureCheck | None) -> Self | None:
+        """Return what to say of an account's last check."""
+        if check is None:
+            return None
+        return cls(at=check.at, holds=check.holds, development=check.development, findings=check.findings)
+
+
 class GeoAnswer(AnswerModel):
-    """What is so in one served geo; what could not be read is null, and ``error`` says why."""
+    """What is so in one served geo; what could not be read is null, and ``error`` says why.
+
+    ``posture`` is how its account is set up; null if that was never looked at.
+    """
 
     storage_account: str
     error: str | None
@@ -58,6 +81,7 @@ class GeoAnswer(AnswerModel):
     oldest_deadline: Instant | None
     last_purge: HeartbeatAnswer | None
     last_sweep: HeartbeatAnswer | None
+    posture: PostureAnswer | None
 
     @classmethod
     def of(cls, each: GeoStatus) -> Self:
@@ -72,15 +96,17 @@ class GeoAnswer(AnswerModel):
             oldest_deadline=counts.oldest_deadline if counts else None,
             last_purge=HeartbeatAnswer.of(each.last_purge),
             last_sweep=HeartbeatAnswer.of(each.last_sweep),
+            posture=PostureAnswer.of(each.posture),
         )
 
 
 class LedgerAnswer(AnswerModel):
-    """What is so on the ledger: opt-outs that have no deletion yet, and the last sweep of it."""
+    """What is so on the ledger: opt-outs that have no deletion yet, the last sweep of it, its account's posture."""
 
     unscheduled_opt_outs: int
     oldest_unscheduled_at: Instant | None
     last_sweep: HeartbeatAnswer | None
+    posture: PostureAnswer | None
 
 
 class StatusAnswer(AnswerModel):
@@ -113,6 +139,7 @@ class StatusAnswer(AnswerModel):
                 unscheduled_opt_outs=report.ledger.unscheduled,
                 oldest_unscheduled_at=report.ledger.oldest_unscheduled,
                 last_sweep=HeartbeatAnswer.of(report.ledger.last_sweep),
+                posture=PostureAnswer.of(report.ledger.posture),
             ),
             geos={geo: GeoAnswer.of(each) for geo, each in report.geos.items()},
         )
@@ -153,6 +180,13 @@ _SWEEP = _LEDGER_SWEEP.model_copy(
         "totals": {"containers": 18001, "wrongAccount": 1},
     }
 )
+_COSMOS = {"consistencyPolicy": {"defaultConsistencyLevel": "Strong"}, "writeLocations": ["westeurope"]}
+_STORAGE = {
+    "sku": {"name": "Standard_ZRS"},
+    "kind": "StorageV2",
+    "isHnsEnabled": False,
+    "deleteRetentionPolicy": {"enabled": True},
+}
 _EUROPE = GeoAnswer(
     storage_account="steurope",
     error=None,
@@ -162,6 +196,9 @@ _EUROPE = GeoAnswer(
     oldest_deadline=_AT + timedelta(days=30),
     last_purge=_LAST_PURGE,
     last_sweep=_SWEEP,
+    posture=PostureAnswer(
+        at=_AT, holds=False, development=False, findings=tuple(rule.check(_STORAGE) for rule in STORAGE_RULES)
+    ),
 )
 _STATUS = Operation(
     "GET",
@@ -174,11 +211,29 @@ _STATUS = Operation(
             StatusAnswer(
                 at=_AT,
                 holds=False,
-                promises={"P1": True, "P3": False, "P4": True, "P5": True, "P6": True, "P9": True},
+                promises={
+                    "P1": True,
+                    "P2": True,
+                    "P3": False,
+                    "P4": False,
+                    "P5": False,
+                    "P6": False,
+                    "P9": True,
+                },
                 overdue_deletions=0,
                 feed_lag_seconds=0.0,
                 findings={"deletionsCreated": 1, "wrongAccount": 1},
-                ledger=LedgerAnswer(unscheduled_opt_outs=0, oldest_unscheduled_at=None, last_sweep=_LEDGER_SWEEP),
+                ledger=LedgerAnswer(
+                    unscheduled_opt_outs=0,
+                    oldest_unscheduled_at=None,
+                    last_sweep=_LEDGER_SWEEP,
+                    posture=PostureAnswer(
+                        at=_AT,
+                        holds=True,
+                        development=False,
+                        findings=tuple(rule.check(_COSMOS) for rule in COSMOS_RULES),
+                    ),
+                ),
                 geos={"europe": _EUROPE},
             ),
         )

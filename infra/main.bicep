@@ -130,6 +130,7 @@ module geoStorage 'modules/geo-storage.bicep' = [for served in servedGeos: {
     token: token
     tags: tags
     principalId: identity.outputs.principalId
+    setupReaderRoleId: identity.outputs.setupReaderRoleId
     retentionDays: retentionDays
     allowedIpRanges: allowedIpRanges
   }

@@ -1,4 +1,4 @@
-"""``python -m local up | token | verify-receipt | demo``."""
+"""``python -m local up | token | verify-receipt | posture | demo``."""
 
 import argparse
 import asyncio
@@ -16,6 +16,8 @@ import aiohttp
 from local import private
 from local.issuer import load_key
 from local.lifetime import until_stopped
+from local.posture import PostureError
+from local.posture import run as posture_of
 from local.process import ROOT, ProcessError
 from local.receipts import ReceiptError, read_keys, read_receipt
 from local.stack import DESCRIPTION_FILE, RECEIPT_KEYS_FILE, Stack, StackError
@@ -38,6 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     receipt.add_argument(
         "--keys", type=Path, help="a JWK Set, as GET /api/receipt-keys answers; the stack's own if none"
     )
+    posture = commands.add_parser("posture", help="check how a deployment's accounts are set up (docs/posture.md)")
+    posture.add_argument("--settings", type=Path, help="the service's settings, a JSON file; the environment if none")
+    posture.add_argument("--subscription", type=_subscription, help="the id of the deployment's subscription on Azure")
+    posture.add_argument("--resource-group", help="its resource group there")
     commands.add_parser("demo", help="play the main job end to end")
     options = parser.parse_args(arguments)
 
@@ -52,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _report_failure(_token(directory, role, options.tenant))
         case "verify-receipt":
             return _verify_receipt(options.file, options.keys or directory / RECEIPT_KEYS_FILE)
+        case "posture":
+            return _report_failure(posture_of(options.settings, options.subscription, options.resource_group))
         case _:
             from local.demo import run  # noqa: PLC0415 - `up` and `token` must work without what the demo imports
 
@@ -65,10 +73,17 @@ def _guid(text: str) -> str:
         raise argparse.ArgumentTypeError("a tenant is a GUID, such as " + SAMPLE_TENANT_ID) from None
 
 
+def _subscription(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError("a subscription is given by its id, a GUID") from None
+
+
 def _report_failure(command: Coroutine[Any, Any, int]) -> int:
     try:
         return asyncio.run(command)
-    except (StackError, ProcessError) as error:
+    except (StackError, ProcessError, PostureError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -1,5 +1,6 @@
 """The composition root: the one place where rules, stores, settings and the clock meet."""
 
+import asyncio
 import os
 import uuid
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from typing import TypeVar
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.identity.aio import DefaultAzureCredential
 
+from shared import log
 from shared.access import Access
 from shared.captures import Captures
 from shared.clock import Clock, SystemClock
@@ -18,11 +20,19 @@ from shared.configuration import Configuration, ConfigurationError, is_endpoint
 from shared.consent import Consent
 from shared.data_sharing import DataSharing
 from shared.deletions import Deletions
+from shared.posture import Posture
 from shared.purge import Purge
 from shared.signing_keys import SigningKeys
 from shared.status import Status
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.cosmos import CosmosAccess, CosmosAccount, CosmosDeletions, CosmosLedger, CosmosOperations
+from shared.stores.cosmos import (
+    CosmosAccess,
+    CosmosAccount,
+    CosmosDeletions,
+    CosmosLedger,
+    CosmosOperations,
+    CosmosPosture,
+)
 from shared.stores.ports import ReceiptSigner
 from shared.stores.receipt_keys import KeyVaultSigner, LocalSigner
 from shared.stores.signing_keys import fetch_keys
@@ -48,6 +58,7 @@ class Services:
     status: Status
     signer: ReceiptSigner
     closers: tuple[Callable[[], Awaitable[None]], ...]
+    posture: Posture | None = None
 
 
 class _Process:
@@ -55,6 +66,7 @@ class _Process:
 
     clock: Clock = SystemClock()
     services: Services | None = None
+    first_check: "asyncio.Task[None] | None" = None
 
 
 def use_clock(clock: Clock) -> None:
@@ -75,12 +87,19 @@ def services() -> Services:
     """
     if _Process.services is None:
         _Process.services = connect(Configuration.read(os.environ), _Process.clock)
+        # An account that is set up wrongly is told at once, and no request waits for that.
+        assert _Process.services.posture is not None
+        _Process.first_check = asyncio.create_task(_look(_Process.services.posture))
     return _Process.services
 
 
 async def close() -> None:
     """Close the process's connections; the next call of ``services`` opens new ones."""
     made, _Process.services = _Process.services, None
+    check, _Process.first_check = _Process.first_check, None
+    if check is not None:
+        check.cancel()
+        await asyncio.wait([check])
     if made is not None:
         for closer in made.closers:
             await closer()
@@ -113,25 +132,33 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
         closers.append(identity.close)
     keys = SigningKeys(partial(fetch_keys, configuration.jwks_uri), clock)
     days = configuration.retention_days
+    elsewhere = configuration.geo_endpoints
+    posture = Posture(stores, cosmos, CosmosPosture(cosmos), clock)
     return Services(
         clock=clock,
         tokens=Tokens(configuration, keys, clock),
         review_auth_context=configuration.review_auth_context,
-        data_sharing=DataSharing(ledger, accounts, clock, new_id),
-        captures=Captures(Consent(ledger, clock), stores, clock, days),
+        data_sharing=DataSharing(ledger, accounts, clock, new_id, elsewhere),
+        captures=Captures(Consent(ledger, clock), stores, clock, days, elsewhere),
         access=Access(CosmosAccess(cosmos), ledger, deletions, stores, clock, days, new_id),
         deletions=Deletions(deletions),
         purge=Purge(stores, deletions, operations, signer, clock, days),
         sweep=Sweep(stores, ledger, deletions, operations, signer, clock, days),
-        status=Status(stores, ledger, deletions, operations, clock, days),
+        status=Status(stores, ledger, deletions, operations, clock, days, posture),
         signer=signer,
         closers=tuple(closers),
+        posture=posture,
     )
 
 
 def new_id() -> str:
     """Return a new enrollment or grant id: 32 hexadecimal digits."""
     return uuid.uuid4().hex
+
+
+async def _look(posture: Posture) -> None:
+    with log.during(log.Request("posture", new_id())):  # and not the request that happened to be the first
+        await posture.check()
 
 
 def _needs_identity(configuration: Configuration) -> bool:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -171,12 +171,14 @@ class Captures:
         stores: the capture store of each served geo.
         clock: time.
         retention_days: how long a day's captures are kept.
+        geo_endpoints: the addresses of the deployments that serve other geos.
     """
 
     consent: Consent
     stores: Mapping[str, CaptureStore]
     clock: Clock
     retention_days: int
+    geo_endpoints: Mapping[str, str] = field(default_factory=dict)
 
     async def submit(self, tenant_id: str, submission: Submission) -> StoredBatch:
         """Store a batch, or recognise it as stored before.
@@ -208,7 +210,7 @@ class Captures:
     def _store(self, enrollment: Enrollment) -> CaptureStore:
         store = self.stores.get(enrollment.geo)
         if store is None or store.account != enrollment.storage_account:
-            raise GeoNotServed("Another deployment serves this tenant's geo.")
+            raise GeoNotServed("Another deployment serves this tenant's geo.", self.geo_endpoints.get(enrollment.geo))
         return store
 
     async def _put(self, tenant_id: str, store: CaptureStore, container: DayContainer, submission: Submission) -> Put:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,13 @@ _KEY_ADDRESS = re.compile(
     r"\.(vault\.azure\.net|vault\.azure\.cn|vault\.usgovcloudapi\.net|managedhsm\.azure\.net)"
     r"/keys/[A-Za-z0-9-]{1,127}"
 )
+
+
+_HTTPS_ADDRESS = re.compile(
+    r"https://[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+    r"(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?"
+)
+_LOCAL_ADDRESS = re.compile(r"http://127\.0\.0\.1(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
 
 
 class ConfigurationError(Exception):
@@ -39,6 +46,7 @@ class Configuration:
         receipt_key: a Key Vault key's address (``https://``), or the path of a JWK Set for local use (P6).
         review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy (P7).
         retention_days: 3 to 30 (P4).
+        geo_endpoints: the addresses of the deployments that serve other geos, without a slash at the end.
     """
 
     cosmos: str
@@ -50,6 +58,7 @@ class Configuration:
     issuers: tuple[str, ...] = ENTRA_ISSUERS
     jwks_uri: str = ENTRA_JWKS_URI
     retention_days: int = deadlines.RETENTION_DAYS_MAX
+    geo_endpoints: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Configuration":
@@ -59,9 +68,10 @@ class Configuration:
             ConfigurationError: naming the first setting that is missing or wrong.
         """
         issuers, jwks_uri = _issuers(environment)
+        cosmos, storage = _cosmos(environment), _storage(environment)
         return cls(
-            cosmos=_cosmos(environment),
-            storage=_storage(environment),
+            cosmos=cosmos,
+            storage=storage,
             operator_tenant_id=_operator_tenant(environment),
             audiences=_audiences(environment),
             review_auth_context=_review_auth_context(environment),
@@ -69,12 +79,18 @@ class Configuration:
             issuers=issuers,
             jwks_uri=jwks_uri,
             retention_days=_retention_days(environment),
+            geo_endpoints=_geo_endpoints(environment, storage),
         )
 
 
 def is_endpoint(value: str) -> bool:
     """Tell whether a store's setting is an endpoint to use with an Entra identity, not a connection string."""
     return value.startswith("https://")
+
+
+def is_this_machine(url: str) -> bool:
+    """Tell whether an address leads no further than this machine, where there is development and nothing else."""
+    return _host_of(url) in {"127.0.0.1", "::1", "localhost"}
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
@@ -128,6 +144,29 @@ def _is_storage(account: str) -> bool:
         # The account's name is in the host, and everything rests on the name: no other form of address is taken.
         return ".blob.core." in (_host_of(account) or "")
     return "AccountName=" in account and "AccountKey=" in account
+
+
+def _geo_endpoints(environment: Mapping[str, str], storage: Mapping[str, str]) -> Mapping[str, str]:
+    text = environment.get("GEO_ENDPOINTS", "").strip() or "{}"
+    try:
+        endpoints: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        endpoints = None
+    if not isinstance(endpoints, dict):
+        raise ConfigurationError("GEO_ENDPOINTS must be a JSON object of geo to address.")
+    for geo, endpoint in endpoints.items():
+        if geo not in GEOS:
+            raise ConfigurationError("GEO_ENDPOINTS names a geo that does not exist.")
+        if geo in storage:
+            raise ConfigurationError(f"GEO_ENDPOINTS names {geo}, which STORAGE_ACCOUNTS says is served here.")
+        if not isinstance(endpoint, str) or not _is_base_address(endpoint):
+            raise ConfigurationError(f"GEO_ENDPOINTS must give an https:// address for {geo}, without a query.")
+    return {geo: endpoint.rstrip("/") for geo, endpoint in endpoints.items()}
+
+
+def _is_base_address(url: str) -> bool:
+    # It is told to callers as it is: nothing may be in it that is no address, and no user or password.
+    return bool(_HTTPS_ADDRESS.fullmatch(url) or _LOCAL_ADDRESS.fullmatch(url))
 
 
 def _operator_tenant(environment: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """The toggle: opting in and out, as one batch of setting and ledger event (decisions D1 and D5)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared import deadlines
@@ -40,12 +40,14 @@ class DataSharing:
         accounts: the storage account of each served geo.
         clock: time.
         new_id: makes an enrollment id of 32 hex digits.
+        geo_endpoints: the addresses of the deployments that serve other geos.
     """
 
     ledger: LedgerStore
     accounts: Mapping[str, str]
     clock: Clock
     new_id: Callable[[], str]
+    geo_endpoints: Mapping[str, str] = field(default_factory=dict)
 
     async def get(self, tenant_id: str) -> Setting:
         """Return a tenant's setting; that of a tenant never seen is off (P1)."""
@@ -108,7 +110,7 @@ class DataSharing:
         if geo not in GEOS:
             raise UnknownGeo("geo must be the Power Platform name of a geography, such as europe.")
         if geo not in self.accounts:
-            raise GeoNotServed("Another deployment serves that geo.")
+            raise GeoNotServed("Another deployment serves that geo.", self.geo_endpoints.get(geo))
 
     def _change(self, setting: Setting, wish: Wish, now: datetime) -> Change | None:
         if wish.enabled:

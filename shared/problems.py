@@ -15,11 +15,14 @@ class Problem(Exception):
     slug: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
+    members: ClassVar[Mapping[str, str]] = {}
+    """What a problem of this kind may say beyond RFC 9457's own members: name to description."""
 
     def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.headers = dict(headers or {})
+        self.extensions: dict[str, str] = {}
 
 
 class InvalidRequest(Problem):
@@ -108,6 +111,20 @@ class GeoNotServed(Problem):
     """The geo exists and this deployment does not serve it."""
 
     slug, status, title = "geo-not-served", 421, "This deployment does not serve that geo."
+    members: ClassVar[Mapping[str, str]] = {
+        "endpoint": "The address of the deployment that serves the geo; absent if this one does not know it."
+    }
+
+    def __init__(self, detail: str, endpoint: str | None = None) -> None:
+        """Refuse, and say where to go instead.
+
+        Args:
+            detail: a sentence without what follows from the endpoint.
+            endpoint: the base address of the deployment that serves the geo, or None if that is not known.
+        """
+        super().__init__(detail if endpoint is None else f"{detail} It is at {endpoint}")
+        if endpoint is not None:
+            self.extensions["endpoint"] = endpoint
 
 
 class UnknownGeo(Problem):

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from shared import deadlines
@@ -11,7 +11,8 @@ from shared.clock import Clock
 from shared.containers import SHARDS, DayContainer, shard_prefix
 from shared.heartbeats import Heartbeat
 from shared.ledger import OptedOut
-from shared.reconciliation import Intruder, LedgerFault
+from shared.posture import Posture, PostureCheck
+from shared.reconciliation import FINDINGS, Intruder, LedgerFault, Notable
 from shared.stores.ports import (
     CaptureStore,
     DeletionCounts,
@@ -26,7 +27,6 @@ SWEEP_MAX_AGE = timedelta(hours=3)
 """Three schedules each: an older heartbeat means that the job does not run (P9)."""
 
 _UNSCHEDULED_SINCE = deadlines.DELETION_PERIOD + timedelta(days=1)
-_NO_FINDINGS = ("ledgers", "containers", "failures", "receiptsSigned")
 _PAGE = 10
 
 
@@ -38,11 +38,13 @@ class LedgerStatus:
         unscheduled: how many opt-outs of the last 31 days have no deletion yet.
         oldest_unscheduled: when the first of them happened.
         last_sweep: the last comparison of the ledger with itself and its deletions.
+        posture: the last check of how the Cosmos DB account is set up.
     """
 
     unscheduled: int
     oldest_unscheduled: datetime | None
     last_sweep: Heartbeat | None
+    posture: PostureCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class GeoStatus:
     last_purge: Heartbeat | None
     last_sweep: Heartbeat | None
     error: str | None = None
+    posture: PostureCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,22 @@ class StatusReport:
         """What the sweeps have found and, where they could, repaired, by kind, since the service began."""
         sweeps = [self.ledger.last_sweep, *(geo.last_sweep for geo in self.geos.values())]
         totals = sum((Counter((sweep and sweep.totals) or {}) for sweep in sweeps), Counter[str]())
-        return {kind: number for kind, number in totals.items() if kind not in _NO_FINDINGS}
+        return {kind: totals[kind] for kind in FINDINGS if totals[kind]}
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Reads the state of the service."""
+    """Reads the state of the service.
+
+    Attributes:
+        stores: the capture store of each served geo.
+        ledger: the tenants' settings and events.
+        deletions: the deletions.
+        operations: the heartbeats.
+        clock: time.
+        retention_days: how long a day's captures are kept.
+        posture: how the accounts are set up; None where there are only fakes, and nothing that could be set up.
+    """
 
     stores: Mapping[str, CaptureStore]
     ledger: LedgerStore
@@ -96,6 +109,7 @@ class Status:
     operations: OperationStore
     clock: Clock
     retention_days: int
+    posture: Posture | None = None
 
     async def report(self) -> StatusReport:
         """Return the state of the service now.
@@ -106,22 +120,31 @@ class Status:
         now = self.clock.now()
         purges = await self.operations.read_all("purge")
         sweeps = await self.operations.read_all("sweep")
+        checks = await self.posture.last() if self.posture else {}
         # Of all accounts, because one that is no longer configured is purged by nobody.
         overdue = await self.deletions.overdue(now)
         unscheduled = await self._unscheduled(now)
         statuses = await asyncio.gather(
             *(self._of_geo(store, now, purges.get(geo), sweeps.get(geo)) for geo, store in self.stores.items())
         )
+        promises = self._promises(now, sweeps.get(None), statuses, unscheduled, overdue)
+        if self.posture:
+            broken = self.posture.broken(checks, now)
+            # P2 is kept while requests are answered, and leaves nothing to look at but what it cannot do without.
+            promises = {promise: holds and promise not in broken for promise, holds in {"P2": True, **promises}.items()}
         return StatusReport(
             at=now,
-            promises=self._promises(now, sweeps.get(None), statuses, unscheduled, overdue),
+            promises=dict(sorted(promises.items())),
             overdue_deletions=overdue,
             ledger=LedgerStatus(
                 unscheduled=len(unscheduled),
                 oldest_unscheduled=min((event.at for event in unscheduled), default=None),
                 last_sweep=sweeps.get(None),
+                posture=checks.get(None),
             ),
-            geos=dict(zip(self.stores, statuses, strict=True)),
+            geos={
+                geo: replace(status, posture=checks.get(geo)) for geo, status in zip(self.stores, statuses, strict=True)
+            },
         )
 
     def _promises(
@@ -141,9 +164,9 @@ class Status:
             "P3": swept_without(Intruder.WRONG_ACCOUNT),
             "P4": all(self._retention_holds(geo, now) for geo in geos) and swept_without(Intruder.IMPOSSIBLE_DAY),
             "P5": overdue == 0 and all(now <= event.deadline for event in unscheduled),
-            "P6": swept_without(Intruder.AFTER_RECEIPT, "softDeleted"),
+            "P6": swept_without(Intruder.AFTER_RECEIPT, Notable.SOFT_DELETED),
             "P9": not lost
-            and _found_none(ledger_sweep, now, (*LedgerFault, "deletionsWithoutEvent", "deletionsDisagreeing"))
+            and _found_none(ledger_sweep, now, LedgerFault)
             and all(_runs(geo.last_purge, now, PURGE_MAX_AGE) for geo in geos)
             and all(_runs(geo.last_sweep, now, SWEEP_MAX_AGE) for geo in geos),
         }

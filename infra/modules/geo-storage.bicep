@@ -13,6 +13,7 @@ param sku string
 param token string
 param tags object
 param principalId string
+param setupReaderRoleId string
 
 @minValue(3)
 @maxValue(30)
@@ -117,6 +118,16 @@ resource appMayUseIt 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+  }
+}
+
+resource appMaySeeHowItIsSetUp 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account.id, principalId, setupReaderRoleId)
+  scope: account
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: setupReaderRoleId
   }
 }
 

@@ -9,6 +9,29 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   tags: tags
 }
 
+// For the posture check: Storage Blob Data Contributor shows neither how an account is set up nor of what kind it is.
+resource setupReader 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(resourceGroup().id, 'setup-reader')
+  properties: {
+    roleName: 'Storage setup reader of ${resourceGroup().name}'
+    description: 'Reads the kind of a storage account and the properties of its blob service.'
+    type: 'CustomRole'
+    assignableScopes: [resourceGroup().id]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.Storage/storageAccounts/blobServices/read'
+          'Microsoft.Storage/storageAccounts/blobServices/getInfo/action'
+        ]
+        notActions: []
+        dataActions: []
+        notDataActions: []
+      }
+    ]
+  }
+}
+
 output id string = identity.id
 output clientId string = identity.properties.clientId
 output principalId string = identity.properties.principalId
+output setupReaderRoleId string = setupReader.id

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,13 +11,14 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.blob import ContentSettings, StorageErrorCode
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
-from shared.configuration import is_endpoint
+from shared.configuration import is_endpoint, is_this_machine
 from shared.stores.ports import (
     BatchMissing,
     ContainerBeingDeleted,
     ContainerMissing,
     ListedContainer,
     Put,
+    Setup,
     StoreUnavailable,
 )
 
@@ -59,6 +60,22 @@ class AzureCaptureStore:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    async def setup(self) -> Setup:
+        """See ``InspectedAccount``. The data plane shows neither versioning nor soft delete of containers.
+
+        An Entra identity needs ``Microsoft.Storage/storageAccounts/blobServices/read`` and ``.../getInfo/action``.
+        """
+        async with _call():
+            service = await self._client.get_service_properties()
+            account: Mapping[str, Any] = await self._client.get_account_information()
+        properties = {
+            "sku": {"name": account.get("sku_name")},
+            "kind": account.get("account_kind"),
+            "isHnsEnabled": account.get("is_hns_enabled"),
+            "deleteRetentionPolicy": {"enabled": service["delete_retention_policy"].enabled},
+        }
+        return Setup(properties, development=is_this_machine(self._client.url))
 
     async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""

@@ -14,13 +14,14 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosBatchOperationError
 from pydantic import ValidationError
 
-from shared.configuration import is_endpoint
+from shared.configuration import is_endpoint, is_this_machine
 from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
 from shared.items import format_instant
 from shared.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
+from shared.posture import PostureCheck
 from shared.reviews import AccessRecord, ReviewGrant
-from shared.stores.ports import Conflict, DeletionCounts, Stored, StoreUnavailable
+from shared.stores.ports import Conflict, DeletionCounts, Setup, Stored, StoreUnavailable
 
 DATABASE = "data-sharing"
 
@@ -65,6 +66,20 @@ class CosmosAccount:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    @property
+    def account(self) -> None:
+        """See ``InspectedAccount``."""
+        return
+
+    async def setup(self) -> Setup:
+        """See ``InspectedAccount``."""
+        async with _call():
+            await self.container("operations")  # which connects
+            connection = self._client.client_connection
+            found = await connection.GetDatabaseAccount()
+        properties = {"consistencyPolicy": found.ConsistencyPolicy, "writeLocations": found.WritableLocations}
+        return Setup(properties, development=is_this_machine(connection.url_connection))
 
     async def container(self, name: str) -> ContainerProxy:
         """Return a container's client, once the account and the container itself have answered.
@@ -384,6 +399,28 @@ class CosmosOperations(_CosmosContainer):
         rows = self._query("SELECT * FROM c", {}, kind)
         heartbeats = [_parsed(Heartbeat.from_json, row) async for row in rows]
         return {heartbeat.geo: heartbeat for heartbeat in heartbeats}
+
+
+class CosmosPosture(_CosmosContainer):
+    """Container ``operations``: the checks of the posture."""
+
+    _name = "operations"
+
+    async def write(self, check: PostureCheck) -> None:
+        """See ``PostureStore``."""
+        async with _call():
+            await (await self._container()).upsert_item({"id": check.geo or "cosmos", **check.to_json()})
+
+    async def read_all(self) -> Mapping[str | None, PostureCheck]:
+        """See ``PostureStore``. A check that cannot be understood is none."""
+        checks: dict[str | None, PostureCheck] = {}
+        async for row in self._query("SELECT * FROM c", {}, "posture"):
+            try:
+                check = PostureCheck.from_json(row)
+            except ValidationError:
+                continue
+            checks[check.geo] = check
+        return checks
 
 
 def _shard_range(shard: str) -> Mapping[str, object]:

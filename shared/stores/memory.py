@@ -8,6 +8,7 @@ from typing import TypeVar
 from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
 from shared.ledger import Change, Event, OptedOut, Setting, TenantLedger
+from shared.posture import PostureCheck
 from shared.reviews import AccessRecord, ReviewGrant
 from shared.stores.ports import (
     BatchMissing,
@@ -217,6 +218,21 @@ class MemoryOperations:
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
         return {geo: heartbeat for (each, geo), heartbeat in self.heartbeats.items() if each == kind}
+
+
+class MemoryPosture:
+    """Container ``operations``: the checks of the posture."""
+
+    def __init__(self) -> None:
+        self.checks: dict[str | None, PostureCheck] = {}
+
+    async def write(self, check: PostureCheck) -> None:
+        """See ``PostureStore``."""
+        self.checks[check.geo] = check
+
+    async def read_all(self) -> Mapping[str | None, PostureCheck]:
+        """See ``PostureStore``."""
+        return dict(self.checks)
 
 
 class MemoryCaptures:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shared.deletions import Deletion
     from shared.heartbeats import Heartbeat
     from shared.ledger import Change, Event, OptedOut, Setting, TenantLedger
+    from shared.posture import PostureCheck
     from shared.reviews import AccessRecord, ReviewGrant
 
 T = TypeVar("T")
@@ -169,6 +170,44 @@ class OperationStore(Protocol):
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """Return the last run of a kind of job by geo; under None that on the ledger."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How an account is set up, as far as its data plane shows it.
+
+    Attributes:
+        properties: by the names that Azure Resource Manager has for them.
+        development: whether the account is on this very machine.
+    """
+
+    properties: Mapping[str, Any]
+    development: bool
+
+
+class InspectedAccount(Protocol):
+    """An account whose setup promises rest on."""
+
+    @property
+    def account(self) -> str | None:
+        """The storage account's name; None for Cosmos DB."""
+        ...
+
+    async def setup(self) -> Setup:
+        """Return how the account is set up now."""
+        ...
+
+
+class PostureStore(Protocol):
+    """Container ``operations`` again: the last check of each account's posture."""
+
+    async def write(self, check: PostureCheck) -> None:
+        """Store a check, in place of the one before of the same geo."""
+        ...
+
+    async def read_all(self) -> Mapping[str | None, PostureCheck]:
+        """Return the last check by geo; under None that of the Cosmos DB account."""
         ...
 
 

@@ -95,7 +95,7 @@ async def test_with_the_purge_off_status_says_so_within_three_schedules(client: 
     await move(client, timedelta(minutes=15, seconds=10))
     status = await client.status()
     assert status["holds"] is False
-    assert status["promises"] == {"P1": True, "P3": True, "P4": True, "P5": True, "P6": True, "P9": False}
+    assert [promise for promise, holds in status["promises"].items() if not holds] == ["P9"]
 
 
 async def test_what_was_put_by_hand_is_deleted_or_reported_counted_and_seen(client: Client) -> None:

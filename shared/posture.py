@@ -1,0 +1,253 @@
+"""The posture: how the accounts are set up, and which promises rest on that.
+
+A rule is a declaration. The service holds its own accounts to those that a data plane shows, with every sweep;
+``python -m local posture`` holds a deployment to all that Azure Resource Manager shows, by more rules of this kind.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared.clock import Clock
+from shared.items import Instant, Item
+from shared.stores.ports import InspectedAccount, PostureStore, Setup, StoreUnavailable
+
+MAX_AGE = timedelta(hours=3)
+"""Three sweeps: what an older check found is not known to be so now."""
+
+_FOUND_MAX = 120
+
+_log = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """How a rule turned out. Only ``HOLDS`` and ``DEVELOPMENT`` leave the promises as they are."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    UNREADABLE = "unreadable"
+    DEVELOPMENT = "development"
+    """Not so, and not demanded, because the account is on this very machine."""
+
+
+class Finding(Item):
+    """What one rule found: ``found`` is a value, ``absent``, or the code of what kept it from being read."""
+
+    path: Annotated[str, Field(alias="property")]
+    found: str
+    needed: str
+    promises: tuple[str, ...]
+    outcome: Outcome
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promises may rest on it."""
+        return self.outcome in {Outcome.HOLDS, Outcome.DEVELOPMENT}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One property that promises rest on.
+
+    Attributes:
+        path: where it is in what was read: names with dots between them.
+        needed: what it has to be, in words.
+        promises: what rests on it.
+        holds: tells whether a value is that; None means absent, and must be allowed on purpose.
+        in_development: whether it is demanded of an account on this very machine too.
+    """
+
+    path: str
+    needed: str
+    promises: tuple[str, ...]
+    holds: Callable[[Any], bool]
+    in_development: bool = True
+
+    def check(self, properties: Any, *, development: bool = False) -> Finding:
+        """Return what the rule finds in ``properties``."""
+        value = _at(properties, self.path)
+        if self.holds(value):
+            outcome = Outcome.HOLDS
+        elif development and not self.in_development:
+            outcome = Outcome.DEVELOPMENT
+        else:
+            outcome = Outcome.BROKEN if value is not None else Outcome.UNREADABLE
+        return self._finding(_shown(value), outcome)
+
+    def unreadable(self, code: str) -> Finding:
+        """Return what there is to say if nothing could be read, which is no better than the opposite (fail closed)."""
+        return self._finding(code, Outcome.UNREADABLE)
+
+    def _finding(self, found: str, outcome: Outcome) -> Finding:
+        return Finding(path=self.path, found=found, needed=self.needed, promises=self.promises, outcome=outcome)
+
+
+def is_one_of(*values: str) -> Callable[[Any], bool]:
+    """Return a test for one of some texts."""
+    return lambda value: isinstance(value, str) and value in values
+
+
+def is_off(value: Any) -> bool:
+    """Tell whether somebody has said off; a switch that nobody has set is not known to be."""
+    return value is False
+
+
+def has_one(value: Any) -> bool:
+    """Tell whether it is a list of one entry."""
+    return isinstance(value, list) and len(value) == 1
+
+
+KEPT = ("P4", "P5", "P6")
+"""What breaks where storage keeps what was deleted."""
+
+REPLICATION = Rule(
+    "sku.name",
+    "Standard_LRS or Standard_ZRS",
+    ("P3",),
+    is_one_of("Standard_LRS", "Standard_ZRS"),
+    # An emulator is one directory, whatever kind of replication it claims.
+    in_development=False,
+)
+KIND = Rule("kind", "StorageV2", ("P4",), is_one_of("StorageV2"))
+
+STORAGE_RULES = (
+    REPLICATION,
+    KIND,
+    Rule("isHnsEnabled", "false", ("P6",), is_off),
+    Rule("deleteRetentionPolicy.enabled", "false", KEPT, is_off),
+)
+COSMOS_RULES = (
+    Rule("consistencyPolicy.defaultConsistencyLevel", "Strong", ("P2",), is_one_of("Strong")),
+    Rule("writeLocations", "1 entry", ("P2",), has_one),
+)
+
+
+class PostureCheck(Item):
+    """What the last check of an account found; without a ``geo`` it is that of the Cosmos DB account."""
+
+    kind: Literal["posture"] = "posture"
+    geo: str | None = None
+    storage_account: str | None = None
+    at: Instant
+    development: bool
+    findings: tuple[Finding, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise may rest on this account."""
+        return all(finding.holds for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """Checks the accounts that this deployment uses, and tells what follows from the last check.
+
+    Attributes:
+        storage: the account of each served geo.
+        cosmos: the Cosmos DB account.
+        checks: where checks are kept, so that every instance can tell the last one.
+        clock: time.
+    """
+
+    storage: Mapping[str, InspectedAccount]
+    cosmos: InspectedAccount
+    checks: PostureStore
+    clock: Clock
+
+    async def check(self) -> Sequence[PostureCheck]:
+        """Check every account, keep what was found, and return it; a failure is found and not raised."""
+        checks = [self._check(geo, account) for geo, account in self.storage.items()]
+        return await asyncio.gather(self._check(None, self.cosmos), *checks)
+
+    async def last(self) -> Mapping[str | None, PostureCheck]:
+        """Return the last check of each account by geo; under None that of Cosmos DB.
+
+        Raises:
+            StoreUnavailable: if they cannot be read.
+        """
+        return await self.checks.read_all()
+
+    def broken(self, checks: Mapping[str | None, PostureCheck], now: datetime) -> frozenset[str]:
+        """Return the promises that cannot rest on the accounts, by their last checks.
+
+        Args:
+            checks: as ``last`` returned them.
+            now: the time; a check older than three hours, or none, breaks all that rests on its account.
+        """
+        return frozenset(
+            promise
+            for geo in (None, *self.storage)
+            for finding in self._findings(geo, checks.get(geo), now)
+            if not finding.holds
+            for promise in finding.promises
+        )
+
+    async def _check(self, geo: str | None, account: InspectedAccount) -> PostureCheck:
+        rules = _rules(geo)
+        try:
+            setup = await account.setup()
+            findings = [rule.check(setup.properties, development=setup.development) for rule in rules]
+        except Exception as error:
+            setup, findings = Setup({}, development=False), [rule.unreadable(_code(error)) for rule in rules]
+        check = PostureCheck(
+            geo=geo,
+            storage_account=self._account(geo),
+            at=self.clock.now(),
+            development=setup.development,
+            findings=tuple(findings),
+        )
+        for finding in check.findings:
+            if not finding.holds:
+                where, found = geo or "Cosmos DB", finding.found
+                _log.error("posture of %s: %s is %s, not %s", where, finding.path, found, finding.needed)
+        try:
+            await self.checks.write(check)
+        except Exception as error:  # also one of ours: the sweep, which comes after, must not be kept away by it
+            _log.warning("the posture of %s cannot be kept: %s", geo or "Cosmos DB", _code(error))
+        return check
+
+    def _findings(self, geo: str | None, check: PostureCheck | None, now: datetime) -> Iterator[Finding]:
+        # One of the account that the geo had before says nothing of this one.
+        if check is None or now - check.at > MAX_AGE or check.storage_account != self._account(geo):
+            yield from (rule.unreadable("not-checked") for rule in _rules(geo))
+            return
+        found = {finding.path: finding for finding in check.findings}
+        # By today's rules: an instance that runs older code may have checked fewer.
+        yield from (found.get(rule.path, rule.unreadable("not-checked")) for rule in _rules(geo))
+
+    def _account(self, geo: str | None) -> str | None:
+        return None if geo is None else self.storage[geo].account
+
+
+def _rules(geo: str | None) -> Sequence[Rule]:
+    return COSMOS_RULES if geo is None else STORAGE_RULES
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, StoreUnavailable) else type(error).__name__
+
+
+def _at(properties: Any, path: str) -> Any:
+    for name in path.split("."):
+        properties = properties.get(name) if isinstance(properties, Mapping) else None
+    return properties
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "absent"
+        case bool():
+            return str(value).lower()
+        case list():
+            return f"{len(value)} entr{'y' if len(value) == 1 else 'ies'}"
+        case Mapping():
+            return "an object"
+    text = " ".join(str(value).split())
+    return text if len(text) <= _FOUND_MAX else text[: _FOUND_MAX - 3] + "..."

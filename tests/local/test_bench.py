@@ -1,0 +1,64 @@
+"""The bench runs: every contender of every scenario, in tiny sizes."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import batches, captures, cold_start, consent, memory, purge, retention, toggle
+from bench.plan import QUICK
+from bench.results import Results
+from bench.targets import targets
+from local.process import ROOT
+
+# It takes about 40 s where nothing else runs.
+PATIENCE_SECONDS = 240
+
+EXPECTED = {
+    captures.SCENARIO: {
+        *(
+            captures.at(contender, concurrency)
+            for contender in (captures.ONE_TENANT, captures.spread(QUICK.tenants), captures.PUT, captures.UPLOAD)
+            for concurrency in captures.CONCURRENCIES
+        ),
+        captures.at(captures.FUNCTION, captures.COMPARED_AT),
+    },
+    batches.SCENARIO: {batches.batches_of(size) for size in batches.SIZES},
+    consent.SCENARIO: {consent.CASE},
+    toggle.SCENARIO: {toggle.OPT_IN, toggle.OPT_OUT, toggle.SCHEDULED},
+    retention.SCENARIO: {retention.of(containers) for containers in QUICK.containers},
+    cold_start.SCENARIO: {cold_start.SDKS, cold_start.APP, cold_start.FIRST_ANSWER},
+    memory.SCENARIO: {memory.CASE},
+    purge.SCENARIO: {purge.ours(60), purge.sdk(60), purge.counted(60)},
+}
+
+
+async def test_a_quick_run_measures_every_case_of_every_scenario(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench", "--quick"),
+        cwd=ROOT,
+        env=os.environ | {"LOCAL_DIR": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            output = (await child.communicate())[0].decode()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    assert child.returncode == 0, output
+    run: dict[str, Any] = json.loads((tmp_path / "bench/results/bench.json").read_text())
+    measured: dict[str, set[str]] = {}
+    for figure in run["figures"]:
+        measured.setdefault(figure["scenario"], set()).add(figure["case"])
+        assert 0 <= figure["min"] <= figure["median"] <= figure["max"], figure
+    assert measured == EXPECTED
+    assert [each["what"] for each in run["targets"]] == [each.what for each in targets(Results(), QUICK)]
+    # The consent reads are counted on the wire: one lease at least, and one afresh for the day's first batch.
+    [reads] = [each["median"] for each in run["figures"] if each["figure"] == "reads/1,000 captures"]
+    assert reads * QUICK.consent_captures / 1000 >= 2
+    assert "No plot" in output
