@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import ContentSettings, StorageErrorCode
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+from azure.storage.blob import StorageErrorCode
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
 from shared.configuration import is_endpoint, is_this_machine
@@ -21,18 +21,21 @@ from shared.stores.ports import (
     Setup,
     StoreUnavailable,
 )
+from shared.stores.uploads import Authorizer, ByIdentity, ByKey, Unreachable, Uploads
 
 _CALL_SECONDS = 20.0
 _CODE = re.compile(r"[A-Za-z0-9]{1,64}")
 _BODY_HASH = "bodysha256"
-_SETTINGS = ContentSettings(content_type="application/x-ndjson", content_encoding="gzip")
+_CONTENT_HEADERS = {"x-ms-blob-content-type": "application/x-ndjson", "x-ms-blob-content-encoding": "gzip"}
+_CREATED, _NOT_FOUND = 201, 404
 
 
 class AzureCaptureStore:
     """One storage account's containers and batches."""
 
-    def __init__(self, client: BlobServiceClient) -> None:
+    def __init__(self, client: BlobServiceClient, authorizer: Authorizer) -> None:
         self._client = client
+        self._uploads = Uploads(client.url.rstrip("/"), authorizer)
         if client.account_name is None:
             raise ValueError("the address does not tell the account's name")
         self._account: str = client.account_name
@@ -49,8 +52,10 @@ class AzureCaptureStore:
         retries = LinearRetry(backoff=1, retry_total=2, random_jitter_range=1)
         options: Any = {"retry_policy": retries, "connection_timeout": 5, "read_timeout": 15}
         if is_endpoint(setting):
-            return cls(BlobServiceClient(setting, credential, **options))
-        return cls(BlobServiceClient.from_connection_string(setting, **options))
+            assert credential is not None
+            return cls(BlobServiceClient(setting, credential, **options), ByIdentity(credential))
+        client = BlobServiceClient.from_connection_string(setting, **options)
+        return cls(client, ByKey(client.credential.account_name, client.credential.account_key))
 
     @property
     def account(self) -> str:
@@ -60,6 +65,7 @@ class AzureCaptureStore:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+        await self._uploads.close()
 
     async def setup(self) -> Setup:
         """See ``InspectedAccount``. The data plane shows neither versioning nor soft delete of containers.
@@ -79,17 +85,14 @@ class AzureCaptureStore:
 
     async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""
-        blob = self._client.get_blob_client(container, batch_id)
         async with _call():
-            try:
-                await blob.upload_blob(
-                    content, overwrite=False, content_settings=_SETTINGS, metadata={_BODY_HASH: body_hash}
-                )
+            headers = {**_CONTENT_HEADERS, f"x-ms-meta-{_BODY_HASH}": body_hash}
+            status, code = await self._uploads.put(container, batch_id, content, headers)
+            if status == _CREATED:
                 return Put.CREATED
-            except ResourceExistsError as error:
-                if _code(error) != StorageErrorCode.BLOB_ALREADY_EXISTS.value:
-                    raise
-            properties = await blob.get_blob_properties()
+            if code != StorageErrorCode.BLOB_ALREADY_EXISTS.value:
+                raise _failure(status, code)
+            properties = await self._client.get_blob_client(container, batch_id).get_blob_properties()
             return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
 
     async def create_container(self, container: str) -> None:
@@ -159,19 +162,23 @@ async def _call() -> AsyncIterator[None]:
     except TimeoutError:
         raise StoreUnavailable("storage-timeout") from None
     except HttpResponseError as error:
-        code = _code(error)
-        if code == StorageErrorCode.CONTAINER_BEING_DELETED.value:
-            raise ContainerBeingDeleted from None
-        if isinstance(error, ResourceNotFoundError) and code == StorageErrorCode.CONTAINER_NOT_FOUND.value:
-            raise ContainerMissing from None
-        if isinstance(error, ResourceNotFoundError) and code == StorageErrorCode.BLOB_NOT_FOUND.value:
-            raise BatchMissing from None
-        raise StoreUnavailable(f"storage-{code}") from None
-    except AzureError:
+        raise _failure(error.status_code, _code(error)) from None
+    except (AzureError, Unreachable):
         raise StoreUnavailable("storage-unreachable") from None
+
+
+def _failure(status: int | None, code: str) -> Exception:
+    """Return what an answer of storage means: its status and error code."""
+    if code == StorageErrorCode.CONTAINER_BEING_DELETED.value:
+        return ContainerBeingDeleted()
+    if (status, code) == (_NOT_FOUND, StorageErrorCode.CONTAINER_NOT_FOUND.value):
+        return ContainerMissing()
+    if (status, code) == (_NOT_FOUND, StorageErrorCode.BLOB_NOT_FOUND.value):
+        return BatchMissing()
+    # Without a status it was the identity that got no token.
+    return StoreUnavailable(f"storage-{code if _CODE.fullmatch(code) else status or 'unauthenticated'}")
 
 
 def _code(error: HttpResponseError) -> str:
     code = getattr(error, "error_code", None)
-    text = str(getattr(code, "value", code))
-    return text if code and _CODE.fullmatch(text) else str(error.status_code)
+    return str(getattr(code, "value", code)) if code else ""

@@ -85,7 +85,8 @@ async def calls(store: AzureCaptureStore) -> dict[str, Any]:
         try:
             return await call
         except StoreUnavailable as error:
-            assert SECRET not in str(error) and error.__cause__ is None and error.__suppress_context__
+            assert SECRET not in str(error) and error.__cause__ is None
+            assert error.__suppress_context__ or error.__context__ is None
             return error.code
         except (ContainerMissing, ContainerBeingDeleted) as error:
             return type(error)

@@ -55,7 +55,6 @@ async def test_a_quick_run_measures_every_case_of_every_scenario(tmp_path: Path)
     measured: dict[str, set[str]] = {}
     for figure in run["figures"]:
         measured.setdefault(figure["scenario"], set()).add(figure["case"])
-        assert 0 <= figure["min"] <= figure["median"] <= figure["max"], figure
     assert measured == EXPECTED
     assert [each["what"] for each in run["targets"]] == [each.what for each in targets(Results(), QUICK)]
     # The consent reads are counted on the wire: one lease at least, and one afresh for the day's first batch.
