@@ -105,6 +105,7 @@ class LedgerAnswer(AnswerModel):
 
     unscheduled_opt_outs: int
     oldest_unscheduled_at: Instant | None
+    unreadable_opt_outs: int
     last_sweep: HeartbeatAnswer | None
     posture: PostureAnswer | None
 
@@ -138,6 +139,7 @@ class StatusAnswer(AnswerModel):
             ledger=LedgerAnswer(
                 unscheduled_opt_outs=report.ledger.unscheduled,
                 oldest_unscheduled_at=report.ledger.oldest_unscheduled,
+                unreadable_opt_outs=report.ledger.unreadable_opt_outs,
                 last_sweep=HeartbeatAnswer.of(report.ledger.last_sweep),
                 posture=PostureAnswer.of(report.ledger.posture),
             ),
@@ -226,6 +228,7 @@ _STATUS = Operation(
                 ledger=LedgerAnswer(
                     unscheduled_opt_outs=0,
                     oldest_unscheduled_at=None,
+                    unreadable_opt_outs=0,
                     last_sweep=_LEDGER_SWEEP,
                     posture=PostureAnswer(
                         at=_AT,

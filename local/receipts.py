@@ -15,6 +15,9 @@ from shared.deletions import Receipt
 from shared.stores.receipt_keys import ALGORITHM, TYPE
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_SAID_TWICE = {"containersDeleted": "containersDeleted", "purgedAt": "firstLookAt"}
+"""What a deletion says of itself too, and by what name it was signed."""
+
 _OF_RECEIPT = {str(field.alias) for field in Receipt.model_fields.values()}
 
 
@@ -40,8 +43,10 @@ class SignedReceipt:
         """Return what was signed, a line for each fact, and what was checked."""
         width = max(map(len, self.claims), default=0)
         facts = [f"  {name:{width}}  {_text(value)}" for name, value in self.claims.items()]
-        beside = "; what is shown beside it is what was signed" if self.compared else ""
-        return "\n".join([*facts, f"The receipt is genuine: signed by key {self.key_id}{beside}."])
+        lines = [*facts, f"The receipt is genuine: signed by key {self.key_id}."]
+        if self.compared:
+            lines.append("The deletion shows each of these facts as it was signed; nothing else in it is signed.")
+        return "\n".join(lines)
 
 
 def read_keys(file: Path) -> Sequence[ECKey]:
@@ -109,6 +114,9 @@ def _compare(claims: Mapping[str, Any], deletion: Mapping[str, Any], receipt: Ma
             raise ReceiptError(f"The deletion does not show the {name} that was signed.")
     if receipt.keys() - (claims.keys() & _OF_RECEIPT) - {"jws"}:
         raise ReceiptError("The receipt shows more than was signed.")
+    for name, signed_as in _SAID_TWICE.items():
+        if name in deletion and deletion[name] != claims.get(signed_as):
+            raise ReceiptError(f"The deletion shows another {name} than was signed.")
 
 
 def _content(file: Path) -> str:

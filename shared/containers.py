@@ -32,7 +32,8 @@ class DayContainer:
             day = datetime.strptime(match[2], "%Y%m%d").date()  # noqa: DTZ007 - a day, not an instant
         except ValueError:
             return None
-        return cls(match[3], day)
+        # A year that no clock of ours can show is no name of ours, and overflows whatever is computed from it.
+        return cls(match[3], day) if 2000 < day.year < 9000 else None
 
 
 def shard_of(enrollment_id: str) -> str:

@@ -88,7 +88,8 @@ class DataSharing:
             now = self.clock.now()
             change = self._change(setting, wish, now)
             if change is None:
-                if deadlines.repeats_a_change(now, setting.since):
+                if not wish.enabled:
+                    # It may repeat an opt-out whose answer was lost, committed just now and however long ago stamped.
                     await self._outlast_leases()
                 return setting
             try:

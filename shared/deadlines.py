@@ -32,9 +32,6 @@ CLOCK_SKEW = timedelta(seconds=60)
 FEED_GRACE = timedelta(minutes=5)
 """How long an opt-out is the change feed's to schedule; then the sweep does it (D2)."""
 
-REPEAT_WINDOW = timedelta(minutes=1) + CLOCK_SKEW
-"""D5: a repeated PUT within a minute of the change waits again; the skew is for a repeat on another instance."""
-
 
 def deletion_deadline(opted_out_at: datetime) -> datetime:
     """Return when everything of the enrollment must be gone (P5)."""
@@ -81,11 +78,3 @@ def latest_capture(now: datetime) -> datetime:
 def second_look_due(now: datetime) -> datetime:
     """Return the instant at or before which a deletion must have been purged to be looked at again at ``now`` (P6)."""
     return now - SECOND_LOOK_DELAY
-
-
-def repeats_a_change(now: datetime, changed_at: datetime | None) -> bool:
-    """Tell whether a PUT that changes nothing may be the repeat of a recent one whose answer was lost (D5).
-
-    A change stamped in the future, by a clock that is ahead, counts as recent.
-    """
-    return changed_at is not None and now - changed_at < REPEAT_WINDOW

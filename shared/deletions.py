@@ -16,10 +16,14 @@ _ATTEMPTS = 5
 
 
 class Reappearance(Item):
-    """Data that was there again after the receipt, for instance out of a restored account, and was deleted again."""
+    """Data that was there again after the receipt, for instance out of a restored account.
+
+    ``deleted_at`` is when it was deleted again; absent while that has not succeeded.
+    """
 
     at: Instant
     containers_found: int
+    deleted_at: Instant | None = None
 
 
 class Receipt(Item):
@@ -61,6 +65,7 @@ class Deletion(Item):
     @classmethod
     def owed_for(cls, event: OptedOut) -> "Deletion":
         """Return the deletion that ``event`` calls for: the same one whenever and however often it is asked for."""
+        deadline = min(event.deadline, deadlines.deletion_deadline(event.at))  # whatever somebody made of the event
         return cls(
             tenant_id=event.tenant_id,
             enrollment_id=event.enrollment_id,
@@ -70,8 +75,8 @@ class Deletion(Item):
             storage_account=event.storage_account,
             started_at=event.started_at,
             opted_out_at=event.at,
-            not_before=deadlines.deletion_not_before(event.deadline),
-            deadline=event.deadline,
+            not_before=deadlines.deletion_not_before(deadline),
+            deadline=deadline,
         )
 
     @property
@@ -91,10 +96,11 @@ class Deletion(Item):
     def bound_to(self, event: OptedOut) -> "Deletion":
         """Return the deletion with everything that the ledger says as the ledger says it, and due no later (P5)."""
         owed = Deletion.owed_for(event)
+        proved = self.status != "verified" or self.receipt is not None
         progress = {
             "not_before": min(owed.not_before, self.not_before),
             "deadline": min(owed.deadline, self.deadline),
-            "status": self.status,
+            "status": self.status if proved else "scheduled",
             "attempts": self.attempts,
             "last_error": self.last_error,
             "containers_deleted": self.containers_deleted,
@@ -143,11 +149,25 @@ class Deletion(Item):
         return self.model_copy(update={"status": "verified", "last_error": None, "receipt": receipt})
 
     def reappeared(self, now: datetime, *, found: int) -> "Deletion":
-        """Return the verified deletion after ``found`` containers were there again at ``now``, yet to be signed."""
+        """Return the verified deletion after ``found`` containers were there again at ``now``, yet to be signed.
+
+        As long as what came back has not been deleted again it is one reappearance, however often it is found.
+        """
         assert self.receipt is not None
-        entry = Reappearance(at=now, containers_found=found)
-        receipt = self.receipt.model_copy(update={"reappeared": (*self.receipt.reappeared, entry), "jws": ""})
-        return self.model_copy(update={"receipt": receipt})
+        entries = self.receipt.reappeared
+        if entries and entries[-1].deleted_at is None:
+            return self
+        return self._with_reappearances(*entries, Reappearance(at=now, containers_found=found))
+
+    def gone_again(self, now: datetime) -> "Deletion":
+        """Return the verified deletion after what came back was deleted again by ``now``, yet to be signed."""
+        assert self.receipt is not None
+        *others, last = self.receipt.reappeared
+        return self._with_reappearances(*others, last.model_copy(update={"deleted_at": now}))
+
+    def _with_reappearances(self, *entries: Reappearance) -> "Deletion":
+        assert self.receipt is not None
+        return self.model_copy(update={"receipt": self.receipt.model_copy(update={"reappeared": entries, "jws": ""})})
 
     @property
     def receipt_claims(self) -> Mapping[str, Any]:

@@ -56,8 +56,9 @@ def ledger_faults(ledger: TenantLedger, deleted: Collection[str]) -> Counter[str
     faults[LedgerFault.UNREADABLE] = ledger.unreadable
     events, setting = ledger.events, ledger.setting
     last = 0 if setting is None else setting.sequence
-    faults[LedgerFault.MISSING] = max([last, *(event.sequence for event in events)]) - len(events)
-    faults[LedgerFault.CHANGED] = _broken_links(events)
+    sequences = {event.sequence for event in events}
+    faults[LedgerFault.MISSING] = max([last, *sequences]) - len(sequences)
+    faults[LedgerFault.CHANGED] = _broken_links(events) + len(events) - len(sequences)
     faults[LedgerFault.SETTING] = int(not _is_outcome(ledger))
     opted_out = {event.enrollment_id for event in events if isinstance(event, OptedOut)}
     faults[LedgerFault.WITHOUT_EVENT] = len(set(deleted) - opted_out)
@@ -77,7 +78,7 @@ def _is_outcome(ledger: TenantLedger) -> bool:
     if not ledger.events or setting is None:
         return not ledger.events and setting is None
     last = ledger.events[-1]
-    if (setting.sequence, setting.ledger_hash) != (last.sequence, last.hash):
+    if (setting.sequence, setting.ledger_hash, setting.since) != (last.sequence, last.hash, last.at):
         return False
     enrollment = setting.enrollment
     if not isinstance(last, OptedIn):
@@ -86,13 +87,12 @@ def _is_outcome(ledger: TenantLedger) -> bool:
 
 
 def intruder(
-    container: DayContainer, geo: str, account: str, event: Event | None, *, verified: bool, now: datetime, days: int
+    container: DayContainer, account: str, event: Event | None, *, verified: bool, now: datetime, days: int
 ) -> Intruder | None:
     """Return why a container may not be where it is, or None if it may.
 
     Args:
         container: what was found.
-        geo: the geo in which it was found.
         account: the storage account in which it was found.
         event: an event of its enrollment on the ledger; None if there is none.
         verified: whether its enrollment's deletion is finished, with a receipt.
@@ -101,7 +101,7 @@ def intruder(
     """
     if event is None:
         return Intruder.UNKNOWN_ENROLLMENT  # P1
-    if (event.geo, event.storage_account) != (geo, account):
+    if event.storage_account != account:
         return Intruder.WRONG_ACCOUNT  # P3
     if verified:
         return Intruder.AFTER_RECEIPT  # P5, P6

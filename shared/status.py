@@ -26,7 +26,7 @@ PURGE_MAX_AGE = timedelta(minutes=15)
 SWEEP_MAX_AGE = timedelta(hours=3)
 """Three schedules each: an older heartbeat means that the job does not run (P9)."""
 
-_UNSCHEDULED_SINCE = deadlines.DELETION_PERIOD + timedelta(days=1)
+_UNSCHEDULED_SINCE = 2 * deadlines.DELETION_PERIOD  # so that one that is overdue does not drop out of sight
 _PAGE = 10
 
 
@@ -35,14 +35,16 @@ class LedgerStatus:
     """What is so on the ledger.
 
     Attributes:
-        unscheduled: how many opt-outs of the last 31 days have no deletion yet.
+        unscheduled: how many opt-outs of the last 60 days have no deletion yet.
         oldest_unscheduled: when the first of them happened.
+        unreadable_opt_outs: how many of the opt-outs nobody understands.
         last_sweep: the last comparison of the ledger with itself and its deletions.
         posture: the last check of how the Cosmos DB account is set up.
     """
 
     unscheduled: int
     oldest_unscheduled: datetime | None
+    unreadable_opt_outs: int
     last_sweep: Heartbeat | None
     posture: PostureCheck | None = None
 
@@ -123,11 +125,12 @@ class Status:
         checks = await self.posture.last() if self.posture else {}
         # Of all accounts, because one that is no longer configured is purged by nobody.
         overdue = await self.deletions.overdue(now)
-        unscheduled = await self._unscheduled(now)
+        unscheduled, unreadable = await self._unscheduled(now)
         statuses = await asyncio.gather(
             *(self._of_geo(store, now, purges.get(geo), sweeps.get(geo)) for geo, store in self.stores.items())
         )
         promises = self._promises(now, sweeps.get(None), statuses, unscheduled, overdue)
+        promises["P9"] &= not unreadable
         if self.posture:
             broken = self.posture.broken(checks, now)
             # P2 is kept while requests are answered, and leaves nothing to look at but what it cannot do without.
@@ -139,6 +142,7 @@ class Status:
             ledger=LedgerStatus(
                 unscheduled=len(unscheduled),
                 oldest_unscheduled=min((event.at for event in unscheduled), default=None),
+                unreadable_opt_outs=unreadable,
                 last_sweep=sweeps.get(None),
                 posture=checks.get(None),
             ),
@@ -154,7 +158,7 @@ class Status:
         geos: Sequence[GeoStatus],
         unscheduled: Sequence[OptedOut],
         overdue: int,
-    ) -> Mapping[str, bool]:
+    ) -> dict[str, bool]:
         def swept_without(*kinds: str) -> bool:
             return all(_found_none(geo.last_sweep, now, kinds) for geo in geos)
 
@@ -162,22 +166,31 @@ class Status:
         return {
             "P1": swept_without(Intruder.UNKNOWN_ENROLLMENT),
             "P3": swept_without(Intruder.WRONG_ACCOUNT),
-            "P4": all(self._retention_holds(geo, now) for geo in geos) and swept_without(Intruder.IMPOSSIBLE_DAY),
-            "P5": overdue == 0 and all(now <= event.deadline for event in unscheduled),
+            "P4": all(self._retention_holds(geo, now) for geo in geos)
+            and swept_without(Intruder.PAST_DEADLINE, Intruder.IMPOSSIBLE_DAY),
+            "P5": overdue == 0
+            and all(now <= event.deadline for event in unscheduled)
+            and swept_without(Intruder.AFTER_RECEIPT),
             "P6": swept_without(Intruder.AFTER_RECEIPT, Notable.SOFT_DELETED),
             "P9": not lost
             and _found_none(ledger_sweep, now, LedgerFault)
             and all(_runs(geo.last_purge, now, PURGE_MAX_AGE) for geo in geos)
-            and all(_runs(geo.last_sweep, now, SWEEP_MAX_AGE) for geo in geos),
+            and swept_without(),
         }
 
-    async def _unscheduled(self, now: datetime) -> Sequence[OptedOut]:
+    async def _unscheduled(self, now: datetime) -> tuple[Sequence[OptedOut], int]:
+        """Return the opt-outs without a deletion, and how many opt-outs nobody understands."""
         since = now - _UNSCHEDULED_SINCE
-        events = {event.enrollment_id: event async for event in self.ledger.opt_outs_since(since)}
+        events, unreadable = dict[str, OptedOut](), 0
+        async for event in self.ledger.opt_outs_since(since):
+            if event is None:
+                unreadable += 1
+            else:
+                events[event.enrollment_id] = event
         # Read later, and from a little earlier: every deletion of those events that there was is among them.
         async for enrollment_id in self.deletions.opted_out_since(since - timedelta(days=1)):
             events.pop(enrollment_id, None)
-        return list(events.values())
+        return list(events.values()), unreadable
 
     async def _of_geo(
         self, store: CaptureStore, now: datetime, last_purge: Heartbeat | None, last_sweep: Heartbeat | None
@@ -199,10 +212,13 @@ def _runs(heartbeat: Heartbeat | None, now: datetime, max_age: timedelta) -> boo
 
 
 def _found_none(sweep: Heartbeat | None, now: datetime, kinds: Iterable[str]) -> bool:
-    """Tell whether a sweep has lately come by and found nothing of some kinds, neither in this round nor the last."""
+    """Tell whether the last whole round, and the one that is under way, failed nowhere and found none of some kinds."""
     if sweep is None or not _runs(sweep, now, SWEEP_MAX_AGE):
         return False
-    return not any(sweep.counts.get(kind) or (sweep.previous_counts or {}).get(kind) for kind in kinds)
+    rounds = [sweep.counts]
+    if sweep.cursor is not None:  # under way: the one before counts too, and without one nobody has seen everything
+        rounds.append({"failures": 1} if sweep.previous_counts is None else sweep.previous_counts)
+    return not any(counts.get(kind) for counts in rounds for kind in ("failures", *kinds))
 
 
 async def _oldest_day(store: CaptureStore) -> date | None:

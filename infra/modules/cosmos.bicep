@@ -30,9 +30,7 @@ var containers = [
         { path: '/at/?' }
       ]
       excludedPaths: [{ path: '/*' }]
-      compositeIndexes: [
-        [{ path: '/tenantId', order: 'ascending' }, { path: '/sequence', order: 'ascending' }]
-      ]
+      compositeIndexes: []
     }
   }
   {

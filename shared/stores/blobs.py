@@ -38,7 +38,8 @@ class AzureCaptureStore:
         self._uploads = Uploads(client.url.rstrip("/"), authorizer)
         if client.account_name is None:
             raise ValueError("the address does not tell the account's name")
-        self._account: str = client.account_name
+        # As Azure has it, however the setting was written: enrollments are pinned to it by this very text (P3).
+        self._account: str = client.account_name.lower()
 
     @classmethod
     def connect(cls, setting: str, credential: AsyncTokenCredential | None) -> "AzureCaptureStore":

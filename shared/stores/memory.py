@@ -62,13 +62,13 @@ class MemoryLedger:
             if tenant_id > after:
                 yield await self.ledger_of(tenant_id)
 
-    async def events_of_shard(self, shard: str) -> AsyncIterator[Event]:
+    async def events_of_shard(self, shard: str) -> AsyncIterator[tuple[str, Event | None]]:
         """See ``LedgerStore``."""
         for event in self._all_events():
             if event.enrollment_id.startswith(shard):
-                yield event
+                yield event.enrollment_id, event
 
-    async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut]:
+    async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
         """See ``LedgerStore``."""
         for event in self._all_events():
             if isinstance(event, OptedOut) and event.at >= at:
@@ -137,10 +137,10 @@ class MemoryDeletions:
         """See ``DeletionStore``."""
         return sum(stored.value.overdue(now) for stored in self.items.values())
 
-    async def of_tenants(self, first: str, last: str) -> AsyncIterator[Stored[Deletion]]:
+    async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
         for (tenant_id, _), stored in list(self.items.items()):
-            if first <= tenant_id <= last:
+            if after < tenant_id <= until:
                 yield stored
 
     async def verified_of_shard(self, shard: str) -> AsyncIterator[str]:

@@ -88,12 +88,15 @@ class LedgerStore(Protocol):
         """
         ...
 
-    def events_of_shard(self, shard: str) -> AsyncIterator[Event]:
-        """Yield the events of all tenants' enrollments whose id begins with ``shard``, in no order."""
+    def events_of_shard(self, shard: str) -> AsyncIterator[tuple[str, Event | None]]:
+        """Yield the events of all tenants' enrollments whose id begins with ``shard``, with that id, in no order.
+
+        Instead of an event that nobody understands, None.
+        """
         ...
 
-    def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut]:
-        """Yield all tenants' opt-outs at ``at`` or later, in no order."""
+    def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
+        """Yield all tenants' opt-outs at ``at`` or later, in no order; None for one that nobody understands."""
         ...
 
 
@@ -148,8 +151,8 @@ class DeletionStore(Protocol):
         """Return how many deletions are past their deadline in all accounts, those that nobody serves any more too."""
         ...
 
-    def of_tenants(self, first: str, last: str) -> AsyncIterator[Stored[Deletion]]:
-        """Yield the deletions of the tenants whose ids lie between two, both included, in no order."""
+    def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
+        """Yield the deletions of the tenants whose ids come after ``after``, up to ``until`` itself, in no order."""
         ...
 
     def verified_of_shard(self, shard: str) -> AsyncIterator[str]:

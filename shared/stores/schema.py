@@ -43,7 +43,6 @@ CONTAINERS: Mapping[str, Schema] = {
     "tenants": Schema(
         "/tenantId",
         indexed=("tenantId", "kind", "sequence", "enrollmentId", "at"),
-        composite=(("tenantId", "sequence"),),
     ),
     "deletions": Schema(
         "/tenantId",

@@ -5,6 +5,7 @@ Entra token or a key, a new attempt after what may pass, and nothing else. Every
 """
 
 import asyncio
+import io
 import random
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Protocol
 import aiohttp
 from azure.core.credentials import AccessToken
 from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 from yarl import URL
 
@@ -92,18 +94,20 @@ class Uploads:
         self._endpoint = endpoint
         self._authorizer = authorizer
         self._authorization: Authorization | None = None
+        self._authorizing = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def put(self, container: str, blob: str, content: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
         """Put a block blob unless one of that name exists, and return the status and storage's error code, if any.
 
-        What may pass is tried again, as the SDK does: 408, 429, 5xx, and a connection that fails. So 409
-        ``BlobAlreadyExists`` may be about an earlier attempt's own blob.
+        What may pass is tried again: 408, 429, 5xx, and a connection that fails. So 409 ``BlobAlreadyExists`` may be
+        about an earlier attempt's own blob.
 
         Raises:
             Unreachable: if no attempt was answered.
@@ -117,10 +121,8 @@ class Uploads:
                     raise Unreachable from None
             else:
                 if status == _UNAUTHORIZED:
-                    self._authorization = None  # withdrawn before its time: the next attempt gets a new one
-                elif status not in _PASSING:
-                    return status, code
-                if attempt == _ATTEMPTS:
+                    self._authorization = None  # withdrawn before its time, perhaps
+                if status not in _PASSING or attempt == _ATTEMPTS:
                     return status, code
             await asyncio.sleep(_BACKOFF_SECONDS + random.random())  # noqa: S311 - so that not all come back at once
         raise AssertionError("unreachable")
@@ -128,7 +130,9 @@ class Uploads:
     async def _attempt(self, address: str, content: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
         authorization = await self._authorize()
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_ATTEMPT_SECONDS, auto_decompress=False)
+            # No cookies: an account sends none that anything could need.
+            jar = aiohttp.DummyCookieJar()
+            self._session = aiohttp.ClientSession(timeout=_ATTEMPT_SECONDS, auto_decompress=False, cookie_jar=jar)
         url = URL(f"{address}?{authorization.query}" if authorization.query else address, encoded=True)
         fixed = {
             "x-ms-version": _VERSION,
@@ -137,12 +141,23 @@ class Uploads:
             "If-None-Match": "*",
         }
         sent = {**fixed, **headers, **authorization.headers}
-        async with self._session.put(url, data=content, headers=sent, allow_redirects=False) as answer:
+        body = io.BytesIO(content)  # bytes alone are written as one piece, which blocks everybody else meanwhile
+        # A redirect is not followed: it could lead out of the geo.
+        async with self._session.put(url, data=body, headers=sent, allow_redirects=False) as answer:
             await answer.read()  # or the connection could not be used again
             return answer.status, answer.headers.get("x-ms-error-code", "")
 
     async def _authorize(self) -> Authorization:
         current = self._authorization
-        if current is None or current.expires_on - time.time() < _RENEW_BEFORE_SECONDS:
-            current = self._authorization = await self._authorizer.authorize()
-        return current
+        if current is not None and current.expires_on - time.time() >= _RENEW_BEFORE_SECONDS:
+            return current
+        async with self._authorizing:  # one asks, the others wait for what it gets
+            if self._authorization is current:
+                try:
+                    self._authorization = await self._authorizer.authorize()
+                except AzureError:
+                    if current is None or current.expires_on <= time.time():
+                        raise
+                    return current  # good for some minutes yet; the next request asks again
+            assert self._authorization is not None
+            return self._authorization

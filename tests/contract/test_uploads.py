@@ -1,7 +1,9 @@
 """The request that bypasses the SDK fails, repeats and authorises itself as the SDK's would."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -154,10 +156,28 @@ async def test_a_token_that_is_refused_is_replaced(account: Account) -> None:
     credential = Credential()
     puts = Uploads(f"http://127.0.0.1:{account.port}/st", ByIdentity(credential))  # type: ignore[arg-type]
     account.answers = [401, 201]
+    assert await puts.put("c", "b", b"x", HEADERS) == (401, "SomeCode")
     assert await puts.put("c", "b", b"x", HEADERS) == (201, "")
     assert [request.headers["Authorization"] for request in account.asked] == ["Bearer token-1", "Bearer token-2"]
-    account.answers = [401] * 3
-    assert await puts.put("c", "b2", b"x", HEADERS) == (401, "SomeCode")
+    await puts.close()
+
+
+async def test_many_uploads_ask_for_one_token_and_an_old_one_serves_until_its_end(account: Account) -> None:
+    credential = Credential()
+    puts = Uploads(f"http://127.0.0.1:{account.port}/st", ByIdentity(credential))  # type: ignore[arg-type]
+    await asyncio.gather(*(puts.put("c", f"b{n}", b"x", HEADERS) for n in range(8)))
+    assert credential.given == 1
+
+    async def fail(*scopes: str, **kwargs: Any) -> AccessToken:
+        raise ClientAuthenticationError("a text that may say too much")
+
+    credential.get_token = fail  # type: ignore[method-assign]
+    puts._authorization = replace(puts._authorization, expires_on=time.time() + 200)  # type: ignore[type-var]
+    assert await puts.put("c", "later", b"x", HEADERS) == (201, "")
+    puts._authorization = replace(puts._authorization, expires_on=time.time())  # type: ignore[type-var]
+    with pytest.raises(ClientAuthenticationError):
+        await puts.put("c", "too late", b"x", HEADERS)
+    await puts.close()
     await puts.close()
 
 

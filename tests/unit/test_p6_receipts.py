@@ -317,7 +317,7 @@ async def test_the_command_prints_the_facts(files: Files, capsys: pytest.Capture
     assert (code, err) == (0, "")
     facts = dict(line.split(None, 1) for line in out.splitlines()[:-1])
     assert facts["tenantId"] == TENANT and facts["containersDeleted"] == "3" and facts["reappeared"] == "[]"
-    assert "what is shown beside it is what was signed" in out.splitlines()[-1]
+    assert "shows each of these facts as it was signed" in out.splitlines()[-1]
     files.deletion.write_text(files.token)
     code, out, _ = run(capsys, files.deletion, "--keys", files.keys)
     assert code == 0 and "beside" not in out

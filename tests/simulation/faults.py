@@ -1,0 +1,300 @@
+"""What can go wrong at a store call, and the proxy through which every call of a simulated process goes."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from shared.stores.ports import Conflict, StoreUnavailable
+from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
+
+REQUEST_MAX = 200.0
+"""Seconds for which a request may be held up between a fresh consent read and the container that it creates; with
+``LANDING_MAX`` less than the 230 s that the platform gives a request, and than the wait before the second look."""
+
+LANDING_MAX = 20.0
+"""Seconds after which a write whose sender has given up may still be carried out."""
+
+PAUSE_MAX = 1200.0
+
+TOGGLE_MAX = 400.0
+"""Seconds for which a PUT of the setting may be held up."""
+
+ITERATORS = frozenset(
+    {
+        "list_containers",
+        "due",
+        "unverified",
+        "ledgers",
+        "events_of_shard",
+        "opt_outs_since",
+        "of_tenants",
+        "verified_of_shard",
+        "opted_out_since",
+    }
+)
+JOBS = frozenset({"purge", "sweep"})
+WRITES = frozenset({"commit", "create", "replace", "put_batch", "create_container", "delete_container", "write"})
+
+
+@dataclass(slots=True)
+class Work:
+    """A request of a client or a run of a job, as the faults see it.
+
+    ``sent`` is what the oracle knows a capture by. ``held_until`` is the time until which its process may be held up. A
+    capture has one from when it begins to read consent afresh to create a container: a writer that is held up between
+    this read and its create for longer than the wait before the second look could create a container behind the
+    receipt, and the sweep would delete it.
+    """
+
+    number: int
+    kind: str
+    process: Process
+    sent: Any = None
+    held_until: float = float("inf")
+    lands_until: float = 0.0
+
+
+@dataclass
+class Weather:
+    """How bad things are now: the chance of each fault at each store call, and what is down or slow.
+
+    Attributes:
+        rates: the chance by kind of fault; empty means calm.
+        pause_max: seconds of the longest pause.
+        down: store name to the time until which each call fails.
+        slow: store name to the time until which each call takes seconds.
+        stuck: names of containers that cannot be deleted.
+    """
+
+    rates: dict[str, float] = field(default_factory=dict)
+    latency: float = 0.0
+    pause_max: float = PAUSE_MAX
+    down: dict[str, float] = field(default_factory=dict)
+    slow: dict[str, float] = field(default_factory=dict)
+    stuck: set[str] = field(default_factory=set)
+
+    def clear(self) -> None:
+        """Let it be calm; what is stuck stays so."""
+        self.rates, self.latency = {}, 0.0
+        self.down.clear()
+        self.slow.clear()
+
+
+@dataclass
+class Aimed:
+    """A fault for the next call of one method: held up for some seconds, carried out, and ``then`` this.
+
+    ``then`` is empty, ``ambiguous`` or ``crash after``.
+    """
+
+    method: str
+    seconds: float
+    then: str = ""
+
+
+@dataclass
+class KillAt:
+    """Kills the process that makes the ``call``-th store call, before it is carried out or after."""
+
+    call: int
+    after: bool
+
+
+class Faults:
+    """Decides the fate of each store call, and counts."""
+
+    def __init__(self, random: Random, loop: VirtualLoop, trace: Callable[..., None]) -> None:
+        self.random = random
+        self.loop = loop
+        self.trace = trace
+        self.weather = Weather()
+        self.kill_at: KillAt | None = None
+        self.aimed: list[Aimed] = []
+        self.calls = 0
+        self.counts: Counter[str] = Counter()
+        self.work: dict[int, Work] = {}
+
+    def count(self, kind: str) -> None:
+        self.counts[kind] += 1
+
+    @property
+    def calm(self) -> bool:
+        weather = self.weather
+        return not (weather.rates or weather.latency or weather.down or weather.slow or self.kill_at or self.aimed)
+
+    def draw(self, work: Work | None) -> str | None:
+        """Return the fault of one call, or None. A job makes many calls, and shall get somewhere."""
+        rates = self.weather.rates
+        if not rates:
+            return None
+        at = self.random.random() * (6.0 if work is not None and work.kind in JOBS else 1.0)
+        for kind, rate in rates.items():
+            if at < rate:
+                return kind
+            at -= rate
+        return None
+
+    def patience(self, process: Process) -> float:
+        """Return for how many seconds the process may be held up (see ``Work``)."""
+        until = min((work.held_until for work in self.work.values() if work.process is process), default=float("inf"))
+        return max(0.0, min(2 * PAUSE_MAX, until - self.loop.time()))
+
+    async def hold_up(self, process: Process, seconds: float) -> None:
+        """Let time pass at a call, within bounds."""
+        await asyncio.sleep(min(seconds, self.patience(process)))
+
+    def pause(self, process: Process) -> None:
+        longest = min(self.weather.pause_max, self.patience(process))
+        if longest > 0:
+            seconds = longest * self.random.random() ** 3
+            self.trace("pause", process.name, seconds)
+            process.pause(seconds)
+
+
+class Faulty:
+    """A store as one process reaches it."""
+
+    def __init__(self, inner: Any, name: str, process: Process, faults: Faults) -> None:
+        self._inner = inner
+        self._name = name
+        self._process = process
+        self._faults = faults
+
+    @property
+    def account(self) -> str:
+        return self._inner.account  # type: ignore[no-any-return]
+
+    def __getattr__(self, method: str) -> Any:
+        bound = getattr(self._inner, method)
+        made: Any
+        if method in ITERATORS:
+
+            def made(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+                return _Items(self, method, bound(*args, **kwargs))
+
+        else:
+
+            async def made(*args: Any, **kwargs: Any) -> Any:
+                return await self._call(method, lambda: bound(*args, **kwargs), args)
+
+        self.__dict__[method] = made
+        return made
+
+    async def _call(self, method: str, carry_out: Callable[[], Any], args: Any = ()) -> Any:
+        faults, process = self._faults, self._process
+        work: Work | None = CURRENT_REQUEST.get()
+        faults.calls += 1
+        faults.trace(process.name, self._name, method)
+        if not process.alive or faults.loop.time() < process.resumes_at:
+            await process.running()
+        if method == "delete_container" and args and args[0] in faults.weather.stuck:
+            faults.count("stuck container")
+            raise StoreUnavailable("storage-LeaseIdMissing")
+        if faults.calm:
+            return await carry_out()
+        return await self._call_in_storm(method, carry_out, work)
+
+    async def _call_in_storm(self, method: str, carry_out: Callable[[], Any], work: Work | None) -> Any:
+        faults, process, random, loop = self._faults, self._process, self._faults.random, self._faults.loop
+        weather = faults.weather
+        if faults.kill_at is not None and faults.calls >= faults.kill_at.call:
+            after, faults.kill_at = faults.kill_at.after, None
+            if after:
+                await carry_out()
+            process.kill()
+            await process.end()
+        if weather.latency and random.random() < 0.7:
+            await asyncio.sleep(weather.latency * random.random())
+        if weather.slow.get(self._name, 0.0) > loop.time():
+            faults.count("slow store")
+            await faults.hold_up(process, 4.0 * random.random())
+        fault = faults.draw(work)
+        aimed = next((each for each in faults.aimed if each.method == method), None)
+        if aimed is not None:
+            faults.aimed.remove(aimed)
+            faults.count("held for minutes" if aimed.seconds > 60 else "held")
+            faults.trace("held", aimed.seconds)
+            await faults.hold_up(process, aimed.seconds)
+            fault = aimed.then or None
+        if fault is not None:
+            faults.count(fault)
+            faults.trace(fault)
+        if fault == "slow call":
+            await faults.hold_up(process, random.choice((1.0, 3.0, 10.0, 60.0)) * random.random())
+        elif fault == "pause before":
+            faults.pause(process)
+        if not process.alive or loop.time() < process.resumes_at:
+            await process.running()
+        if weather.down.get(self._name, 0.0) > loop.time():
+            faults.count("store down")
+            raise StoreUnavailable("storage-unreachable")
+        if fault == "fail before":
+            raise StoreUnavailable("storage-503")
+        if fault in {"late landing", "crash, late landing"}:
+            if method in WRITES:
+                delay = LANDING_MAX * random.random()
+                if work is not None:
+                    work.lands_until = max(work.lands_until, loop.time() + LANDING_MAX)
+                loop.call_later(delay, lambda: loop.create_task(_unheard(carry_out)))
+            if fault == "late landing":
+                raise StoreUnavailable("storage-timeout")
+        if fault in {"crash before", "crash, late landing"}:
+            process.kill()
+            await process.end()
+        answer = await carry_out()
+        if fault == "crash after":
+            process.kill()
+            await process.end()
+        if fault == "ambiguous":
+            raise StoreUnavailable("storage-timeout")
+        if fault == "conflict with itself" and method in {"commit", "replace"}:
+            raise Conflict  # the SDK sent it twice, because the first answer was lost
+        if fault == "slow answer":
+            await faults.hold_up(process, random.choice((0.5, 2.5, 10.0)) * random.random())
+        elif fault == "pause after":
+            faults.pause(process)
+        elif weather.latency and random.random() < 0.7:
+            await asyncio.sleep(weather.latency * random.random())
+        if not process.alive or loop.time() < process.resumes_at:
+            await process.running()
+        return answer
+
+
+class _Items:
+    """The items of a listing or query: a call for the first of them, and in bad weather one for each that follows."""
+
+    def __init__(self, store: Faulty, method: str, items: AsyncIterator[Any]) -> None:
+        self._store = store
+        self._method = method
+        self._items = items
+        self._read: list[Any] | None = None
+        self._next = 0
+
+    def __aiter__(self) -> "_Items":
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._read is None:
+            self._read = await self._store._call(self._method, self._drain)
+        elif self._next < len(self._read) and not self._store._faults.calm:
+            await self._store._call(f"{self._method} next", _nothing)
+        if self._next >= len(self._read):
+            raise StopAsyncIteration
+        self._next += 1
+        return self._read[self._next - 1]
+
+    async def _drain(self) -> list[Any]:
+        return [item async for item in self._items]
+
+
+async def _nothing() -> None:
+    """A further page comes from the same snapshot, but it takes a call."""
+
+
+async def _unheard(carry_out: Callable[[], Any]) -> None:
+    with contextlib.suppress(Exception):  # nobody is left to be told
+        await carry_out()

@@ -1,0 +1,891 @@
+"""One history: a seed, and everything that follows from it."""
+
+import asyncio
+import hashlib
+import json
+import traceback
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from random import Random
+from typing import Any
+
+from shared.captures import CaptureBatch, Submission
+from shared.containers import DayContainer
+from shared.data_sharing import Wish
+from shared.items import format_instant
+from shared.problems import Problem
+from shared.purge import Bounds as PurgeBounds
+from shared.stores.ports import Conflict, StoreUnavailable
+from shared.sweep import Bounds as SweepBounds
+from tests.simulation.faults import TOGGLE_MAX, Aimed, Faults, Work
+from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
+from tests.simulation.scheduler import CURRENT_REQUEST, VirtualLoop
+from tests.simulation.world import ACCOUNTS, Cloud, Instance
+
+HOUR = 3600.0
+MINUTE = 60.0
+
+_STARTS = (
+    datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
+    datetime(2026, 12, 31, 23, 56, tzinfo=UTC),
+    datetime(2027, 1, 30, 23, 58, tzinfo=UTC),
+    datetime(2028, 2, 28, 22, 0, tzinfo=UTC),
+    datetime(2028, 2, 29, 23, 57, tzinfo=UTC),
+    datetime(2027, 2, 27, 18, 0, tzinfo=UTC),
+)
+_FAULTS = (
+    "fail before",
+    "ambiguous",
+    "late landing",
+    "conflict with itself",
+    "slow call",
+    "slow answer",
+    "pause before",
+    "pause after",
+    "crash before",
+    "crash after",
+    "crash, late landing",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a history."""
+
+    seed: int | str
+    violation: Violation | None
+    operations: Counter[str]
+    faults: Counter[str]
+    calls: int
+    checks: int
+    virtual_seconds: float
+    trace_hash: str
+    scripted_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client gets: ``value`` if ``how`` is ``ok``; else ``refused`` (4xx), ``failed`` (5xx) or ``lost``."""
+
+    how: str
+    value: Any = None
+
+
+@dataclass
+class Setup:
+    """What a history is made of; a script says it, or the seed."""
+
+    base: datetime
+    retention_days: int
+    geos: tuple[str, ...]
+    tenants: tuple[str, ...]
+    instances: int
+    feed: str = "healthy"  # or lossy, or off
+
+    @classmethod
+    def drawn(cls, random: Random) -> "Setup":
+        base = random.choice(_STARTS) + timedelta(seconds=random.choice((0, 0, 60, 60, 3600, 80000)) * random.random())
+        return cls(
+            base=base,
+            retention_days=random.choice((3, 4, 7, 30, 30)),
+            geos=tuple(ACCOUNTS)[: random.choice((2, 2, 3))],
+            tenants=tuple(tenant(n) for n in range(random.choice((1, 1, 2, 3)))),
+            instances=random.choice((2, 2, 3)),
+            feed=random.choice(("healthy", "lossy", "lossy", "off")),
+        )
+
+
+def tenant(n: int) -> str:
+    return f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30"
+
+
+class History:
+    """Clients, timers and mishaps on one virtual timeline."""
+
+    def __init__(self, seed: int | str, setup: Setup | None = None, *, verbose: bool = False) -> None:
+        self.seed = seed
+        self.random = Random(f"history {seed}")
+        self.setup = setup or Setup.drawn(self.random)
+        self.loop = VirtualLoop()
+        self.faults = Faults(self.random, self.loop, self.trace)
+        self.operations: Counter[str] = Counter()
+        self.cloud = Cloud(self.loop, self.setup.geos, self.setup.retention_days)
+        self.oracle = Oracle(
+            self.setup.base,
+            self.setup.retention_days,
+            self.cloud.accounts,
+            self.cloud.captures,
+            self.cloud.ledger,
+            self.cloud.deletions,
+            self.loop.time,
+            self.loop.call_at,
+        )
+        self.cloud.attach(self.oracle)
+        self.instances: list[Instance] = []
+        self.counted: list[Planted] = []
+        self._verbose = verbose
+        self._hash = hashlib.sha256()
+        self._clients: set[asyncio.Task[None]] = set()
+        self._numbers = 0
+        self.blackout_ends = 0.0
+        self.scripted_calls = 0
+
+    # Running it
+
+    def run(self, story: "Callable[[History], Awaitable[None]] | None" = None) -> Outcome:
+        """Run the history to its end, or to the first violation."""
+        self.loop.set_exception_handler(self._unexpected)
+        try:
+            self.loop.run_until_complete(self._run(story or whole_story))
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.get_coro().close()  # type: ignore[union-attr]  # of killed processes; nothing runs any more
+            self.loop.close()
+        return Outcome(
+            self.seed,
+            self.oracle.violation,
+            self.operations,
+            self.faults.counts,
+            self.faults.calls,
+            self.oracle.checks,
+            self.loop.time(),
+            self._hash.hexdigest(),
+            self.scripted_calls,
+        )
+
+    async def _run(self, story: "Callable[[History], Awaitable[None]]") -> None:
+        for _ in range(self.setup.instances):
+            self._start_instance()
+        try:
+            await story(self)
+        except Violation:
+            pass
+        except Exception as error:
+            if self._verbose:
+                traceback.print_exc()
+            self.oracle.fail("P9", f"the story ended with {type(error).__name__}: {error}")
+        for _ in range(5):
+            await asyncio.sleep(0)  # a task that never began would complain
+
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        # A killed process's own errors reach nobody, and need not.
+        if error is not None and not isinstance(error, Violation | StoreUnavailable | Conflict | Problem):
+            self.oracle.fail("P9", f"an unexpected {type(error).__name__}: {error}")
+
+    def trace(self, *what: object) -> None:
+        line = f"{self.loop.time():.6f} {what}"
+        self._hash.update(line.encode())
+        if self._verbose:
+            print(self.oracle.at(self.loop.time()), *what)
+
+    def stop_if_violated(self) -> None:
+        if self.oracle.violation is not None:
+            raise self.oracle.violation
+
+    async def wait(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+        if self.loop.time() > 300 * DAY:
+            raise RuntimeError("the history comes to no end")
+        self.oracle.notice(None)
+        self.stop_if_violated()
+
+    async def wait_until(self, at: float) -> None:
+        await self.wait(at - self.loop.time())
+
+    # Instances
+
+    def _start_instance(self) -> Instance:
+        self._numbers += 1
+        name = f"i{self._numbers}"
+        instance = Instance(name, self.cloud, self.loop, self.setup.base, self.random, self.faults)
+        self.instances = [each for each in self.instances if each.process.alive] + [instance]
+        self.trace("start", name)
+        return instance
+
+    def instance(self, *, awake: bool = False) -> Instance:
+        """Return one that lives; a dead one is replaced, as the platform does."""
+        while len([each for each in self.instances if each.process.alive]) < self.setup.instances:
+            self._start_instance()
+        ready = [each for each in self.instances if not awake or each.process.resumes_at <= self.loop.time()]
+        return self.random.choice(ready) if ready else self._start_instance()
+
+    def restart(self) -> None:
+        self.operations["restarts"] += 1
+        victim = self.random.choice(self.instances)
+        self.trace("restart", victim.process.name)
+        victim.process.kill()
+
+    async def ask(
+        self, instance: Instance, kind: str, call: Callable[[], Coroutine[Any, Any, Any]], sent: Any = None
+    ) -> tuple[Answer, Work]:
+        """Have an instance do something, and return what came of it; ``lost`` if the instance died."""
+        self._numbers += 1
+        work = Work(self._numbers, kind, instance.process, sent)
+        if kind == "toggle":
+            work.held_until = self.loop.time() + TOGGLE_MAX
+        self.faults.work[work.number] = work
+        self.operations[kind] += 1
+        self.trace(kind, work.number, instance.process.name)
+        answer: asyncio.Future[Answer] = self.loop.create_future()
+
+        async def serve() -> Any:
+            await instance.process.running()
+            return await call()
+
+        def finish(done: "asyncio.Task[Any]") -> None:
+            error = done.exception()
+            if answer.done():
+                return  # it died meanwhile
+            if error is None:
+                answer.set_result(Answer("ok", done.result()))
+            elif isinstance(error, StoreUnavailable | Conflict) or (isinstance(error, Problem) and error.status >= 500):
+                answer.set_result(Answer("failed", error))
+            elif isinstance(error, Problem):
+                answer.set_result(Answer("refused", error))
+            else:
+                self.oracle.fail("P9", f"{kind} ended with {type(error).__name__}: {error}")
+                answer.set_result(Answer("failed", error))
+
+        def lose() -> None:
+            if not answer.done():
+                answer.set_result(Answer("lost"))
+
+        if not instance.process.alive:
+            return Answer("lost"), work
+        context = copy_context()
+        context.run(CURRENT_REQUEST.set, work)
+        task = self.loop.create_task(serve(), context=context)
+        task.add_done_callback(finish)
+        key = instance.process.when_killed(lose)
+        result = await answer
+        instance.process.forget(key)
+        del self.faults.work[work.number]
+        self.trace(kind, work.number, result.how)
+        return result, work
+
+    def spawn(self, client: Coroutine[Any, Any, None]) -> None:
+        """Let a client act while the story goes on."""
+        task = self.loop.create_task(client)
+        self._clients.add(task)
+        task.add_done_callback(self._client_done)
+
+    def _client_done(self, task: "asyncio.Task[None]") -> None:
+        self._clients.discard(task)
+        error = task.exception()
+        if error is not None and not isinstance(error, Violation):
+            self.oracle.fail("P9", f"a client ended with {type(error).__name__}: {error}")
+
+    async def clients_done(self) -> None:
+        while self._clients:
+            await asyncio.wait(set(self._clients))
+        self.oracle.notice(None)
+        self.stop_if_violated()
+
+    # Clients
+
+    async def toggle(self, tenant: str, geo: str | None, *, attempts: int = 4) -> bool:
+        """An administrator opts in to ``geo``, or out, and repeats it at once when the answer is lost."""
+        for attempt in range(attempts):
+            toggle = self.oracle.toggle_sent(tenant, geo is not None, geo)
+            instance = self.instance()
+            wish = Wish(geo is not None, geo, "admin")
+            answer, work = await self.ask(instance, "toggle", partial(instance.data_sharing.put, tenant, wish))
+            self._settle_toggle(toggle, answer, work)
+            if answer.how == "refused":
+                return False
+            if answer.how == "ok" and not (self._stormy and self.random.random() < 0.1):
+                return True
+            await asyncio.sleep(self.random.choice((0.0, 0.1, 2.0, 30.0)) * self.random.random())
+            self.trace("again", attempt)
+        return False
+
+    def _settle_toggle(self, toggle: Toggle, answer: Answer, work: Work) -> None:
+        if answer.how == "ok":
+            enrollment = answer.value.enrollment
+            self.oracle.toggle_answered(toggle, None if enrollment is None else enrollment.geo)
+            if work.lands_until:
+                toggle.ended = max(toggle.ended, work.lands_until)
+        else:
+            self.oracle.toggle_failed(toggle, max(work.lands_until, self.loop.time() + LATE_LANDING))
+
+    @property
+    def _stormy(self) -> bool:
+        return bool(self.faults.weather.rates)
+
+    async def post(
+        self, tenant: str, offsets: tuple[float, ...] = (-1.0,), *, tag: str = "", key: str = "", attempts: int = 3
+    ) -> None:
+        """A Copilot service posts a batch of captures, and repeats it blindly until it is answered."""
+        self._numbers += 1
+        tag = tag or f"tag-{self._numbers}"
+        key = key or f"key-{tag}"
+        instants = tuple(self.loop.time() + offset for offset in offsets)
+        body = json.dumps(
+            {
+                "captures": [
+                    {
+                        "capturedAt": format_instant(self.setup.base + timedelta(seconds=at)),
+                        "feature": "f",
+                        "input": tag,
+                        "output": "o",
+                    }
+                    for at in instants
+                ]
+            }
+        ).encode()
+        submission = Submission("app", key, body, CaptureBatch.model_validate_json(body))
+        for _ in range(attempts):
+            sent = self.oracle.captures_sent(tenant, key, tag, instants)
+            instance = self.instance()
+            answer, work = await self.ask(
+                instance, "capture", partial(instance.captures.submit, tenant, submission), sent
+            )
+            if answer.how == "ok":
+                self.oracle.captures_accepted(sent, answer.value.enrollment_id, answer.value.batch_id)
+            elif answer.how == "refused":
+                self.oracle.captures_refused(sent)
+            else:
+                self.oracle.captures_failed(sent, max(work.lands_until, self.loop.time() + LATE_LANDING))
+            if answer.how == "refused" or (answer.how == "ok" and self.random.random() < 0.9):
+                return
+            await asyncio.sleep(self.random.choice((0.0, 0.3, 2.0, 40.0)) * self.random.random())
+
+    async def expedite(self, tenant: str, enrollment: str) -> None:
+        """An administrator wants a deletion to begin now."""
+        for _ in range(3):
+            self.oracle.expedite_sent(enrollment)
+            instance = self.instance()
+            answer, _ = await self.ask(instance, "expedite", partial(_expedite, instance, tenant, enrollment))
+            if answer.how in {"ok", "refused"}:
+                return
+            await asyncio.sleep(self.random.random())
+
+    # The platform
+
+    async def purge(self, *, awake: bool = False) -> Answer:
+        if awake:
+            return await self._whole_job("purge", lambda each: each.purge.run)
+        instance = self.instance()
+        answer, _ = await self.ask(instance, "purge", instance.purge.run)
+        return answer
+
+    async def sweep(self, *, awake: bool = False) -> Answer:
+        if awake:
+            return await self._whole_job("sweep", lambda each: each.sweep.run)
+        instance = self.instance()
+        answer, _ = await self.ask(instance, "sweep", instance.sweep.run)
+        return answer
+
+    async def _whole_job(self, kind: str, job: Callable[[Instance], Callable[[], Coroutine[Any, Any, Any]]]) -> Answer:
+        """Run a job in calm weather until it has nothing more to do."""
+        for _ in range(50):
+            instance = self.instance(awake=True)
+            calm = self.faults.calm
+            answer, _ = await self.ask(instance, kind, job(instance))
+            if answer.how == "lost":
+                continue  # a call that was under way when the storm ended could still end the process
+            if answer.how != "ok":
+                self.oracle.fail("P9", f"a {kind} in calm weather: {answer.how} {answer.value}")
+            elif any(each.outcome == "more" for each in answer.value.values()):
+                continue
+            elif kind == "sweep" and calm and all(each.outcome == "done" for each in answer.value.values()):
+                self.oracle.swept(True)
+            return answer
+        self.oracle.fail("P9", f"a {kind} in calm weather comes to no end")
+        return answer
+
+    async def status(self) -> Any:
+        instance = self.instance(awake=True)
+        began = self.loop.time()
+        answer, _ = await self.ask(instance, "status", instance.status.report)
+        if answer.how == "ok":
+            self.oracle.status_answered(answer.value.promises, began, self.loop.time())
+            return answer.value
+        return None
+
+    async def feed(self, *, lossless: bool = False) -> None:
+        """Deliver what the change feed has: in batches, some of them twice, out of order, or lost."""
+        cloud, random = self.cloud, self.random
+        if self.setup.feed == "off":
+            return
+        lossy = self.setup.feed == "lossy" and not lossless
+        while cloud.fed < len(cloud.ledger.changes):
+            if lossy and random.random() < 0.1:
+                cloud.fed = max(0, cloud.fed - random.randrange(6))
+                self.faults.count("feed batch repeated")
+            end = min(len(cloud.ledger.changes), cloud.fed + random.randint(1, 6))
+            changes = cloud.ledger.changes[cloud.fed : end]
+            if lossy and random.random() < 0.25:
+                self.faults.count("feed batch dropped")
+                cloud.fed = end
+                continue
+            if random.random() < 0.3:
+                self.faults.count("feed batch reordered")
+                random.shuffle(changes)
+            documents = cloud.ledger.items(changes)
+            instance = self.instance(awake=lossless)
+            answer, _ = await self.ask(instance, "feed", partial(instance.opt_outs, documents))
+            if answer.how == "ok":
+                cloud.fed = max(cloud.fed, end)
+            elif lossy and random.random() < 0.3:
+                self.faults.count("feed batch lost after failing")
+                cloud.fed = max(cloud.fed, end)
+            else:
+                await asyncio.sleep(random.random() * 5)
+                if not lossless and random.random() < 0.3:
+                    return  # the host goes on later
+
+    # What is so, for the story to know what comes next (the oracle has its own way)
+
+    def on(self, tenant: str) -> bool:
+        stored = self.cloud.ledger.settings.get(tenant)
+        return stored is not None and stored.value.enabled
+
+    def unfinished(self) -> list[Any]:
+        return [each.value for each in self.cloud.deletions.items.values() if each.value.status != "verified"]
+
+    def unscheduled(self) -> bool:
+        ended = sum(event.kind == "optedOut" for events in self.cloud.ledger.events.values() for event in events)
+        return ended > len(self.cloud.deletions.items)
+
+    def due(self, until: float | None) -> list[tuple[float, float]]:
+        """Return when that which has to be deleted may be, from and to, in the order in which it begins.
+
+        Args:
+            until: only what begins by then, or None for all.
+        """
+        now = self.loop.time()
+        days = [(deadline - 6 * HOUR + MINUTE, deadline) for deadline in self.stored_deadlines()]
+        deletions = [
+            (self.seconds(each.not_before) + MINUTE, self.seconds(each.deadline))
+            for each in self.unfinished()
+            if not any(each.enrollment_id in name for name in self.faults.weather.stuck)
+        ]
+        return sorted((max(begin, now), end) for begin, end in days + deletions if until is None or begin <= until)
+
+    def seconds(self, at: datetime) -> float:
+        return (at - self.setup.base).total_seconds()
+
+    def stored_deadlines(self) -> list[float]:
+        deadlines = []
+        for store in self.cloud.captures.values():
+            for name in store.containers:
+                container = DayContainer.parse(name)
+                if container is not None and name not in self.faults.weather.stuck:
+                    midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
+                    deadline = self.seconds(midnight) + self.setup.retention_days * DAY
+                    if deadline < self.loop.time() + 40 * DAY:  # not one that was planted on an impossible day
+                        deadlines.append(deadline)
+        return deadlines
+
+
+@dataclass
+class Storm:
+    """Draws weather."""
+
+    random: Random
+    faults: Faults
+    calm: bool = False
+
+    def begin(self) -> None:
+        random, weather = self.random, self.faults.weather
+        weather.clear()
+        if self.calm:
+            return
+        weather.latency = random.choice((0.0, 0.02, 0.2, 1.0))
+        if random.random() < 0.25:
+            return
+        kinds = random.sample(_FAULTS, random.randint(1, 6))
+        weather.rates = {kind: random.choice((0.01, 0.03, 0.1)) for kind in kinds}
+        if random.random() < 0.15:
+            where = random.choice(("cosmos", "europe", "unitedstates"))
+            weather.down[where] = self.faults.loop.time() + random.choice((1.0, 60.0, HOUR)) * random.random()
+        if random.random() < 0.15:
+            where = random.choice(("cosmos", "europe", "unitedstates"))
+            weather.slow[where] = self.faults.loop.time() + random.choice((10.0, 600.0, HOUR)) * random.random()
+
+
+async def whole_story(history: History) -> None:
+    """Episodes of activity, the month in which what they owe falls due, and the reckoning."""
+    random, faults, cloud = history.random, history.faults, history.cloud
+    storm = Storm(random, faults)
+    for store in cloud.captures.values():
+        store.collecting = random.choice((None, None, 30.0, 90.0, 1200.0))
+        if random.random() < 0.04:
+            store.soft_delete = DAY
+            faults.count("soft delete switched on")
+        if store.collecting is not None:
+            faults.count("names not free at once")
+    if random.random() < 0.15:
+        cloud.purge_bounds = PurgeBounds(seconds=60.0, containers=1, deletions=1)
+        cloud.sweep_bounds = SweepBounds(seconds=60.0, tenants=1, repairs=1)
+    if random.random() < 0.04:
+        faults.count("timers off for a month")
+        history.oracle.nothing_owed = True
+        history.blackout_ends = (32 + 5 * random.random()) * DAY
+    for n in range(random.choice((1, 1, 2, 3))):
+        if n:
+            await pass_time(history, storm, random.choice((HOUR, DAY, 3 * DAY, 12 * DAY)) * random.random())
+        await episode(history, storm)
+        await settle(history, storm)
+        if random.random() < 0.15:
+            await by_hand(history, storm)
+        if random.random() < 0.12:
+            stick(history)
+    if random.random() < 0.6:
+        await month(history, storm, None)
+    await reckoning(history, storm)
+
+
+def _gap(random: Random) -> float:
+    return random.choice((0.0, 0.3, 0.3, 2.0, 2.0, 60.0, 600.0, 2 * HOUR, 9 * HOUR)) * random.random()
+
+
+async def episode(history: History, storm: Storm) -> None:
+    """Some actions, with gaps of no time to hours between them, in weather that changes."""
+    random = history.random
+    storm.begin()
+    for _ in range(random.randint(3, 10)):
+        if random.random() < 0.2:
+            storm.begin()
+        who = random.choice(history.setup.tenants)
+        action = random.random()
+        if not history.on(who) and action < 0.45:
+            history.spawn(_opt_in(history, who))
+        elif action < 0.3:
+            await _withdrawal(history, who)
+        elif action < 0.6:
+            history.spawn(history.post(who, _offsets(random)))
+        elif action < 0.63:
+            await _overtaken(history, who)
+        elif action < 0.67:
+            history.spawn(_contended(history, who))
+        elif action < 0.72:
+            history.spawn(_same_key_twice(history, who))
+        elif action < 0.80:
+            history.spawn(history.feed())
+        elif action < 0.86:
+            history.spawn(_expedite_one(history))
+        elif action < 0.92:
+            history.spawn(_job(history.purge()))
+        elif action < 0.94 and history.setup.feed != "healthy":
+            history.spawn(_job(history.sweep()))
+        elif action < 0.97:
+            history.restart()
+        else:
+            history.spawn(_job(history.status()))
+        await pass_time(history, storm, _gap(random))
+    await history.clients_done()
+
+
+async def _expedite(instance: Instance, tenant: str, enrollment: str) -> Any:
+    return await instance.deletions.expedite(tenant, enrollment, now=instance.process.now())
+
+
+async def _job(run: Coroutine[Any, Any, Any]) -> None:
+    await run
+
+
+def _offsets(random: Random) -> tuple[float, ...]:
+    """Return when captures happened, in seconds from now: mostly just now, some at the edges of what is taken."""
+    kinds = (
+        -1.0,
+        -1.0,
+        -1.0,
+        -600.0,
+        -HOUR,
+        -20 * HOUR,
+        -23.99 * HOUR,
+        200.0,
+        -25 * HOUR,
+        -2.5 * DAY,
+        -29.5 * DAY,
+        400.0,
+    )
+    return tuple(random.choice(kinds) - random.random() for _ in range(random.choice((1, 1, 1, 2, 3))))
+
+
+async def _opt_in(history: History, who: str) -> None:
+    await history.toggle(who, history.random.choice(history.setup.geos))
+    if history.random.random() < 0.7:
+        await history.post(who)
+
+
+async def _contended(history: History, who: str) -> None:
+    """Several administrators at once."""
+    random = history.random
+    for _ in range(random.randint(2, 3)):
+        geo = random.choice((*history.setup.geos, None))
+        history.spawn(_toggle_once(history, who, geo))
+        if random.random() < 0.5:
+            await asyncio.sleep(random.random() * random.choice((0.01, 0.3, 2.5)))
+
+
+async def _toggle_once(history: History, who: str, geo: str | None) -> None:
+    await history.toggle(who, geo, attempts=history.random.choice((1, 3)))
+
+
+async def _same_key_twice(history: History, who: str) -> None:
+    """One key for two batches, or one batch twice at a time."""
+    history._numbers += 1
+    number, random = history._numbers, history.random
+    other = random.random() < 0.5
+    for n in range(2):
+        tag = f"twin-{number}-{n if other else 0}"
+        at = (-5.0,) if other else (-5.0 - n * 0.0,)
+        history.spawn(history.post(who, at, tag=tag, key=f"twin-{number}", attempts=2))
+        if random.random() < 0.6:
+            await asyncio.sleep(random.random())
+
+
+async def _withdrawal(history: History, who: str) -> None:
+    """An opt-out while captures come in on every instance, before, during and after."""
+    random = history.random
+    if not history.on(who):
+        await history.toggle(who, random.choice(history.setup.geos))
+    for _ in range(random.randint(1, 3)):
+        history.spawn(history.post(who, random.choice(((-1.0,), (270.0,))), attempts=1))
+    await history.wait(random.choice((0.0, 0.3, 1.9)) * random.random())
+    held = 0.0
+    if random.random() < 0.15:
+        held = random.choice((1.0, 5.0, min(400.0, TOGGLE_MAX))) * random.random()
+        history.faults.aimed.append(Aimed("commit", held, random.choice(("", "ambiguous", "crash after"))))
+
+    async def late(after: float) -> None:
+        await asyncio.sleep(after)
+        await history.post(who, attempts=random.choice((1, 2)))
+
+    for _ in range(random.randint(2, 6)):
+        history.spawn(late(max(0.0, held - 1.0) + random.choice((0.5, 3.0, 5.0)) * random.random()))
+    if random.random() < 0.3:
+        history.spawn(_toggle_once(history, who, None))
+        await history.wait(random.random() * 0.3)
+    if await history.toggle(who, None) and random.random() < 0.7:
+        for _ in range(random.randint(1, 4)):
+            history.spawn(late(random.choice((0.0, 0.1, 1.5)) * random.random()))
+    if random.random() < 0.3:
+        await history.wait(random.choice((0.0, 0.5, 10.0)) * random.random())
+        await history.toggle(who, random.choice(history.setup.geos))
+        if random.random() < 0.5:
+            await history.toggle(who, None)
+    if random.random() < 0.4:
+        await history.feed()
+        await _expedite_one(history)
+        await history.purge()
+
+
+async def _overtaken(history: History, who: str) -> None:
+    """A capture is held up while the tenant opts out and has everything deleted at once."""
+    random, aimed = history.random, history.faults.aimed
+    if not history.on(who):
+        await history.toggle(who, random.choice(history.setup.geos))
+    aimed.append(
+        Aimed("put_batch", 1200 * random.random()) if random.random() < 0.6 else Aimed("create_container", 180)
+    )
+    history.spawn(history.post(who, attempts=1))
+    await history.wait(random.random())
+    if not await history.toggle(who, None):
+        return
+    await history.feed()
+    if history.unscheduled():
+        await history.wait(6.5 * MINUTE)
+        await history.sweep()
+    await _expedite_one(history)
+    for _ in range(2):
+        await history.purge()
+        await history.wait(6.5 * MINUTE)
+
+
+async def _expedite_one(history: History) -> None:
+    waiting = [each for each in history.unfinished() if each.status == "scheduled"]
+    if waiting:
+        each = history.random.choice(waiting)
+        await history.expedite(each.tenant_id, each.enrollment_id)
+        if history.random.random() < 0.3:
+            await asyncio.sleep(history.random.choice((1.0, HOUR)))
+            await history.expedite(each.tenant_id, each.enrollment_id)
+
+
+async def settle(history: History, storm: Storm) -> None:
+    """Within hours the feed has brought what it brings, and where it loses batches a sweep has come by."""
+    random = history.random
+    if random.random() < 0.5:
+        storm.begin()
+        await history.feed()
+        await pass_time(history, storm, _gap(random))
+        if history.setup.feed != "healthy":
+            history.spawn(_job(history.sweep()))
+        await pass_time(history, storm, 6 * MINUTE + 8 * HOUR * random.random() ** 2)
+    history.faults.weather.clear()
+    await history.clients_done()
+    await history.feed(lossless=history.setup.feed == "healthy")
+    if history.setup.feed == "healthy":
+        history.oracle.check_scheduled()
+        return
+    if history.unscheduled():
+        await history.wait(7 * MINUTE)
+    await history.sweep(awake=True)
+    history.stop_if_violated()
+
+
+async def pass_time(history: History, storm: Storm, seconds: float) -> None:
+    """Wait; should something fall due meanwhile, the timers are there."""
+    until = history.loop.time() + seconds
+    while (now := history.loop.time()) < until:
+        step = min(until, now + 12 * HOUR)  # what is stored meanwhile falls due no sooner
+        if step > now + MINUTE and history.due(step + HOUR):
+            await month(history, storm, step)
+        else:
+            await history.wait_until(step)
+
+
+async def month(history: History, storm: Storm, until: float | None) -> None:
+    """Go from one moment at which something falls due to the next, up to ``until`` or until nothing is owed."""
+    random = history.random
+    blackout_ends = history.blackout_ends
+    for _ in range(300):
+        now = history.loop.time()
+        due = history.due(max(now, until, blackout_ends) if until is not None else None)
+        if not due:
+            break
+        if due[0][0] > now + 12 * HOUR and history._clients:
+            await history.clients_done()  # they may yet store what falls due sooner
+            continue
+        if now < blackout_ends:
+            await history.wait_until(now + (blackout_ends - now) * random.random())
+            await history.status()
+            await history.wait_until(blackout_ends)
+        await history.wait_until(due[0][0])
+        # Whatever begins later and ends sooner bounds the dawdling too.
+        left = max(min(end for _, end in history.due(None)) - history.loop.time(), 0.0)
+        for _ in range(random.choice((0, 0, 1, 2))):
+            storm.begin()
+            await history.wait(min(0.2 * left, 3 * HOUR) * random.random())
+            history.spawn(_job(history.purge()))
+            if random.random() < 0.3:
+                history.spawn(_job(history.purge()))
+        if random.random() < 0.1:
+            await history.status()
+        await history.wait(min(0.4 * left, 10 * HOUR) * random.random())
+        await _calm_purges(history)
+    history.faults.weather.clear()
+    await history.clients_done()
+    if until is not None:
+        await history.wait_until(until)
+
+
+async def _calm_purges(history: History) -> None:
+    """Purge in calm weather until what is due is done; soft delete keeps things for a day."""
+    history.faults.weather.clear()
+    for gap in (6.5, 6.5, 15.0, 25.0, 6 * 60.0, 20 * 60.0, 6.5):
+        await history.purge(awake=True)
+        history.stop_if_violated()
+        now = history.loop.time()
+        due = history.due(now)
+        if not due:
+            return
+        if gap > 60 and min(end for _, end in history.due(None)) < now + (gap + 60) * MINUTE:
+            return  # something falls due before the next try
+        await history.wait(gap * MINUTE)
+
+
+def stick(history: History) -> None:
+    """The oldest container of an enrollment cannot be deleted until some days after its time."""
+    random, weather = history.random, history.faults.weather
+    names = [name for store in history.cloud.captures.values() for name in store.containers if DayContainer.parse(name)]
+    if not names:
+        return
+    name = min(names, key=lambda each: each[2:])
+    container = DayContainer.parse(name)
+    assert container is not None
+    weather.stuck.add(name)
+    history.oracle.waived |= {name, container.enrollment_id}
+    past = history.setup.retention_days - 1 + 4 * random.random()
+    midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
+    history.loop.call_at(history.seconds(midnight) + past * DAY, weather.stuck.discard, name)
+
+
+async def by_hand(history: History, storm: Storm) -> None:
+    """Somebody puts containers where they do not belong; sweeps find them."""
+    random, oracle, cloud = history.random, history.oracle, history.cloud
+    history.faults.weather.clear()
+    await history.clients_done()
+    terms = list(oracle.terms.values())
+    if not terms:
+        return
+    today = history.setup.base + timedelta(seconds=history.loop.time())
+    geos = list(history.setup.geos)
+    planted = len(oracle.planted)
+    for kind in random.sample(("wrong account", "unknown enrollment", "after receipt", "foreign", "impossible day"), 2):
+        term = random.choice(terms)
+        enrollment, geo, day = term.id, term.geo, today
+        if kind == "wrong account":
+            geo = random.choice([each for each in geos if each != term.geo])
+        elif kind == "unknown enrollment":
+            enrollment = f"{random.getrandbits(128):032x}"
+        elif kind == "impossible day":
+            live = [each for each in terms if each.ended is None]
+            if not live:
+                continue
+            enrollment, geo, day = live[0].id, live[0].geo, today + timedelta(days=300)
+        elif kind == "after receipt":
+            done = [each for each in terms if each.verified is not None]
+            if not done:
+                continue
+            enrollment, geo = done[0].id, done[0].geo
+        name = f"logs-{random.randrange(10)}" if kind == "foreign" else DayContainer(enrollment, day.date()).name
+        if name not in cloud.captures[geo].containers:
+            history.faults.count("container by hand")
+            oracle.plant(kind, geo, name, "" if kind in {"foreign", "unknown enrollment"} else enrollment)
+    if random.random() < 0.5:
+        await history.sweep(awake=True)
+        history.counted += [
+            each for each in oracle.planted[planted:] if each.gone is not None or each.kind == "foreign"
+        ]
+    else:
+        storm.begin()
+        await history.sweep()
+        history.faults.weather.clear()
+        await pass_time(history, storm, HOUR)
+
+
+async def reckoning(history: History, storm: Storm) -> None:
+    """The faults stop, the jobs run, and nothing may be left undone."""
+    faults = history.faults
+    history.scripted_calls = faults.calls
+    faults.kill_at = None
+    faults.weather.clear()
+    faults.weather.stuck.clear()
+    faults.aimed.clear()
+    for store in history.cloud.captures.values():
+        store.soft_delete = None
+    await history.clients_done()
+    while any(store.soft_deleted for store in history.cloud.captures.values()):
+        await pass_time(history, storm, DAY / 4)
+    await history.wait(1300)  # the longest pause is over, and the last names are free
+    for each in history.unfinished():
+        if history.random.random() < 0.5:
+            await history.expedite(each.tenant_id, each.enrollment_id)
+    await history.feed(lossless=True)
+    if history.setup.feed == "healthy":
+        history.oracle.check_scheduled()
+    await history.sweep(awake=True)
+    await month(
+        history, storm, max([history.loop.time(), *(history.seconds(d.deadline) for d in history.unfinished())])
+    )
+    for _ in range(3):
+        await history.purge(awake=True)
+        await history.wait(6.5 * MINUTE)
+        await history.purge(awake=True)
+        await history.sweep(awake=True)
+        await pass_time(history, storm, 45 * MINUTE)
+    await history.purge(awake=True)
+    history.stop_if_violated()
+    report = await history.status()
+    assert report is not None
+    history.oracle.check_end(report.promises, report.findings, history.counted)

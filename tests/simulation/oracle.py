@@ -1,0 +1,643 @@
+"""What must be true, told from the clients' side and from what lies in storage; shares no code with the service.
+
+It keeps a model of its own out of the requests that clients sent, the answers they were given, and the raw dictionaries
+of the fakes, which it compares after every change with what it saw before. Nothing stored changes but in a call, so
+what is checked at every change and at every deadline is checked at every minute.
+"""
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+DAY = 86400.0
+SKEW = 60.0
+"""Seconds that two stamps of two instances may be apart."""
+LATE_LANDING = 20.0
+"""Seconds after which a write of a request that has ended may still land."""
+
+_NAME = re.compile(r"([0-9a-f])-(\d\d\d\d)(\d\d)(\d\d)-([0-9a-f]{32})")
+
+
+class Violation(Exception):
+    """A promise that was not kept."""
+
+    def __init__(self, promise: str, what: str) -> None:
+        super().__init__(f"{promise}: {what}")
+        self.promise = promise
+        self.what = what
+
+
+@dataclass(eq=False, slots=True)
+class Toggle:
+    """A PUT as the client knows it; times in seconds of true time. After ``ended`` nothing of it can happen."""
+
+    tenant: str
+    on: bool
+    geo: str | None
+    started: float
+    ended: float = float("inf")
+    answered: float | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Sent:
+    """A POST of captures as the client knows it; ``instants`` are the captures' times in seconds of true time."""
+
+    tenant: str
+    key: str
+    tag: str
+    instants: tuple[float, ...]
+    started: float
+    ended: float = float("inf")
+    stored: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Term:
+    """An enrollment as the ledger tells of it."""
+
+    tenant: str
+    id: str
+    geo: str
+    account: str
+    began: float
+    opted_in_at: datetime
+    asked: float
+    ended: float | None = None
+    opted_out_at: datetime | None = None
+    expedited: float | None = None
+    emptied: float | None = None
+    verified: float | None = None
+    strays: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Planted:
+    """A container that the simulation put there by hand."""
+
+    kind: str
+    account: str
+    name: str
+    at: float
+    enrollment: str
+    sweeps: int = 0
+    gone: float | None = None
+    reappeared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a container's name says, read by the oracle itself."""
+
+    enrollment: str
+    day: date
+
+    @classmethod
+    def read(cls, name: str) -> "Name | None":
+        match = _NAME.fullmatch(name)
+        if match is None or match[1] != match[5][0]:
+            return None
+        return cls(match[5], date(int(match[2]), int(match[3]), int(match[4])))
+
+
+class Oracle:
+    """Watches one history and raises, at the moment itself, what is wrong. The first violation is kept."""
+
+    def __init__(
+        self,
+        base: datetime,
+        retention_days: int,
+        accounts: Mapping[str, str],
+        captures: Mapping[str, Any],
+        ledger: Any,
+        deletions: Any,
+        time: Callable[[], float],
+        call_at: Callable[..., Any],
+    ) -> None:
+        self.base = base
+        self.retention_days = retention_days
+        self.accounts = accounts
+        self.violation: Violation | None = None
+        self.checks = 0
+        self.waived: set[str] = set()
+        self.nothing_owed = False
+        self.terms: dict[str, Term] = {}
+        self.planted: list[Planted] = []
+        self.accepted: dict[str, int] = {}
+        self._captures = captures
+        self._ledger = ledger
+        self._deletions = deletions
+        self._time = time
+        self._call_at = call_at
+        self._toggles: dict[str, list[Toggle]] = {}
+        self._sent: dict[str, list[Sent]] = {}
+        self._states: dict[str, list[tuple[float, str | None]]] = {}
+        self._events: dict[str, int] = {}
+        self._stored: dict[str, dict[str, dict[str, str]]] = {geo: {} for geo in captures}
+        self._contents: dict[str, dict[tuple[str, str], bytes]] = {geo: {} for geo in captures}
+        self._removed: dict[str, float] = {}
+        self._known: dict[tuple[str, str], Any] = {}
+        self._looks: dict[tuple[str, str], float] = {}
+
+    # What clients do
+
+    def toggle_sent(self, tenant: str, on: bool, geo: str | None) -> Toggle:
+        toggle = Toggle(tenant, on, geo, self._time())
+        self._toggles.setdefault(tenant, []).append(toggle)
+        return toggle
+
+    def toggle_answered(self, toggle: Toggle, geo: str | None) -> None:
+        """A 200: the setting was what was asked for at some moment of the request."""
+        now = toggle.answered = toggle.ended = self._time()
+        states = self._states.get(toggle.tenant, [])
+        for n, (since, state) in enumerate(states):
+            until = states[n + 1][0] if n + 1 < len(states) else now
+            if since <= now and until >= toggle.started and state == (toggle.geo if toggle.on else None):
+                break
+        else:
+            if toggle.on or states:
+                self.fail("P9", f"a toggle to {toggle.geo or 'off'} was answered and never happened")
+        if geo != toggle.geo:
+            self.fail("P3", f"a toggle to {toggle.geo or 'off'} was answered with {geo or 'off'}")
+
+    def toggle_failed(self, toggle: Toggle, until: float | None = None) -> None:
+        """No answer, or a refusal; until ``until`` it may still take effect."""
+        toggle.ended = max(self._time(), until or 0.0)
+
+    def captures_sent(self, tenant: str, key: str, tag: str, instants: tuple[float, ...]) -> Sent:
+        sent = Sent(tenant, key, tag, instants, self._time())
+        self._sent.setdefault(tag, []).append(sent)
+        return sent
+
+    def captures_accepted(self, sent: Sent, enrollment: str, batch: str) -> None:
+        """A 201 or 200."""
+        sent.ended = self._time()
+        self.notice(None)
+        self.accepted[sent.tag] = self.accepted.get(sent.tag, 0) + 1
+        since = self._withdrawn_since(sent)
+        if since is not None:
+            self.fail(
+                "P2", f"captures sent at {self.at(sent.started)} were accepted; opted out, answered {self.at(since)}"
+            )
+        term = self.terms.get(enrollment)
+        if term is None or term.tenant != sent.tenant:
+            self.fail("P1", "captures were accepted for an enrollment that the tenant has not")
+            return
+        name = self._container(enrollment, sent)
+        batches = self._stored[term.geo].get(name, {})
+        if batches.get(batch) == sent.tag:
+            return
+        if batches.get(batch) is not None:
+            self.fail("D6", "captures were accepted as a repeat of others with the same key")
+        elif self._removed.get(f"{name}/{batch}", -1.0) < sent.started:
+            self.fail("P9", f"captures were accepted and are not in {name}")
+
+    def captures_refused(self, sent: Sent) -> None:
+        """A 4xx."""
+        sent.ended = self._time()
+        if sent.stored:
+            self.fail("D6", "captures were stored and refused")
+
+    def captures_failed(self, sent: Sent, until: float | None = None) -> None:
+        """A 5xx, or no answer; until ``until`` they may still be stored."""
+        sent.ended = max(self._time(), until or 0.0)
+
+    def expedite_sent(self, enrollment: str) -> None:
+        term = self.terms[enrollment]
+        term.expedited = self._time() if term.expedited is None else term.expedited
+
+    def plant(self, kind: str, geo: str, name: str, enrollment: str) -> None:
+        """The simulation puts a container there by hand."""
+        key = (enrollment and self._known_of(enrollment)) or None
+        told = key.receipt.reappeared if key is not None and key.receipt is not None else ()
+        # One that has not been deleted again yet, and what comes beside it, are one.
+        entries = sum(each.deleted_at is not None for each in told)
+        self.planted.append(Planted(kind, self.accounts[geo], name, self._time(), enrollment, reappeared=entries))
+        self._captures[geo].containers[name] = {"by-hand": (b"", "")}
+        self.notice(None)
+
+    def swept(self, clean: bool) -> None:
+        """A sweep has come round; what was planted before may have survived two, not three."""
+        for each in self.planted:
+            each.sweeps += clean
+            if each.gone is not None or each.kind == "foreign":
+                continue
+            if each.sweeps >= 3:
+                self.fail("P9", f"a container by hand ({each.kind}) survived {each.sweeps} sweeps")
+
+    # What is seen in storage
+
+    def looked(self, account: str, prefix: str) -> None:
+        """A listing of the account began that shows what soft delete keeps."""
+        self._looks[account, prefix] = self._time()
+
+    def notice(self, work: Any) -> None:
+        """Compare all that is stored with what was, and check each difference."""
+        if self.violation is not None:
+            return
+        self.checks += 1
+        for tenant, events in self._ledger.events.items():
+            for event in events[self._events.get(tenant, 0) :]:
+                self._event(tenant, event)
+            self._events[tenant] = len(events)
+            self._setting(tenant, events)
+        for geo, store in self._captures.items():
+            self._compare(geo, store, work)
+        for key, stored in self._deletions.items.items():
+            if self._known.get(key) is not stored.value:
+                self._deletion(key, stored.value)
+        if len(self._known) != len(self._deletions.items):
+            self.fail("P5", "a deletion has vanished")
+
+    def _event(self, tenant: str, event: Any) -> None:
+        now = self._time()
+        expected = self._events.get(tenant, 0) + 1
+        states = self._states.setdefault(tenant, [(0.0, None)])
+        if event.kind == "optedIn":
+            asked = [t for t in self._toggles.get(tenant, []) if t.on and t.geo == event.geo and t.ended >= now]
+            if not asked:
+                self.fail("P1", f"an opt-in to {event.geo} that nobody asked for")
+                return
+            if event.enrollment_id in self.terms:
+                self.fail("P5", "an enrollment began twice")
+            if states[-1][1] is not None:
+                self.fail("P9", "an opt-in while data was shared")
+            if self.accounts.get(event.geo) != event.storage_account:
+                self.fail("P3", f"an enrollment of {event.geo} has account {event.storage_account}")
+            states.append((now, event.geo))
+            self.terms[event.enrollment_id] = Term(
+                tenant,
+                event.enrollment_id,
+                event.geo,
+                event.storage_account,
+                now,
+                event.at,
+                min(t.started for t in asked),
+            )
+        else:
+            term = self.terms.get(event.enrollment_id)
+            asked = [t for t in self._toggles.get(tenant, []) if not t.on and t.ended >= now]
+            if term is None or term.ended is not None or states[-1][1] is None or not asked:
+                self.fail("P9", "an opt-out that ends nothing, or that nobody asked for")
+                return
+            states.append((now, None))
+            term.ended, term.opted_out_at = now, event.at
+            if event.deadline != event.at + timedelta(days=30):
+                self.fail("P5", "an opt-out whose deadline is not 30 days later")
+            stamped = self._seconds(event.at)
+            if not min(t.started for t in asked) - SKEW <= stamped <= now + SKEW:
+                self.fail("P5", "an opt-out stamped with a time at which it was not asked for")
+            self._call_at(now + 30 * DAY + SKEW, self._gone_by_deadline, term)
+        if event.sequence != expected:
+            self.fail("P9", "the ledger has a gap")
+
+    def _setting(self, tenant: str, events: Any) -> None:
+        stored = self._ledger.settings.get(tenant)
+        last = events[-1] if events else None
+        if last is None:
+            return
+        enrollment = None if stored is None else stored.value.enrollment
+        on = enrollment.enrollment_id if enrollment is not None else None
+        if on != (last.enrollment_id if last.kind == "optedIn" else None) or stored.value.sequence != last.sequence:
+            self.fail("P9", "the setting is not what the ledger's last event says")
+
+    # Containers and batches
+
+    def _compare(self, geo: str, store: Any, work: Any) -> None:
+        seen = self._stored[geo]
+        for name in [name for name in seen if name not in store.containers]:
+            self._container_gone(geo, name, seen.pop(name))
+        for name, batches in store.containers.items():
+            known = seen.get(name)
+            if known is None:
+                known = seen[name] = {}
+                self._container_new(geo, name)
+            if len(known) == len(batches) and all(
+                self._contents[geo].get((name, batch)) is stored[0] for batch, stored in batches.items()
+            ):
+                continue
+            if known.keys() - batches.keys():
+                self.fail("P9", f"a batch vanished from {name}")
+            for batch, (content, _) in batches.items():
+                before = self._contents[geo].get((name, batch))
+                if before is content:
+                    continue
+                if batch in known:
+                    self.fail("D6", f"a batch in {name} was replaced")
+                self._contents[geo][name, batch] = content
+                known[batch] = self._batch_new(geo, name, content, work)
+
+    def _container_new(self, geo: str, name: str) -> None:
+        if self._by_hand(geo, name) is not None:
+            return
+        read = Name.read(name)
+        if read is None:
+            self.fail("P1", "a container of no enrollment's name was created")
+            return
+        term = self.terms.get(read.enrollment)
+        if term is None:
+            self.fail("P1", "a container of an enrollment that never began was created")
+        elif term.account != self.accounts[geo]:
+            self.fail("P3", f"a container of an enrollment of {term.geo} was created in {geo}")
+        elif term.verified is not None:
+            self.fail("P6", f"a container was created {self._time() - term.verified:.0f} s after the receipt")
+
+    def _batch_new(self, geo: str, name: str, content: bytes, work: Any) -> str:
+        if self._by_hand(geo, name) is not None:
+            return ""
+        now = self._time()
+        lines = [json.loads(line) for line in gzip.decompress(content).splitlines()]
+        tag = str(lines[0]["input"])
+        attempts = self._sent.get(tag, [])
+        open_ = [sent for sent in attempts if sent.ended >= now]
+        read = Name.read(name)
+        term = self.terms.get(read.enrollment) if read else None
+        if not open_ or read is None or term is None:
+            self.fail("P1", "captures were stored that nobody sent, or for no enrollment")
+            return tag
+        mine = [sent for sent in open_ if work is None or work.sent is sent] or open_
+        mine[0].stored = True
+        if term.tenant != mine[0].tenant:
+            self.fail("P1", "captures of one tenant were stored for another")
+        if min(mine[0].instants) < term.asked - SKEW:
+            self.fail("P1", f"captures from before the opt-in were stored: {self.at(min(mine[0].instants))}")
+        if all(self._withdrawn_since(sent) is not None for sent in mine):
+            self.fail("P2", "captures were stored that were sent after an opt-out had been answered")
+        copies = sum(
+            tag in batches.values() for other, batches in self._stored[geo].items() if read.enrollment in other
+        )
+        if copies:
+            self.fail("D6", "captures were stored twice")
+        expires = self._expires(min(mine[0].instants))
+        if now >= expires:
+            self.fail("P4", f"captures of {self.at(min(mine[0].instants))} were stored at {self.at(now)}")
+        self._call_at(expires, self._gone_by_retention, geo, name, tag)
+        return tag
+
+    def _container_gone(self, geo: str, name: str, batches: dict[str, str]) -> None:
+        now = self._time()
+        for batch in batches:
+            self._removed[f"{name}/{batch}"] = now
+            self._contents[geo].pop((name, batch), None)
+        planted = self._by_hand(geo, name)
+        if planted is not None:
+            planted.gone = now
+            if planted.kind == "foreign":
+                self.fail("P9", "a container that is not ours was deleted")
+            if planted.kind == "after receipt" and not self._expired(name):  # else it may have been retention
+                known = self._known_of(planted.enrollment)
+                if len(known.receipt.reappeared) <= planted.reappeared:
+                    self.fail("P6", "data came back, was deleted, and the receipt does not say so")
+            return
+        read = Name.read(name)
+        term = self.terms.get(read.enrollment) if read else None
+        if read is None or term is None:
+            return
+        term.emptied = now
+        # Empty ones too: one that is deleted before its time may have been about to take a batch.
+        expired = self._expired(name)
+        owed = term.opted_out_at is not None and (
+            now >= self._seconds(term.opted_out_at) + 28 * DAY - SKEW
+            or (term.expedited is not None and now >= term.expedited)
+        )
+        if batches and not expired and not owed:
+            self.fail("P9", f"{len(batches)} batches in {name} were deleted before their time")
+
+    def _gone_by_retention(self, geo: str, name: str, tag: str) -> None:
+        self.checks += 1
+        if tag in self._stored[geo].get(name, {}).values() and not self.nothing_owed and name not in self.waived:
+            self.fail("P4", f"captures are stored in {name}, {self.retention_days} days after they happened")
+
+    def _gone_by_deadline(self, term: Term) -> None:
+        self.checks += 1
+        self.notice(None)
+        if self.nothing_owed or term.id in self.waived:
+            return
+        for geo, containers in self._stored.items():
+            for name in containers:
+                if term.id in name and self._by_hand(geo, name) is None:
+                    self.fail("P5", f"{name} is stored 30 days after the opt-out")
+        deletion = self._known.get((term.tenant, term.id))
+        if deletion is None or deletion.status != "verified":
+            self.fail("P5", "a deletion is not finished 30 days after the opt-out")
+
+    # Deletions and receipts
+
+    def _deletion(self, key: tuple[str, str], new: Any) -> None:
+        old = self._known.get(key)
+        self._known[key] = new
+        term = self.terms.get(new.enrollment_id)
+        if term is None or term.opted_out_at is None or (term.tenant, term.id) != key:
+            self.fail("P5", "a deletion without an opt-out")
+            return
+        if (new.opted_out_at, new.deadline) != (term.opted_out_at, term.opted_out_at + timedelta(days=30)):
+            self.fail(
+                "P5", f"a deadline is {new.deadline:%d %b %H:%M}, not 30 days after {term.opted_out_at:%d %b %H:%M}"
+            )
+        if (new.geo, new.storage_account) != (term.geo, term.account):
+            self.fail("P5", "a deletion looks in another account than its enrollment's")
+        begins = new.deadline - timedelta(days=2)
+        if new.not_before > (begins if old is None else old.not_before) or (
+            new.not_before < begins and term.expedited is None
+        ):
+            self.fail("P5", "a deletion's beginning was moved")
+        if old is None:
+            if new.status != "scheduled":
+                self.fail("P6", "a deletion began its life done")
+            return
+        if (old.status, new.status) not in {
+            ("scheduled", "scheduled"),
+            ("scheduled", "purged"),
+            ("purged", "purged"),
+            ("purged", "verified"),
+            ("verified", "verified"),
+        }:
+            self.fail("P6" if new.status == "verified" else "P5", f"a deletion went from {old.status} to {new.status}")
+        if new.status == "purged" and new.purged_at != old.purged_at:
+            self._purged(term, new)
+        if new.status == "verified":
+            self._verified(term, old, new)
+
+    def _purged(self, term: Term, deletion: Any) -> None:
+        """What says that it is emptied is empty, but for days that only the second look can find."""
+        assert term.opted_out_at is not None
+        last = (term.opted_out_at + timedelta(minutes=5)).date()
+        first = term.opted_out_at.date() - timedelta(days=30)
+        for name, batches in self._stored[term.geo].items():
+            read = Name.read(name)
+            if read is None or read.enrollment != term.id or not first <= read.day <= last:
+                continue
+            if self._by_hand(term.geo, name) is not None:
+                continue
+            an_hour_before = self._seconds(deletion.purged_at) - 3600
+            racing = any(sent.ended >= an_hour_before for tag in batches.values() for sent in self._sent[tag])
+            if batches and not racing:
+                self.fail("P5", f"{name} is stored, and its deletion says that storage is emptied")
+
+    def _verified(self, term: Term, old: Any, new: Any) -> None:
+        now = self._time()
+        receipt = new.receipt
+        # A reappearance is told at once, even if it cannot be signed.
+        if receipt is None or not (receipt.jws or receipt.reappeared):
+            self.fail("P6", "a deletion is finished without a signed receipt")
+            return
+        if old.receipt is not None:
+            before, after = old.receipt, receipt
+            # The last entry may gain when it was deleted again; all else that was told stays as it was.
+            told = [(each.at, each.containers_found, each.deleted_at) for each in before.reappeared]
+            tells = [(each.at, each.containers_found, each.deleted_at) for each in after.reappeared][: len(told)]
+            if told and told[-1][2] is None:
+                told[-1:], tells[-1:] = [told[-1][:2]], [tells[-1][:2]] if len(tells) == len(told) else tells[-1:]
+            if tells != told or any(
+                getattr(before, name) != getattr(after, name)
+                for name in ("first_day", "last_day", "containers_deleted", "first_look_at", "second_look_at")
+            ):
+                self.fail("P6", "a receipt was changed")
+            return
+        term.verified = now
+        if receipt.second_look_at - receipt.first_look_at < timedelta(minutes=5):
+            self.fail("P6", "a receipt's two looks are less than 5 minutes apart")
+        emptied = max(self._seconds(receipt.first_look_at), term.emptied or 0.0)
+        look = max(
+            (
+                at
+                for (account, prefix), at in self._looks.items()
+                if account == term.account and f"{term.id[0]}-".startswith(prefix)
+            ),
+            default=-1.0,
+        )
+        if look < emptied + 300 - SKEW:
+            self.fail("P6", f"storage was emptied {self.at(emptied)} and not looked at again 5 minutes later")
+        store = self._captures[term.geo]
+        for where, names in (
+            ("stored", store.containers),
+            ("kept by soft delete", store.soft_deleted),
+            ("still being deleted", store.being_deleted),
+        ):
+            for name in names:
+                if term.id in name and self._by_hand(term.geo, name) is None:
+                    self.fail("P6", f"at the receipt {name} is {where}")
+
+    # What the service says of itself
+
+    def status_answered(self, promises: Mapping[str, bool], began: float, ended: float) -> None:
+        """The report may not say that a promise holds which the oracle knows to be broken."""
+        self.notice(None)
+        late = [term for term in self.terms.values() if term.ended is not None and not self._finished(term)]
+        overdue = [term for term in late if self._seconds(term.opted_out_at) + 30 * DAY + SKEW < began]
+        if overdue and promises["P5"]:
+            self.fail("P5", "the status says that P5 holds while a deletion is overdue")
+        stale = [
+            name
+            for geo, containers in self._stored.items()
+            for name in containers
+            if (read := Name.read(name)) is not None
+            and self._day_starts(read.day) + self.retention_days * DAY + SKEW < began
+        ]
+        if stale and promises["P4"]:
+            self.fail("P4", f"the status says that P4 holds, and {stale[0]} is stored")
+
+    def check_scheduled(self) -> None:
+        """Each opt-out has its deletion: the feed's work, where nothing of the feed was lost."""
+        for term in self.terms.values():
+            if term.ended is not None and (term.tenant, term.id) not in self._known:
+                self.fail("P9", "the feed lost nothing, and an opt-out has no deletion")
+
+    def check_end(self, promises: Mapping[str, bool], findings: Mapping[str, int], counted: list[Planted]) -> None:
+        """After the faults have stopped, the jobs have run and all deadlines have passed, nothing is left undone."""
+        self.notice(None)
+        for term in self.terms.values():
+            if term.ended is not None and not self._finished(term):
+                self.fail("P9", "an opt-out has no finished deletion at the end")
+            elif term.ended is not None and not self._known[term.tenant, term.id].receipt.jws:
+                self.fail("P6", "a receipt is not signed at the end")
+        for tenant, toggles in self._toggles.items():
+            states = self._states.get(tenant, [(0.0, None)])
+            answered = [t for t in toggles if t.answered is not None]
+            last = max(answered, key=lambda t: t.started, default=None)
+            if last is not None:
+                wanted = {t.geo if t.on else None for t in toggles if t.ended >= last.started}
+                if states[-1][1] not in wanted:
+                    self.fail("P9", f"the setting is {states[-1][1] or 'off'}; answered last: {last.geo or 'off'}")
+        for each in self.planted:
+            lost = each.gone is None and each.name not in self._stored[self._geo(each.account)]
+            if each.kind == "foreign" and lost:
+                self.fail("P9", "a container that is not ours is gone")
+            if each.kind != "foreign" and each.gone is None:
+                self.fail("P9", f"a container by hand ({each.kind}) is left at the end")
+        kinds = {
+            "wrong account": "wrongAccount",
+            "unknown enrollment": "unknownEnrollment",
+            "after receipt": "afterReceipt",
+            "impossible day": "impossibleDay",
+            "foreign": "foreignContainers",
+        }
+        for kind, name in kinds.items():
+            placed = sum(each.kind == kind for each in counted)
+            if findings.get(name, 0) < placed:
+                self.fail("P9", f"{placed} containers by hand ({kind}), {findings.get(name, 0)} findings")
+        if not all(promises.values()):
+            broken = [name for name, holds in promises.items() if not holds]
+            self.fail("P9", f"two clean sweeps later the status says of {', '.join(broken)} that it does not hold")
+
+    # Its own arithmetic
+
+    def at(self, seconds: float) -> str:
+        return f"{self.base + timedelta(seconds=seconds):%d %b %H:%M:%S.%f}"[:-3]
+
+    def fail(self, promise: str, what: str) -> None:
+        if self.violation is None:
+            self.violation = Violation(promise, f"at {self.at(self._time())} {what}")
+
+    def _withdrawn_since(self, sent: Sent) -> float | None:
+        """Return when an opt-out was answered before ``sent`` was, if no opt-in can have come after it."""
+        since = None
+        toggles = self._toggles.get(sent.tenant, [])
+        for out in toggles:
+            if out.on or out.answered is None or out.answered > sent.started:
+                continue
+            if not any(t.on and t.ended >= out.started for t in toggles):
+                since = out.answered
+        return since
+
+    def _finished(self, term: Term) -> bool:
+        deletion = self._known.get((term.tenant, term.id))
+        return deletion is not None and deletion.status == "verified" and deletion.receipt is not None
+
+    def _known_of(self, enrollment: str) -> Any:
+        return next((deletion for (_, each), deletion in self._known.items() if each == enrollment), None)
+
+    def _by_hand(self, geo: str, name: str) -> Planted | None:
+        if not self.planted:
+            return None
+        account = self.accounts[geo]
+        return next(
+            (each for each in self.planted if (each.account, each.name, each.gone) == (account, name, None)), None
+        )
+
+    def _geo(self, account: str) -> str:
+        return next(geo for geo, each in self.accounts.items() if each == account)
+
+    def _seconds(self, instant: datetime) -> float:
+        return (instant - self.base).total_seconds()
+
+    def _day_starts(self, day: date) -> float:
+        return self._seconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+    def _expires(self, instant: float) -> float:
+        return self._day_starts((self.base + timedelta(seconds=instant)).date()) + self.retention_days * DAY
+
+    def _expired(self, name: str) -> bool:
+        """Tell whether retention may have begun to delete the day of a container."""
+        read = Name.read(name)
+        return read is not None and self._time() >= (
+            self._day_starts(read.day) + (self.retention_days - 0.25) * DAY - SKEW
+        )
+
+    def _container(self, enrollment: str, sent: Sent) -> str:
+        day = (self.base + timedelta(seconds=min(sent.instants))).date()
+        return f"{enrollment[0]}-{day.year:04d}{day.month:02d}{day.day:02d}-{enrollment}"

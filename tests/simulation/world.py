@@ -1,0 +1,188 @@
+"""The service in the simulation: storage that all instances share, and instances that come and go."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import azure.functions as func
+
+from functions import opt_outs
+from shared.captures import Captures
+from shared.consent import Consent
+from shared.data_sharing import DataSharing
+from shared.deletions import Deletion, Deletions
+from shared.ledger import Change
+from shared.purge import Bounds as PurgeBounds
+from shared.purge import Purge
+from shared.status import Status
+from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.stores.ports import ContainerMissing, ListedContainer, Put
+from shared.sweep import Bounds as SweepBounds
+from shared.sweep import Sweep
+from tests.simulation.faults import REQUEST_MAX, Faults, Faulty
+from tests.simulation.oracle import Oracle
+from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
+
+ACCOUNTS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
+
+
+class Signer:
+    """Signs with a hash: cheap, and the same each time."""
+
+    def __init__(self) -> None:
+        self.signed: dict[str, Mapping[str, Any]] = {}
+
+    async def sign(self, claims: Mapping[str, Any]) -> str:
+        jws = hashlib.sha256(json.dumps(claims, sort_keys=True).encode()).hexdigest()
+        self.signed[jws] = claims
+        return jws
+
+    async def public_keys(self) -> Sequence[Mapping[str, Any]]:
+        return []
+
+
+class ObservedLedger(MemoryLedger):
+    """Container ``tenants`` with its change feed; the oracle is told of each commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.oracle: Oracle
+        self.changes: list[tuple[str, str]] = []
+
+    async def commit(self, change: Change, etag: str | None) -> None:
+        await super().commit(change, etag)
+        tenant = change.setting.tenant_id
+        self.changes += [(tenant, "setting"), (tenant, change.event.id)]
+        self.oracle.notice(CURRENT_REQUEST.get())
+
+    def items(self, changes: Sequence[tuple[str, str]]) -> list[func.Document]:
+        """Return the items that changed, each once and as it is now: the latest-version change feed."""
+        documents = []
+        for tenant, item in dict.fromkeys(changes):
+            if item == "setting":
+                members = self.settings[tenant].value.to_json()
+            else:
+                members = next(event.to_json() for event in self.events[tenant] if event.id == item)
+            documents.append(func.Document.from_dict({**members, "id": item}))
+        return documents
+
+
+class ObservedDeletions(MemoryDeletions):
+    """Container ``deletions``; the oracle is told of each change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.oracle: Oracle
+
+    async def create(self, deletion: Deletion) -> bool:
+        created = await super().create(deletion)
+        self.oracle.notice(CURRENT_REQUEST.get())
+        return created
+
+    async def replace(self, deletion: Deletion, etag: str) -> None:
+        await super().replace(deletion, etag)
+        self.oracle.notice(CURRENT_REQUEST.get())
+
+
+class ObservedCaptures(MemoryCaptures):
+    """One storage account, which takes its time to free the name of a deleted container, and may have soft delete on.
+
+    Attributes:
+        collecting: seconds for which a name stays unusable, or None for none.
+        soft_delete: seconds for which a deleted container is kept, or None for off.
+    """
+
+    def __init__(self, account: str, loop: VirtualLoop) -> None:
+        super().__init__(account)
+        self.oracle: Oracle
+        self.collecting: float | None = None
+        self.soft_delete: float | None = None
+        self._loop = loop
+
+    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        work = CURRENT_REQUEST.get()
+        try:
+            put = await super().put_batch(container, batch_id, content, body_hash)
+        except ContainerMissing:
+            if work is not None:
+                work.held_until = min(work.held_until, self._loop.time() + REQUEST_MAX)
+            raise
+        self.oracle.notice(work)
+        return put
+
+    async def create_container(self, container: str) -> None:
+        await super().create_container(container)
+        self.oracle.notice(CURRENT_REQUEST.get())
+
+    async def delete_container(self, container: str) -> bool:
+        existed = container in self.containers
+        known = await super().delete_container(container)
+        if existed and container not in self.containers:
+            if self.collecting is not None:
+                self.being_deleted.add(container)
+                self._loop.call_later(self.collecting, self.being_deleted.discard, container)
+            if self.soft_delete is not None:
+                self.soft_deleted.add(container)
+                self._loop.call_later(self.soft_delete, self.soft_deleted.discard, container)
+            self.oracle.notice(CURRENT_REQUEST.get())
+        return known
+
+    async def list_containers(
+        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> AsyncIterator[ListedContainer]:
+        if include_deleted:
+            self.oracle.looked(self.account, prefix)
+        async for each in super().list_containers(prefix, include_deleted=include_deleted, page_size=page_size):
+            yield each
+
+
+class Cloud:
+    """What outlives every process: the stores, and the feed's position."""
+
+    def __init__(self, loop: VirtualLoop, geos: Sequence[str], retention_days: int) -> None:
+        self.retention_days = retention_days
+        self.accounts = {geo: ACCOUNTS[geo] for geo in geos}
+        self.ledger = ObservedLedger()
+        self.deletions = ObservedDeletions()
+        self.operations = MemoryOperations()
+        self.captures = {geo: ObservedCaptures(account, loop) for geo, account in self.accounts.items()}
+        self.signer = Signer()
+        self.fed = 0
+        self.purge_bounds: PurgeBounds | None = None
+        self.sweep_bounds: SweepBounds | None = None
+
+    def attach(self, oracle: Oracle) -> None:
+        """Let the oracle watch."""
+        self.ledger.oracle = self.deletions.oracle = oracle
+        for store in self.captures.values():
+            store.oracle = oracle
+
+
+class Instance:
+    """One process with services of its own on the shared stores."""
+
+    def __init__(self, name: str, cloud: Cloud, loop: VirtualLoop, base: datetime, random: Random, faults: Faults):
+        process = Process(name, loop, base, 60 * random.random() - 30, 2e-5 * random.random() - 1e-5)
+
+        def reached(store: Any, kind: str) -> Any:
+            return Faulty(store, kind, process, faults)
+
+        ledger, deletions = reached(cloud.ledger, "cosmos"), reached(cloud.deletions, "cosmos")
+        operations, signer = reached(cloud.operations, "cosmos"), reached(cloud.signer, "key")
+        stores = {geo: reached(store, geo) for geo, store in cloud.captures.items()}
+        days = cloud.retention_days
+        self.process = process
+        self.data_sharing = DataSharing(ledger, cloud.accounts, process, lambda: f"{random.getrandbits(128):032x}")
+        self.captures = Captures(Consent(ledger, process), stores, process, days)
+        self.deletions = Deletions(deletions)
+        self.purge = Purge(stores, deletions, operations, signer, process, days, cloud.purge_bounds)
+        self.sweep = Sweep(stores, ledger, deletions, operations, signer, process, days, cloud.sweep_bounds)
+        self.status = Status(stores, ledger, deletions, operations, process, days)
+
+    async def opt_outs(self, documents: Sequence[func.Document]) -> int:
+        """Do what the function ``opt_outs`` does with a batch of the feed."""
+        events = [event for document in documents if (event := opt_outs._opt_out(document)) is not None]
+        return await self.deletions.schedule(events)
