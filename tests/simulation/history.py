@@ -404,7 +404,7 @@ class History:
         began = self.loop.time()
         answer, _ = await self.ask(instance, "status", instance.status.report)
         if answer.how == "ok":
-            self.oracle.status_answered(answer.value.promises, began, self.loop.time())
+            self.oracle.status_answered(answer.value.promises, answer.value.overdue_deletions, began)
             return answer.value
         return None
 

@@ -524,11 +524,14 @@ class Oracle:
 
     # What the service says of itself
 
-    def status_answered(self, promises: Mapping[str, bool], began: float, ended: float) -> None:
+    def status_answered(self, promises: Mapping[str, bool], overdue_deletions: int, began: float) -> None:
         """The report may not say that a promise holds which the oracle knows to be broken."""
         self.notice(None)
         late = [term for term in self.terms.values() if term.ended is not None and not self._finished(term)]
         overdue = [term for term in late if self._seconds(term.opted_out_at) + 30 * DAY + SKEW < began]
+        # P5 may be told broken for other reasons too: the number must be right as well.
+        if overdue_deletions < sum((term.tenant, term.id) in self._known for term in overdue):
+            self.fail("P5", f"the status counts {overdue_deletions} overdue deletions, and there are more")
         if overdue and promises["P5"]:
             self.fail("P5", "the status says that P5 holds while a deletion is overdue")
         stale = [
