@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and Node 20+.
 IN_VENV := .venv/bin/python
 
-.PHONY: demo test simulate simulate-mutants run bench lint scan check format setup
+.PHONY: demo test simulate simulate-mutants run bench bench-quick lint scan check format setup
 
 demo: setup  ## play the main job end to end on a local stack of its own, and exit
 	@$(IN_VENV) -m local demo
@@ -20,6 +20,9 @@ run: setup  ## keep the local stack up until interrupted
 
 bench: setup  ## what it costs, next to bare storage calls; about ten minutes (bench/README.md)
 	@$(IN_VENV) -m bench
+
+bench-quick: setup  ## proves that the bench runs; its figures mean nothing
+	@$(IN_VENV) -m pytest -q bench
 
 lint: setup  ## format, lint and types
 	@$(IN_VENV) -m ruff format --check --quiet

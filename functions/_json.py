@@ -46,7 +46,9 @@ def _depth(body: bytes) -> int:
     """Return how deeply brackets outside of strings are nested, of whatever kind: pairs are for the parser to check."""
     # Without its escapes a string has no quote, and a run of backslashes begins with an escape; so every other piece is
     # outside of strings, if this is JSON at all. What is not may be called deep wrongly, and is refused in any case.
-    pieces = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    pieces = body.split(b'"')
     steps = b"".join(pieces[::2]).translate(_BRACKETS, _OTHERS)
     return max(accumulate(memoryview(steps).cast("b")), default=0)
 

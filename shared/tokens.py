@@ -1,10 +1,12 @@
 """From an ``Authorization`` header to a caller: signature, issuer, audience, time and tenant of an Entra token."""
 
+import hashlib
 import json
 from typing import Any, Never
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
+from joserfc.jwk import Key
 from joserfc.util import urlsafe_b64decode
 
 from shared import deadlines
@@ -18,6 +20,7 @@ from shared.signing_keys import SigningKeys
 _ALGORITHMS = ["RS256"]
 _TYPES = frozenset({"jwt", "at+jwt"})
 _MAX_TOKEN_LENGTH = 16 * 1024
+_SIGNED_MAX = 1_000
 
 
 class Tokens:
@@ -27,6 +30,7 @@ class Tokens:
         self._configuration = configuration
         self._keys = keys
         self._clock = clock
+        self._signed: dict[bytes, tuple[Key, dict[str, Any]]] = {}
 
     async def caller(self, authorization: str | None) -> Caller:
         """Return whom the header's token speaks for.
@@ -64,29 +68,45 @@ class Tokens:
         )
 
     async def _verified_claims(self, token: str) -> dict[str, Any]:
+        """Return a token's claims, which are checked each time; its signature only once for each published key."""
         try:
-            header: Any = jws.extract_compact(token.encode("ascii")).headers()
-            if not isinstance(header, dict):  # the library takes any JSON that "alg" is in
-                _refuse("The token has no header.")
-            _refuse_repeated_members(token)
-            # Any other type is signed for another use; without one, as RFC 7519 allows, nothing says so.
-            if str(header.get("typ", "jwt")).lower() not in _TYPES:
-                _refuse("The token is not an access token.")
-            key_id = header.get("kid")
-            if header.get("alg") not in _ALGORITHMS or not isinstance(key_id, str):
-                _refuse("The token is not signed in a way that is accepted here.")
-            keys = await self._keys.with_id(key_id)
-            key = next((key for key in keys if key.kid == key_id), None)
-            if key is None:
-                _refuse("The token is signed with an unknown key.")
-            claims: dict[str, Any] = jwt.decode(token, key, algorithms=_ALGORITHMS).claims
-            for name in ("tid", "oid"):
-                if not isinstance(claims.get(name), str) or not GUID.fullmatch(claims[name]):
-                    _refuse(f"The token's {name} is not a GUID.")
+            digest = hashlib.sha256(token.encode("ascii")).digest()  # so that no token is kept
+            key, claims = self._signed.get(digest) or await self._opened(token)
+            # A key that the issuer has withdrawn, or published anew, says nothing any more of what it has signed.
+            if not any(key is each for each in await self._keys.with_id(str(key.kid))):
+                key, claims = await self._opened(token)
             self._check(claims, key.get("issuer"))
         except (JoseError, ValueError, TypeError, RecursionError):  # the last from JSON that is thousands deep
             _refuse("The token is not valid.")
+        self._signed[digest] = key, claims
+        while len(self._signed) > _SIGNED_MAX:
+            del self._signed[next(iter(self._signed))]
         return claims
+
+    async def _opened(self, token: str) -> tuple[Key, dict[str, Any]]:
+        """Return the key that has signed a token, and its claims.
+
+        Raises:
+            Unauthenticated, JoseError, ValueError, TypeError, RecursionError: if it is not signed, or not a token.
+        """
+        header: Any = jws.extract_compact(token.encode("ascii")).headers()
+        if not isinstance(header, dict):  # the library takes any JSON that "alg" is in
+            _refuse("The token has no header.")
+        _refuse_repeated_members(token)
+        # Any other type is signed for another use; without one, as RFC 7519 allows, nothing says so.
+        if str(header.get("typ", "jwt")).lower() not in _TYPES:
+            _refuse("The token is not an access token.")
+        key_id = header.get("kid")
+        if header.get("alg") not in _ALGORITHMS or not isinstance(key_id, str):
+            _refuse("The token is not signed in a way that is accepted here.")
+        key = next((key for key in await self._keys.with_id(key_id) if key.kid == key_id), None)
+        if key is None:
+            _refuse("The token is signed with an unknown key.")
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=_ALGORITHMS).claims
+        for name in ("tid", "oid"):
+            if not isinstance(claims.get(name), str) or not GUID.fullmatch(claims[name]):
+                _refuse(f"The token's {name} is not a GUID.")
+        return key, claims
 
     def _check(self, claims: dict[str, Any], keys_issuer: object) -> None:
         issuers = [issuer.replace("{tenantid}", claims["tid"]) for issuer in self._configuration.issuers]

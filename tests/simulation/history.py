@@ -885,6 +885,7 @@ async def reckoning(history: History, storm: Storm) -> None:
         await history.sweep(awake=True)
         await pass_time(history, storm, 45 * MINUTE)
     await history.purge(awake=True)
+    await history.sweep(awake=True)  # time may have passed for hours
     history.stop_if_violated()
     report = await history.status()
     assert report is not None

@@ -277,3 +277,49 @@ def test_allow_needs_one_reason() -> None:
     allow(False, True)
     with pytest.raises(Forbidden):
         allow(False, False)
+
+
+def lasting(key: Any = KEY, **claims: Any) -> str:
+    """Return a token that is valid for two days."""
+    return token(key=key, claims={"exp": int((ManualClock().now() + timedelta(days=2)).timestamp()), **claims})
+
+
+async def test_a_key_that_was_withdrawn_vouches_no_longer_for_a_token_that_was_seen() -> None:
+    issuer, clock = Issuer(), ManualClock()
+    tokens = verifier(issuer, clock)
+    seen = f"Bearer {lasting()}"
+    assert await tokens.caller(seen) == await tokens.caller(seen)
+    issuer.keys = jwk_set(OTHER_KEY, ISSUER)
+    clock.move(timedelta(days=1, hours=1))
+    with pytest.raises(Unauthenticated):
+        await tokens.caller(seen)
+    assert await tokens.caller(f"Bearer {lasting(OTHER_KEY)}")
+
+
+async def test_a_token_that_was_seen_is_checked_again_for_all_but_its_signature() -> None:
+    clock = ManualClock()
+    tokens = verifier(clock=clock)
+    seen = f"Bearer {token()}"
+    assert await tokens.caller(seen)
+    clock.move(timedelta(hours=1, minutes=2))
+    with pytest.raises(Unauthenticated):
+        await tokens.caller(seen)
+
+
+async def test_what_resembles_a_token_that_was_seen_is_not_taken_for_it() -> None:
+    tokens = verifier()
+    seen = token()
+    assert await tokens.caller(f"Bearer {seen}")
+    header, payload, signature = seen.split(".")
+    other = token(Role.OPERATOR).split(".")[1]
+    for forged in (f"{header}.{other}.{signature}", f"{header}.{payload}.", f"{header}.{payload}.{signature[:-2]}AA"):
+        with pytest.raises(Unauthenticated):
+            await tokens.caller(f"Bearer {forged}")
+
+
+async def test_the_tokens_that_were_seen_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.tokens._SIGNED_MAX", 5)
+    tokens = verifier()
+    for n in range(20):
+        assert await tokens.caller(f"Bearer {lasting(uti=str(n))}")
+    assert len(tokens._signed) == 5

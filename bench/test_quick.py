@@ -57,7 +57,4 @@ async def test_a_quick_run_measures_every_case_of_every_scenario(tmp_path: Path)
         measured.setdefault(figure["scenario"], set()).add(figure["case"])
     assert measured == EXPECTED
     assert [each["what"] for each in run["targets"]] == [each.what for each in targets(Results(), QUICK)]
-    # The consent reads are counted on the wire: one lease at least, and one afresh for the day's first batch.
-    [reads] = [each["median"] for each in run["figures"] if each["figure"] == "reads/1,000 captures"]
-    assert reads * QUICK.consent_captures / 1000 >= 2
     assert "No plot" in output

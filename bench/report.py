@@ -1,0 +1,92 @@
+"""What a run says: tables in Markdown, and one JSON document."""
+
+import os
+import platform
+import statistics
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from bench.results import Results
+from bench.targets import Target
+from shared.items import format_instant
+
+_PACKAGES = ("aiohttp", "azure-cosmos", "azure-functions", "azure-storage-blob", "pydantic")
+_VERDICTS = {True: "held", False: "**missed**", None: "not measured"}
+_DASH = "\N{EN DASH}"
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on, the machine's load before the run included."""
+    return {
+        "at": format_instant(datetime.now(UTC)),
+        "cpus": os.cpu_count(),
+        "cpu": _cpu_model(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "loadBefore": round(os.getloadavg()[0], 2),
+    }
+
+
+def document(where: dict[str, Any], command: str, results: Results, found: Sequence[Target]) -> dict[str, Any]:
+    """Return the run as JSON."""
+    return {
+        "machine": where,
+        "command": command,
+        "targets": [each.to_json() for each in found],
+        "figures": results.to_json(),
+    }
+
+
+def tables(results: Results) -> Iterator[str]:
+    """Yield the lines of a table for each scenario: medians, with the smallest and the largest value."""
+    for scenario in dict.fromkeys(scenario for scenario, _ in results.cases):
+        cases = {case: figures for (each, case), figures in results.cases.items() if each == scenario}
+        columns = list(dict.fromkeys(figure for figures in cases.values() for figure in figures))
+        rows = [[case, *(_cell(figures.get(column, [])) for column in columns)] for case, figures in cases.items()]
+        yield f"\n### {scenario[0].upper()}{scenario[1:]}\n"
+        yield from _table(["case", *columns], rows)
+
+
+def verdicts(found: Sequence[Target]) -> Iterator[str]:
+    """Yield the lines of the table of the targets."""
+    rows = [
+        [
+            each.what,
+            f"{'≤' if each.at_most else '≥'} {each.bound:g}",
+            "" if each.measured is None else _number(each.measured),
+            _VERDICTS[each.held],
+        ]
+        for each in found
+    ]
+    yield "\n### Targets\n"
+    yield from _table(["what", "target", "measured", ""], rows)
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    median = _number(statistics.median(values))
+    return median if min(values) == max(values) else f"{median} ({_number(min(values))}{_DASH}{_number(max(values))})"
+
+
+def _number(value: float) -> str:
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
+    for row in (head, ["-" * width for width in widths], *rows):
+        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
