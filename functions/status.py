@@ -182,12 +182,17 @@ _SWEEP = _LEDGER_SWEEP.model_copy(
         "totals": {"containers": 18001, "wrongAccount": 1},
     }
 )
-_COSMOS = {"consistencyPolicy": {"defaultConsistencyLevel": "Strong"}, "writeLocations": ["westeurope"]}
+_COSMOS = {
+    "consistencyPolicy": {"defaultConsistencyLevel": "Strong"},
+    "writeLocations": ["westeurope"],
+    "containers": {name: {"expires": False} for name in ("tenants", "deletions", "access")},
+}
 _STORAGE = {
     "sku": {"name": "Standard_ZRS"},
     "kind": "StorageV2",
     "isHnsEnabled": False,
     "deleteRetentionPolicy": {"enabled": True},
+    "logging": {"enabled": False},
 }
 _EUROPE = GeoAnswer(
     storage_account="steurope",

@@ -353,8 +353,17 @@ class _Story:
         self._check(
             f"the operator's status says which promises were broken: {', '.join(broken)}", broken == ["P3", "P5", "P6"]
         )
-        reappeared = (await self._deletion())["receipt"]["reappeared"]
-        self._check("the receipt says when the data was there again", len(reappeared) == 1, reappeared)
+        deletion = await self._deletion()
+        again = (deletion["status"], len(deletion["reappeared"]))
+        self._check(
+            "the deletion says when the data was there again, and begins anew", again == ("scheduled", 1), again
+        )
+        await self._purge_now()
+        await self.client.move_to(await self.client.now() + timedelta(minutes=5))
+        await self._purge_now()
+        deletion = await self._deletion()
+        told = deletion["status"] == "verified" and len(deletion["receipt"]["reappeared"]) == 1
+        self._check("looked at twice more, it has another receipt, which tells", told, deletion)
         await self._run("sweep")
 
     async def _other_tenant(self) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -19,10 +20,23 @@ from azure.identity.aio import DefaultAzureCredential
 from shared.clock import SystemClock
 from shared.configuration import Configuration, ConfigurationError, is_endpoint
 from shared.geos import GEOS
-from shared.posture import KEPT, KIND, REPLICATION, Finding, Posture, Rule, has_one, is_off, is_one_of
+from shared.posture import (
+    KEPT,
+    KIND,
+    LEDGER,
+    LEDGER_KEPT,
+    REPLICATION,
+    Finding,
+    Posture,
+    Rule,
+    has_one,
+    is_off,
+    is_one_of,
+)
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.cosmos import CosmosAccount
+from shared.stores.cosmos import DATABASE, CosmosAccount
 from shared.stores.memory import MemoryPosture
+from shared.stores.schema import CONTAINERS
 
 MANAGEMENT = "https://management.azure.com"
 STORAGE_API = "2024-01-01"
@@ -30,7 +44,10 @@ COSMOS_API = "2024-11-15"
 DIAGNOSTICS_API = "2021-05-01-preview"
 LOG_ANALYTICS_API = "2023-09-01"
 
-_LOGS_DAYS_MAX = 30
+# The least that a workspace takes. What a table inherits of it is deleted a day late, so a table has to say less.
+_WORKSPACE_DAYS_MAX = 30
+# A range that is wider names nobody.
+_PREFIX_MIN = 8
 # Where the service's telemetry and a storage account's own logs go; the others hold nothing of ours.
 _LOG_TABLES = ("App", "StorageBlobLogs")
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
@@ -91,7 +108,31 @@ def _is_closed(properties: Any) -> bool:
     """Tell whether nobody reaches a Cosmos DB account but from a private network or addresses that are named."""
     if not isinstance(properties, Mapping):
         return False
-    return properties.get("publicNetworkAccess") == "Disabled" or bool(properties.get("ipRules"))
+    if properties.get("publicNetworkAccess") == "Disabled":
+        return True
+    rules = properties.get("ipRules")
+    return bool(rules) and _names_addresses(rules, "ipAddressOrRange")
+
+
+def _are_addresses(value: Any) -> bool:
+    return isinstance(value, list) and _names_addresses(value, "value")
+
+
+def _names_addresses(rules: Any, member: str) -> bool:
+    return isinstance(rules, list) and all(isinstance(each, Mapping) and _is_named(each.get(member)) for each in rules)
+
+
+def _is_named(value: Any) -> bool:
+    """Tell whether it is an address or a range that may be somebody's; 0.0.0.0 stands for everybody who is in Azure."""
+    try:
+        network = ip_network(str(value), strict=False)
+    except ValueError:
+        return False
+    return network.prefixlen >= _PREFIX_MIN and not network.network_address.is_unspecified
+
+
+def _lets_azure_in(value: Any) -> bool:
+    return isinstance(value, str) and "AzureServices" in (each.strip() for each in value.split(","))
 
 
 def _is_tls_1_2(value: Any) -> bool:
@@ -136,6 +177,26 @@ def _keeps_no_container(value: Any) -> bool:
     return isinstance(value, list) and all(is_free(each) for each in value)
 
 
+def _ledger_is_kept(value: Any) -> bool:
+    found = _containers(value)
+    return all(
+        name in found and all(found[name].get(each) is None for each in ("defaultTtl", "analyticalStorageTtl"))
+        for name in LEDGER
+    )
+
+
+def _is_partitioned_as_needed(value: Any) -> bool:
+    found = _containers(value)
+    return all(
+        name in found and (found[name].get("partitionKey") or {}).get("paths") == [schema.partition_key]
+        for name, schema in CONTAINERS.items()
+    )
+
+
+def _containers(value: Any) -> Mapping[str, Mapping[str, Any]]:
+    return {each["name"]: each["properties"].get("resource") or {} for each in value or []}
+
+
 def _logs_go_to_workspaces_alone(value: Any) -> bool:
     """Tell whether no enabled log goes anywhere but to Log Analytics, whose retention has rules of its own."""
     elsewhere = ("storageAccountId", "eventHubAuthorizationRuleId", "serviceBusRuleId", "marketplacePartnerId")
@@ -152,12 +213,16 @@ def _logging(settings: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _at_most_30(value: Any) -> bool:
-    return isinstance(value, int) and 0 < value <= _LOGS_DAYS_MAX
+    return isinstance(value, int) and 0 < value <= _WORKSPACE_DAYS_MAX
 
 
-def _log_tables_keep_at_most_30(value: Any) -> bool:
+def _is_less_than_30(value: Any) -> bool:
+    return isinstance(value, int) and 0 < value < _WORKSPACE_DAYS_MAX
+
+
+def _log_tables_keep_less_than_30(value: Any) -> bool:
     return isinstance(value, list) and all(
-        _at_most_30((each.get("properties") or {}).get("totalRetentionInDays"))
+        _is_less_than_30((each.get("properties") or {}).get("totalRetentionInDays"))
         for each in value
         if str(each.get("name")).startswith(_LOG_TABLES)
     )
@@ -175,7 +240,12 @@ COSMOS_RULES = (
         is_one_of("Continuous7Days"),
     ),
     Rule("properties.disableLocalAuth", "true", ("P7",), _is_on),
-    Rule("properties", "publicNetworkAccess Disabled, or ipRules", ("P7",), _is_closed),
+    Rule("properties", "publicNetworkAccess Disabled, or ipRules of /8 or narrower", ("P7",), _is_closed),
+)
+
+LEDGER_RULES = (
+    Rule("containers", "tenants, deletions and access without a time to live", LEDGER_KEPT, _ledger_is_kept),
+    Rule("containers", "partitioned as shared/stores/schema.py says", LEDGER_KEPT, _is_partitioned_as_needed),
 )
 
 ACCOUNT_RULES = (
@@ -190,6 +260,9 @@ ACCOUNT_RULES = (
     Rule("properties.minimumTlsVersion", "TLS1_2 or TLS1_3", ("P7",), _is_tls_1_2),
     Rule("properties.supportsHttpsTrafficOnly", "true", ("P7",), _is_on),
     Rule("properties.networkAcls.defaultAction", "Deny", ("P7",), is_one_of("Deny")),
+    Rule("properties.networkAcls.ipRules", "none, or of /8 or narrower", ("P7",), _are_addresses),
+    # The lifecycle rule acts from outside of every network.
+    Rule("properties.networkAcls.bypass", "AzureServices", ("P4",), _lets_azure_in),
 )
 
 BLOB_SERVICE_RULES = (
@@ -208,7 +281,9 @@ DIAGNOSTIC_RULES = (Rule("diagnosticSettings", "no logs but to Log Analytics", (
 WORKSPACE_RULES = (Rule("properties.retentionInDays", "30 or less", ("P8",), _at_most_30),)
 _ENDPOINT = Rule("the setting", "an endpoint, unless the account is on this machine", ("P7",), _is_absent)
 
-TABLE_RULES = (Rule("tables", "App* and StorageBlobLogs keep 30 days or less", ("P8",), _log_tables_keep_at_most_30),)
+TABLE_RULES = (
+    Rule("tables", "App* and StorageBlobLogs keep less than 30 days", ("P8",), _log_tables_keep_less_than_30),
+)
 
 
 # The check
@@ -240,7 +315,8 @@ class Deployment:
 
     async def _check_cosmos(self, manager: ResourceManager) -> list[Row]:
         path = f"{self.group}/providers/Microsoft.DocumentDB/databaseAccounts/{self.cosmos}"
-        return (await _Look(manager, self.cosmos).at(path, COSMOS_API, COSMOS_RULES)).rows
+        look = await _Look(manager, self.cosmos).at(path, COSMOS_API, COSMOS_RULES)
+        return (await look.at(f"{path}/sqlDatabases/{DATABASE}/containers", COSMOS_API, LEDGER_RULES)).rows
 
     async def _check_storage(self, manager: ResourceManager, geo: str, account: str, workspaces: set[str]) -> list[Row]:
         path = f"{self.group}/providers/Microsoft.Storage/storageAccounts/{account}"

@@ -143,7 +143,7 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
         access=Access(CosmosAccess(cosmos), ledger, deletions, stores, clock, days, new_id),
         deletions=Deletions(deletions),
         purge=Purge(stores, deletions, operations, signer, clock, days),
-        sweep=Sweep(stores, ledger, deletions, operations, signer, clock, days),
+        sweep=Sweep(stores, ledger, deletions, operations, clock, days),
         status=Status(stores, ledger, deletions, operations, clock, days, posture),
         signer=signer,
         closers=tuple(closers),

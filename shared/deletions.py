@@ -1,6 +1,6 @@
 """The work owed for each ended enrollment, and the receipt that says that it is done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -16,21 +16,22 @@ _ATTEMPTS = 5
 
 
 class Reappearance(Item):
-    """Data that was there again after the receipt, for instance out of a restored account.
+    """Data that was there again after a receipt, for instance out of a restored account; all is then proved anew.
 
-    ``deleted_at`` is when it was deleted again; absent while that has not succeeded.
+    ``proved_at`` is the second look of the receipt that it belies.
     """
 
     at: Instant
     containers_found: int
-    deleted_at: Instant | None = None
+    proved_at: Instant
 
 
 class Receipt(Item):
     """The content-free evidence that a deletion is finished (P6).
 
     ``containers_deleted`` counts those that the deletion found; days that retention had deleted before are not in it.
-    ``jws`` says the same and what it is about (``Deletion.receipt_claims``), signed, for others to check.
+    ``reappeared`` is what belied earlier receipts of the same deletion. ``jws`` says the same and what it is about
+    (``Deletion.receipt_claims``), signed, for others to check.
     """
 
     first_day: date
@@ -59,8 +60,10 @@ class Deletion(Item):
     attempts: int = 0
     last_error: str | None = None
     containers_deleted: int = 0
+    more_days: tuple[date, ...] = ()
     purged_at: Instant | None = None
     receipt: Receipt | None = None
+    reappeared: tuple[Reappearance, ...] = ()
 
     @classmethod
     def owed_for(cls, event: OptedOut) -> "Deletion":
@@ -81,8 +84,8 @@ class Deletion(Item):
 
     @property
     def days(self) -> list[date]:
-        """The UTC days for which the enrollment may have a container, oldest first."""
-        return deadlines.enrollment_days(self.started_at, self.opted_out_at)
+        """The UTC days for which the enrollment may have a container, or was found to have one, oldest first."""
+        return sorted({*deadlines.enrollment_days(self.started_at, self.opted_out_at), *self.more_days})
 
     @property
     def containers(self) -> list[DayContainer]:
@@ -94,20 +97,32 @@ class Deletion(Item):
         return self.status != "verified" and now > self.deadline
 
     def bound_to(self, event: OptedOut) -> "Deletion":
-        """Return the deletion with everything that the ledger says as the ledger says it, and due no later (P5)."""
+        """Return the deletion with everything that the ledger says as the ledger says it, and due no later (P5).
+
+        What was done is kept, if it was done to what the ledger says and can be believed; else all begins again.
+        """
         owed = Deletion.owed_for(event)
-        proved = self.status != "verified" or self.receipt is not None
-        progress = {
+        earliest = {
             "not_before": min(owed.not_before, self.not_before),
             "deadline": min(owed.deadline, self.deadline),
-            "status": self.status if proved else "scheduled",
+        }
+        done = {
+            "status": self.status,
             "attempts": self.attempts,
             "last_error": self.last_error,
             "containers_deleted": self.containers_deleted,
             "purged_at": self.purged_at,
             "receipt": self.receipt,
+            "reappeared": self.reappeared,
+            "more_days": self.more_days,
         }
-        return owed.model_copy(update=progress)
+        same = owed.model_copy(update={**earliest, **done}) == self.model_copy(update=earliest)
+        purged = self.status == "scheduled" or self.purged_at is not None
+        proved = self.status != "verified" or (self.receipt is not None and self.receipt.jws != "")
+        begun_again = {"reappeared": self.reappeared, "more_days": self.more_days, "attempts": self.attempts}
+        # A receipt says what was done, as it was signed; whatever else is wrong with it is for people to judge.
+        keeps = (same or self.receipt is not None) and purged and proved
+        return owed.model_copy(update=earliest | (done if keeps else begun_again))
 
     def expedited(self, now: datetime) -> "Deletion":
         """Return the deletion with its start moved forward to ``now``, never back."""
@@ -117,13 +132,16 @@ class Deletion(Item):
         """Return the deletion after an attempt that ended with the code ``error``."""
         return self.model_copy(update={"attempts": self.attempts + 1, "last_error": error})
 
-    def purged(self, now: datetime, *, deleted: int, error: str | None = None) -> "Deletion":
+    def purged(
+        self, now: datetime, *, deleted: int, error: str | None = None, found: Iterable[date] = ()
+    ) -> "Deletion":
         """Return the deletion after storage has been emptied at ``now``; the second look is now owed.
 
         Args:
             now: when the last container was deleted.
             deleted: how many containers this attempt found and deleted.
             error: why an earlier second look was no proof, if this attempt is its consequence.
+            found: days of containers that it found and that are none of the enrollment's.
         """
         return self.model_copy(
             update={
@@ -132,6 +150,7 @@ class Deletion(Item):
                 "last_error": error,
                 "containers_deleted": self.containers_deleted + deleted,
                 "purged_at": now,
+                "more_days": self._more_days(found),
             }
         )
 
@@ -145,29 +164,22 @@ class Deletion(Item):
             containers_deleted=self.containers_deleted,
             first_look_at=self.purged_at,
             second_look_at=now,
+            reappeared=self.reappeared,
         )
         return self.model_copy(update={"status": "verified", "last_error": None, "receipt": receipt})
 
-    def reappeared(self, now: datetime, *, found: int) -> "Deletion":
-        """Return the verified deletion after ``found`` containers were there again at ``now``, yet to be signed.
-
-        As long as what came back has not been deleted again it is one reappearance, however often it is found.
-        """
+    def came_back(self, now: datetime, found: Sequence[date]) -> "Deletion":
+        """Return the verified deletion after containers of some days were there again at ``now``, to be done anew."""
         assert self.receipt is not None
-        entries = self.receipt.reappeared
-        if entries and entries[-1].deleted_at is None:
-            return self
-        return self._with_reappearances(*entries, Reappearance(at=now, containers_found=found))
+        entry = Reappearance(at=now, containers_found=len(found), proved_at=self.receipt.second_look_at)
+        again = {"status": "scheduled", "purged_at": None, "receipt": None, "not_before": min(now, self.not_before)}
+        told = {"reappeared": (*self.reappeared, entry), "more_days": self._more_days(found)}
+        return self.model_copy(update=again | told)
 
-    def gone_again(self, now: datetime) -> "Deletion":
-        """Return the verified deletion after what came back was deleted again by ``now``, yet to be signed."""
-        assert self.receipt is not None
-        *others, last = self.receipt.reappeared
-        return self._with_reappearances(*others, last.model_copy(update={"deleted_at": now}))
-
-    def _with_reappearances(self, *entries: Reappearance) -> "Deletion":
-        assert self.receipt is not None
-        return self.model_copy(update={"receipt": self.receipt.model_copy(update={"reappeared": entries, "jws": ""})})
+    def _more_days(self, found: Iterable[date]) -> tuple[date, ...]:
+        return tuple(
+            sorted({*self.more_days, *found} - set(deadlines.enrollment_days(self.started_at, self.opted_out_at)))
+        )
 
     @property
     def receipt_claims(self) -> Mapping[str, Any]:

@@ -47,15 +47,17 @@ class LedgerSweep:
             ledgers.append(ledger)
             if len(ledgers) < _SLICE:
                 continue
-            await self._reconcile(each, ledgers, until=ledger.tenant_id)
-            each.cursor = ledger.tenant_id
-            compared, ledgers = compared + len(ledgers), []
-            if compared >= self.tenants or each.run.out_of_time():
+            if not await self._reconcile(each, ledgers, until=ledger.tenant_id):
                 return
-        await self._reconcile(each, ledgers, until=_AFTER_ALL_TENANTS)
-        each.cursor = None
+            compared, ledgers = compared + len(ledgers), []
+            if compared >= self.tenants:
+                return
+            await each.report()
+        if await self._reconcile(each, ledgers, until=_AFTER_ALL_TENANTS):
+            each.cursor = None
 
-    async def _reconcile(self, each: Round, ledgers: Sequence[TenantLedger], *, until: str) -> None:
+    async def _reconcile(self, each: Round, ledgers: Sequence[TenantLedger], *, until: str) -> bool:
+        """Compare the ledgers of the tenants up to ``until``; return whether there was time for all of them."""
         by_tenant = {ledger.tenant_id: ledger for ledger in ledgers}
         # The deletions are read after the ledgers: one that is missing was missing when its event was there.
         deletions: defaultdict[str, dict[str, Stored[Deletion]]] = defaultdict(dict)
@@ -66,6 +68,10 @@ class LedgerSweep:
             ledger = by_tenant.get(tenant_id, TenantLedger(tenant_id, None, []))
             each.run.counts["ledgers"] += 1
             await each.run.isolated(self._reconcile_tenant(each.run, ledger, deletions[tenant_id]))
+            each.cursor = tenant_id
+            if each.run.out_of_time():
+                return False
+        return True
 
     async def _reconcile_tenant(
         self, run: Run, ledger: TenantLedger, deletions: Mapping[str, Stored[Deletion]]
@@ -73,7 +79,7 @@ class LedgerSweep:
         faults = ledger_faults(ledger, deletions)
         if faults:
             # It may have changed while it was read, and only looked wrong.
-            settled = await self._settled(ledger.tenant_id)
+            settled = await settled_ledger(self.ledger, ledger.tenant_id)
             if settled is not None:
                 ledger, faults = settled, ledger_faults(settled, deletions)
                 run.counts.update(faults)
@@ -82,7 +88,8 @@ class LedgerSweep:
         for event in ledger.events:
             if isinstance(event, OptedOut):
                 stored = deletions.get(event.enrollment_id)
-                await run.isolated(self._reconcile_opt_out(run, event, stored, trusted=not faults))
+                trusted = faults.keys() <= {LedgerFault.WITHOUT_EVENT}  # which says nothing of the events there are
+                await run.isolated(self._reconcile_opt_out(run, event, stored, trusted=trusted))
 
     async def _reconcile_opt_out(
         self, run: Run, event: OptedOut, stored: Stored[Deletion] | None, *, trusted: bool
@@ -90,14 +97,12 @@ class LedgerSweep:
         if stored is None:
             await self._create(run, event)
             return
-        deletion, bound = stored.value, stored.value.bound_to(event)
-        if bound != deletion:
+        bound = stored.value.bound_to(event)
+        if bound != stored.value:
             run.counts[LedgerFault.DISAGREEING] += 1
             # Nothing is changed on the word of a broken ledger; and a receipt says what was done, as it was signed.
-            if trusted and deletion.receipt is None:
+            if trusted and bound.receipt is None:
                 await self._replace(bound, stored.etag)
-        elif deletion.receipt is not None and not deletion.receipt.jws:
-            await self._replace(await deletion.signed(run.signer), stored.etag)
 
     async def _create(self, run: Run, event: OptedOut) -> None:
         if self.clock.now() - event.at < deadlines.FEED_GRACE:
@@ -108,13 +113,14 @@ class LedgerSweep:
             # There is one by now, or there is one that nobody understands: then this fails, and is noted.
             await self.deletions.read(event.tenant_id, event.enrollment_id)
 
-    async def _settled(self, tenant_id: str) -> TenantLedger | None:
-        """Return a tenant's ledger as it was at one moment, or None if it keeps changing."""
-        ledger = await self.ledger.ledger_of(tenant_id)
-        return ledger if await self.ledger.ledger_of(tenant_id) == ledger else None
-
     async def _replace(self, deletion: Deletion, etag: str) -> None:
         try:
             await self.deletions.replace(deletion, etag)
         except Conflict:
             return  # the next round sees how it stands
+
+
+async def settled_ledger(ledger: LedgerStore, tenant_id: str) -> TenantLedger | None:
+    """Return a tenant's ledger as it was at one moment, or None if it keeps changing."""
+    first = await ledger.ledger_of(tenant_id)
+    return first if await ledger.ledger_of(tenant_id) == first else None

@@ -114,6 +114,12 @@ REPLICATION = Rule(
     # An emulator is one directory, whatever kind of replication it claims.
     in_development=False,
 )
+LEDGER = ("tenants", "deletions", "access")
+"""The containers in which nothing is ever deleted."""
+
+LEDGER_KEPT = ("P6", "P9")
+"""What breaks where an item of the ledger, a receipt or a record of access goes by itself."""
+
 KIND = Rule("kind", "StorageV2", ("P4",), is_one_of("StorageV2"))
 
 STORAGE_RULES = (
@@ -121,10 +127,13 @@ STORAGE_RULES = (
     KIND,
     Rule("isHnsEnabled", "false", ("P6",), is_off),
     Rule("deleteRetentionPolicy.enabled", "false", KEPT, is_off),
+    # Storage's own logs hold full addresses and callers. An emulator claims to write them, and writes none.
+    Rule("logging.enabled", "false", ("P8",), is_off, in_development=False),
 )
 COSMOS_RULES = (
     Rule("consistencyPolicy.defaultConsistencyLevel", "Strong", ("P2",), is_one_of("Strong")),
     Rule("writeLocations", "1 entry", ("P2",), has_one),
+    *(Rule(f"containers.{name}.expires", "false", LEDGER_KEPT, is_off) for name in LEDGER),
 )
 
 

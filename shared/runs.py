@@ -2,11 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Awaitable
+from typing import Literal
 
 from shared.clock import Clock
-from shared.stores.ports import ReceiptSigner, StoreUnavailable
+from shared.stores.ports import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -16,24 +16,21 @@ class Run:
 
     Attributes:
         started_at: when it began.
-        signer: what signs receipts, until it fails.
         counts: what it did, by kind.
         errors: the codes of what failed, in order.
         more: whether it stopped at its bounds, so that the next run has to go on.
     """
 
-    def __init__(self, kind: str, clock: Clock, signer: ReceiptSigner, seconds: float) -> None:
+    def __init__(self, kind: str, clock: Clock, seconds: float) -> None:
         """Begin a run.
 
         Args:
             kind: the job's name, for the log.
             clock: time.
-            signer: what signs receipts.
             seconds: no new work is begun this long after now.
         """
         self._kind = kind
         self._clock = clock
-        self.signer = SignerOfRun(signer)
         self._ends_at = clock.monotonic() + seconds
         self.started_at = clock.now()
         self.counts: Counter[str] = Counter()
@@ -74,25 +71,3 @@ class Run:
         except Exception as error:  # an error of ours in one geo must not keep the others from their deadlines
             _log.error("%s failed unexpectedly: %s", self._kind, type(error).__name__)
             self.note("unexpected")
-
-
-class SignerOfRun:
-    """A signer that is not asked again in this run once it has failed: a vault that hangs must not use up the run."""
-
-    def __init__(self, signer: ReceiptSigner) -> None:
-        self._signer = signer
-        self._failure: str | None = None
-
-    async def sign(self, claims: Mapping[str, Any]) -> str:
-        """See ``ReceiptSigner``."""
-        if self._failure is not None:
-            raise StoreUnavailable(self._failure)
-        try:
-            return await self._signer.sign(claims)
-        except StoreUnavailable as error:
-            self._failure = error.code
-            raise
-
-    async def public_keys(self) -> Sequence[Mapping[str, Any]]:
-        """See ``ReceiptSigner``."""
-        return await self._signer.public_keys()

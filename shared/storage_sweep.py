@@ -1,13 +1,14 @@
 """The sweep of an account: what has no business there is deleted, and the receipts are looked at again (P1, P3-P6)."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from shared.clock import Clock
 from shared.containers import SHARDS, DayContainer, shard_prefix
-from shared.deletions import Deletion
 from shared.ledger import Event, OptedOut
+from shared.ledger_sweep import settled_ledger
 from shared.reconciliation import Intruder, Notable, intruder, ledger_faults
 from shared.rounds import Round
 from shared.runs import Run
@@ -18,9 +19,11 @@ _STEPS = (_ALL_NAMES, *SHARDS)
 _CHUNK = 100
 _FAILURES = 200
 _STRANGERS = 50
+_STEPS_UNREACHABLE = 3
+_UNREACHABLE = frozenset({"storage-unreachable", "storage-timeout"})
 _ATTEMPTS = 3
 
-_Intruders = Sequence[tuple[DayContainer, Intruder]]
+_Intruders = Sequence[tuple[Intruder, list[DayContainer]]]
 
 
 @dataclass(slots=True)
@@ -34,6 +37,7 @@ class _Enrollments:
         verified: those whose deletion has its receipt.
         sound: the tenants whose ledger was looked at, and whether it is whole.
         any: whether the ledger knows of any enrollment in the shard, found or not.
+        exchanged: whether something lies in just the account that its ledger names, under another geo's name.
     """
 
     events: dict[str, Event] = field(default_factory=dict)
@@ -42,6 +46,14 @@ class _Enrollments:
     verified: set[str] = field(default_factory=set)
     sound: dict[str, bool] = field(default_factory=dict)
     any: bool = False
+    exchanged: bool = False
+
+    def doubts(self) -> Iterator[str]:
+        """Yield the codes of what keeps some of the containers from being judged."""
+        if self.unclear:
+            yield "ledger-unclear"
+        if self.exchanged:
+            yield "geo-exchanged"
 
     def learn(self, enrollment_id: str, event: Event | None) -> None:
         """Take in one event of an enrollment; None is one that nobody understands."""
@@ -84,16 +96,21 @@ class StorageSweep:
     async def sweep(self, each: Round) -> None:
         """Take the round as far as its run may go, and report it."""
         begin = _STEPS.index(each.cursor) if each.cursor in _STEPS else 0
+        unreachable = 0
         for step, following in zip(_STEPS[begin:], (*_STEPS[begin + 1 :], None), strict=True):
             each.cursor = step
             if each.run.out_of_time():
                 break
+            failures = len(each.run.errors)
             await each.run.isolated(
                 self._sweep_names(each.run) if step == _ALL_NAMES else self._sweep_shard(each, step)
             )
             if each.run.more:
                 break
             each.cursor = following
+            unreachable = unreachable + 1 if set(each.run.errors[failures:]) & _UNREACHABLE else 0
+            if unreachable == _STEPS_UNREACHABLE:
+                break  # each further step would only wait as long
         await each.report()
 
     async def _sweep_names(self, run: Run) -> None:
@@ -114,7 +131,9 @@ class StorageSweep:
                 found.append(container)
         if found:
             known = await self._enrollments(shard, {container.enrollment_id for container in found})
-            await self._drive_out(each, await self._intruders(each.run, found, known), known)
+            intruders = self._intruders(each.run, found, known)
+            await self._refuse_strange_ledger(len(found), intruders, known)
+            await self._drive_out(each, intruders, known)
 
     async def _enrollments(self, shard: str, wanted: Collection[str]) -> _Enrollments:
         known = _Enrollments()
@@ -125,54 +144,35 @@ class StorageSweep:
         known.verified = {mine async for mine in self.deletions.verified_of_shard(shard) if mine in wanted}
         return known
 
-    async def _intruders(self, run: Run, found: Sequence[DayContainer], known: _Enrollments) -> _Intruders:
-        if known.unclear:
-            run.note("ledger-unclear")
-        intruders = []
+    def _intruders(self, run: Run, found: Sequence[DayContainer], known: _Enrollments) -> _Intruders:
+        """Return what seems to have no business here: those after a receipt by enrollment, all others by themselves."""
+        now = self.clock.now()
+        intruders: list[tuple[Intruder, list[DayContainer]]] = []
+        came_back: defaultdict[str, list[DayContainer]] = defaultdict(list)
         for container in found:
-            why = await self._why(run, container, known)
-            if why is not None:
-                intruders.append((container, why))
-        strangers = Counter(why for _, why in intruders)[Intruder.UNKNOWN_ENROLLMENT]
+            mine = container.enrollment_id
+            if mine in known.unclear:
+                continue
+            verified = mine in known.verified and mine in known.ended
+            event, days = known.events.get(mine), self.retention_days
+            why = intruder(container, self.store.account, event, verified=verified, now=now, days=days)
+            if event is not None and event.storage_account == self.store.account and event.geo != self.geo:
+                known.exchanged = True  # it lies just where it belongs; the setting does not
+            elif why is Intruder.AFTER_RECEIPT:
+                came_back[mine].append(container)
+            elif why is not None:
+                intruders.append((why, [container]))
+        for code in known.doubts():
+            run.note(code)
+        return [*intruders, *((Intruder.AFTER_RECEIPT, containers) for containers in came_back.values())]
+
+    async def _refuse_strange_ledger(self, found: int, intruders: _Intruders, known: _Enrollments) -> None:
         # More likely the wrong database than an account full of strangers: delete nothing on its word.
+        strangers = sum(why is Intruder.UNKNOWN_ENROLLMENT for why, _ in intruders)
         if strangers and not known.any and not await self._has_ledger():
             raise StoreUnavailable("ledger-empty")
-        if strangers > max(_STRANGERS, len(found) / 2):
+        if strangers > max(_STRANGERS, found / 2):
             raise StoreUnavailable("ledger-strange")
-        return intruders
-
-    async def _why(self, run: Run, container: DayContainer, known: _Enrollments) -> Intruder | None:
-        mine = container.enrollment_id
-        event = known.events.get(mine)
-        if mine in known.unclear:
-            return None
-        if event is not None and event.storage_account == self.store.account and event.geo != self.geo:
-            raise StoreUnavailable("geo-exchanged")  # it lies just where it belongs; the setting does not
-        why = intruder(
-            container,
-            self.store.account,
-            event,
-            verified=mine in known.verified and mine in known.ended,
-            now=self.clock.now(),
-            days=self.retention_days,
-        )
-        if event is not None and why in {Intruder.WRONG_ACCOUNT, Intruder.AFTER_RECEIPT}:
-            if not await self._is_sound(run, event.tenant_id, known):
-                return None
-            # Purged and proved, it may have gone since it was listed; then nothing has come back.
-            return why if await self._is_there(container) else None
-        return why
-
-    async def _is_sound(self, run: Run, tenant_id: str, known: _Enrollments) -> bool:
-        """Tell whether data may be deleted on the word of a tenant's ledger."""
-        if tenant_id not in known.sound:
-            known.sound[tenant_id] = not ledger_faults(await self.ledger.ledger_of(tenant_id), ())
-            if not known.sound[tenant_id]:
-                run.note("ledger-unsound")
-        return known.sound[tenant_id]
-
-    async def _is_there(self, container: DayContainer) -> bool:
-        return any([listed.name == container.name async for listed in self.store.list_containers(container.name)])
 
     async def _has_ledger(self) -> bool:
         async for _ in self.ledger.ledgers(""):
@@ -181,61 +181,66 @@ class StorageSweep:
 
     async def _drive_out(self, each: Round, intruders: _Intruders, known: _Enrollments) -> None:
         failures_before = each.run.counts["failures"]
-        begin = 0
-        while begin < len(intruders):
+        left = list(reversed(intruders))
+        while left:
+            chunk: list[tuple[Intruder, list[DayContainer]]] = []
+            while left and sum(len(containers) for _, containers in chunk) < min(_CHUNK, self.repairs - each.repairs):
+                chunk.append(left.pop())
+            confirmed = [each_one for each_one in chunk if await self._is_intruder(each.run, *each_one, known)]
+            for why, containers in confirmed:
+                each.run.counts[why] += len(containers)
+            await each.report()  # on record, even if this run is killed before or after it has deleted them
+            for why, containers in confirmed:
+                await each.run.isolated(self._delete(each, why, containers, known))
             # However long the looking took, something of what it found is done, or it would be looked for for ever.
-            if each.repairs >= self.repairs or (begin and each.run.out_of_time()):
+            if left and (each.repairs >= self.repairs or each.run.out_of_time()):
                 each.run.more = True
                 return
             if each.run.counts["failures"] - failures_before >= _FAILURES:
                 return  # what cannot be deleted must not keep the other shards from being looked at
-            chunk = intruders[begin : begin + min(_CHUNK, self.repairs - each.repairs)]
-            each.run.counts.update(why for _, why in chunk)
-            await each.report()  # on record, even if this run is killed before or after it has deleted them
-            await self._delete_all(each, chunk, known)
-            begin += len(chunk)
 
-    async def _delete_all(self, each: Round, chunk: _Intruders, known: _Enrollments) -> None:
-        came_back: defaultdict[str, list[DayContainer]] = defaultdict(list)
-        for container, why in chunk:
-            if why is Intruder.AFTER_RECEIPT:
-                came_back[container.enrollment_id].append(container)
-            else:
-                await each.run.isolated(self._delete(each, container))
-        for mine, containers in came_back.items():
-            await each.run.isolated(self._delete_again(each, known.events[mine], containers))
+    async def _is_intruder(self, run: Run, why: Intruder, containers: list[DayContainer], known: _Enrollments) -> bool:
+        """Tell whether it is one by the word of a ledger that can be believed, and still there."""
+        event = known.events.get(containers[0].enrollment_id)
+        if event is None or why not in {Intruder.WRONG_ACCOUNT, Intruder.AFTER_RECEIPT}:
+            return True
+        if event.tenant_id not in known.sound:
+            ledger = await settled_ledger(self.ledger, event.tenant_id)
+            known.sound[event.tenant_id] = ledger is not None and not ledger_faults(ledger, ())
+            if ledger is not None and not known.sound[event.tenant_id]:
+                run.note("ledger-unsound")
+        # Purged and proved, they may have gone since they were listed; then nothing has come back.
+        return known.sound[event.tenant_id] and any([await self._is_there(container) for container in containers])
 
-    async def _delete(self, each: Round, container: DayContainer) -> None:
+    async def _is_there(self, container: DayContainer) -> bool:
+        return any([listed.name == container.name async for listed in self.store.list_containers(container.name)])
+
+    async def _delete(
+        self, each: Round, why: Intruder, containers: Sequence[DayContainer], known: _Enrollments
+    ) -> None:
+        if why is Intruder.AFTER_RECEIPT:
+            # Told before it is deleted, or a crash would hide that it was there; and all is proved anew (P6).
+            await self._reopen(known.events[containers[0].enrollment_id], [container.day for container in containers])
+        for container in containers:
+            await each.run.isolated(self._delete_container(each, container))
+
+    async def _delete_container(self, each: Round, container: DayContainer) -> None:
         await self.store.delete_container(container.name)
         each.repairs += 1
 
-    async def _delete_again(self, each: Round, event: Event, containers: Sequence[DayContainer]) -> None:
-        # Told before it is deleted, or a crash would hide that it was there (P6).
-        now, repairs = self.clock.now(), each.repairs
-        if not await self._tell(each.run, event, lambda deletion: deletion.reappeared(now, found=len(containers))):
-            return
-        for container in containers:
-            await each.run.isolated(self._delete(each, container))
-        if each.repairs - repairs == len(containers):
-            await self._tell(each.run, event, lambda deletion: deletion.gone_again(self.clock.now()))
+    async def _reopen(self, event: Event, found: Sequence[date]) -> None:
+        """Let a deletion whose receipt is belied be done again, and say so in it.
 
-    async def _tell(self, run: Run, event: Event, tell: Callable[[Deletion], Deletion]) -> bool:
-        """Write into an enrollment's receipt, and return whether it stands there."""
+        Raises:
+            StoreUnavailable: if that is not on record; then nothing may be deleted yet.
+        """
         for _ in range(_ATTEMPTS):
             stored = await self.deletions.read(event.tenant_id, event.enrollment_id)
             if stored is None or stored.value.receipt is None:
-                return False  # no longer verified: it is the purge's again
-            deletion = tell(stored.value)
-            if deletion == stored.value:
-                return True
+                return  # no longer verified: somebody else has opened it
             try:
-                deletion = await deletion.signed(run.signer)
-            except StoreUnavailable as error:
-                run.note(error.code)  # the truth without a signature, until the sweep of the ledger signs it
-            try:
-                await self.deletions.replace(deletion, stored.etag)
+                await self.deletions.replace(stored.value.came_back(self.clock.now(), found), stored.etag)
             except Conflict:
                 continue
-            return True
-        run.note("conflict")
-        return False
+            return
+        raise StoreUnavailable("conflict")

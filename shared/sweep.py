@@ -10,7 +10,7 @@ from shared.ledger_sweep import LedgerSweep
 from shared.rounds import Round
 from shared.runs import Run
 from shared.storage_sweep import StorageSweep
-from shared.stores.ports import CaptureStore, DeletionStore, LedgerStore, OperationStore, ReceiptSigner
+from shared.stores.ports import CaptureStore, DeletionStore, LedgerStore, OperationStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,12 @@ class Sweep:
         ledger: LedgerStore,
         deletions: DeletionStore,
         operations: OperationStore,
-        signer: ReceiptSigner,
         clock: Clock,
         retention_days: int,
         bounds: Bounds | None = None,
     ) -> None:
         self._stores = stores
         self._operations = operations
-        self._signer = signer
         self._clock = clock
         self._bounds = bounds or Bounds()
         self._ledger_sweep = LedgerSweep(ledger, deletions, clock, self._bounds.tenants)
@@ -73,5 +71,5 @@ class Sweep:
         return {None: on_ledger.heartbeat, **{geo: each.heartbeat for geo, each in in_geos.items()}}
 
     def _round(self, geo: str | None, account: str | None, last: Heartbeat | None) -> Round:
-        run = Run("sweep", self._clock, self._signer, self._bounds.seconds)
+        run = Run("sweep", self._clock, self._bounds.seconds)
         return Round(run, last, geo=geo, account=account, operations=self._operations, clock=self._clock)

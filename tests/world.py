@@ -99,7 +99,6 @@ class World:
             self.ledger,
             self.deletion_items,
             self.operations,
-            SIGNER,
             self.clock,
             self.retention_days,
             self.sweep_bounds,

@@ -13,7 +13,8 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
 resource setupReader 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, 'setup-reader')
   properties: {
-    roleName: 'Storage setup reader of ${resourceGroup().name}'
+    // A tenant has each name once, and another subscription may have a resource group of this name.
+    roleName: 'Storage setup reader of ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
     description: 'Reads the kind of a storage account and the properties of its blob service.'
     type: 'CustomRole'
     assignableScopes: [resourceGroup().id]

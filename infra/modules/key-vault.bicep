@@ -57,7 +57,7 @@ resource key 'Microsoft.KeyVault/vaults/keys@2023-07-01' = {
 resource signer 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, 'receipt-signer')
   properties: {
-    roleName: 'Receipt signer of ${resourceGroup().name}'
+    roleName: 'Receipt signer of ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
     description: 'Reads the public half of a key and signs with it.'
     type: 'CustomRole'
     assignableScopes: [resourceGroup().id]

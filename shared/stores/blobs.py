@@ -76,11 +76,13 @@ class AzureCaptureStore:
         async with _call():
             service = await self._client.get_service_properties()
             account: Mapping[str, Any] = await self._client.get_account_information()
+        logging = service["analytics_logging"]
         properties = {
             "sku": {"name": account.get("sku_name")},
             "kind": account.get("account_kind"),
             "isHnsEnabled": account.get("is_hns_enabled"),
             "deleteRetentionPolicy": {"enabled": service["delete_retention_policy"].enabled},
+            "logging": {"enabled": bool(logging.read or logging.write or logging.delete)},
         }
         return Setup(properties, development=is_this_machine(self._client.url))
 

@@ -19,7 +19,7 @@ from shared.deletions import Deletion
 from shared.heartbeats import Heartbeat
 from shared.items import format_instant
 from shared.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
-from shared.posture import PostureCheck
+from shared.posture import LEDGER, PostureCheck
 from shared.reviews import AccessRecord, ReviewGrant
 from shared.stores.ports import Conflict, DeletionCounts, Setup, Stored, StoreUnavailable
 
@@ -75,10 +75,15 @@ class CosmosAccount:
     async def setup(self) -> Setup:
         """See ``InspectedAccount``."""
         async with _call():
-            await self.container("operations")  # which connects
+            # Read anew each time: what was so when the account was connected may not be so now.
+            containers = {name: await (await self.container(name)).read() for name in LEDGER}
             connection = self._client.client_connection
             found = await connection.GetDatabaseAccount()
-        properties = {"consistencyPolicy": found.ConsistencyPolicy, "writeLocations": found.WritableLocations}
+        properties = {
+            "consistencyPolicy": found.ConsistencyPolicy,
+            "writeLocations": found.WritableLocations,
+            "containers": {name: {"expires": _expires(found)} for name, found in containers.items()},
+        }
         return Setup(properties, development=is_this_machine(connection.url_connection))
 
     async def container(self, name: str) -> ContainerProxy:
@@ -95,6 +100,10 @@ class CosmosAccount:
                 await container.read()
                 self._containers[name] = container
         return self._containers[name]
+
+
+def _expires(container: Mapping[str, Any]) -> bool:
+    return any(container.get(name) is not None for name in ("defaultTtl", "analyticalStorageTtl"))
 
 
 class _CosmosContainer:

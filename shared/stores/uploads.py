@@ -29,6 +29,7 @@ _BACKOFF_SECONDS = 1.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _UNAUTHORIZED = 401
 _RENEW_BEFORE_SECONDS = 300.0
+_AUTHORIZE_SECONDS = 10.0
 _SAS_LIFETIME = timedelta(hours=1)
 
 
@@ -120,8 +121,6 @@ class Uploads:
                 if attempt == _ATTEMPTS:
                     raise Unreachable from None
             else:
-                if status == _UNAUTHORIZED:
-                    self._authorization = None  # withdrawn before its time, perhaps
                 if status not in _PASSING or attempt == _ATTEMPTS:
                     return status, code
             await asyncio.sleep(_BACKOFF_SECONDS + random.random())  # noqa: S311 - so that not all come back at once
@@ -144,20 +143,24 @@ class Uploads:
         body = io.BytesIO(content)  # bytes alone are written as one piece, which blocks everybody else meanwhile
         # A redirect is not followed: it could lead out of the geo.
         async with self._session.put(url, data=body, headers=sent, allow_redirects=False) as answer:
+            if answer.status == _UNAUTHORIZED and self._authorization is authorization:
+                self._authorization = None  # withdrawn before its time, perhaps
             await answer.read()  # or the connection could not be used again
             return answer.status, answer.headers.get("x-ms-error-code", "")
 
     async def _authorize(self) -> Authorization:
         current = self._authorization
-        if current is not None and current.expires_on - time.time() >= _RENEW_BEFORE_SECONDS:
-            return current
-        async with self._authorizing:  # one asks, the others wait for what it gets
-            if self._authorization is current:
-                try:
+        left = 0.0 if current is None else current.expires_on - time.time()
+        if current is not None and (left >= _RENEW_BEFORE_SECONDS or (left > 0 and self._authorizing.locked())):
+            return current  # while another request asks for a new one, this one is good for some minutes yet
+        async with self._authorizing:
+            if self._authorization is not None and self._authorization is not current:
+                return self._authorization
+            try:
+                async with asyncio.timeout(_AUTHORIZE_SECONDS):
                     self._authorization = await self._authorizer.authorize()
-                except AzureError:
-                    if current is None or current.expires_on <= time.time():
-                        raise
-                    return current  # good for some minutes yet; the next request asks again
-            assert self._authorization is not None
+            except (AzureError, TimeoutError):
+                if current is None or left <= 0:
+                    raise
+                return current
             return self._authorization

@@ -1,10 +1,18 @@
-"""What every store of posture checks does, fake or real."""
+"""What every store of posture checks does, fake or real; and what the real accounts show of themselves."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import CosmosClient
+from azure.storage.blob import BlobAnalyticsLogging
+from azure.storage.blob.aio import BlobServiceClient
 
+from local.stack import CosmosAccount as Address
+from local.stack import Stack, create_cosmos_containers
 from shared.posture import COSMOS_RULES, STORAGE_RULES, PostureCheck
+from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import CosmosAccount, CosmosPosture
 from shared.stores.memory import MemoryPosture
 from shared.stores.ports import PostureStore
@@ -40,3 +48,36 @@ async def test_a_check_that_cannot_be_understood_is_none(account: CosmosAccount)
     container = await account.container("operations")
     await container.upsert_item({"id": "europe", "kind": "posture", "geo": "europe", "findings": "all is well"})
     assert (await checks.read_all()).keys() == {None}
+
+
+async def test_a_time_to_live_that_somebody_sets_is_seen_at_the_next_look(address: Address) -> None:
+    own = Address(address.endpoint, address.key, f"posture-{uuid.uuid4().hex}")
+    await create_cosmos_containers(own)
+    account = CosmosAccount.connect(f"AccountEndpoint={own.endpoint};AccountKey={own.key};", None, own.database)
+    async with CosmosClient(own.endpoint, own.key) as client:
+        database = client.get_database_client(own.database)
+        seen = []
+        for name in (None, "tenants", "deletions", "access"):
+            if name is not None:
+                await database.delete_container(name)
+                # Even one by which nothing expires until an item says so itself.
+                await database.create_container(name, PartitionKey("/tenantId"), default_ttl=-1)
+            containers = (await account.setup()).properties["containers"]
+            seen.append([each for each in containers if containers[each]["expires"]])
+        assert seen == [[], ["tenants"], ["tenants", "deletions"], ["tenants", "deletions", "access"]]
+        await account.close()
+        await client.delete_database(own.database)
+
+
+@pytest.mark.parametrize("logged", ["read", "write", "delete", None])
+async def test_logs_that_storage_writes_are_seen(
+    azure_captures: AzureCaptureStore, stack: Stack, logged: str | None
+) -> None:
+    async with BlobServiceClient.from_connection_string(stack.description.storage["europe"]) as europe:
+        before = (await europe.get_service_properties())["analytics_logging"]
+        some = {name: name == logged for name in ("read", "write", "delete")}
+        await europe.set_service_properties(analytics_logging=BlobAnalyticsLogging(**some))
+        try:
+            assert (await azure_captures.setup()).properties["logging"] == {"enabled": logged is not None}
+        finally:
+            await europe.set_service_properties(analytics_logging=before)

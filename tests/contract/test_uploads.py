@@ -202,3 +202,72 @@ async def test_a_key_signs_no_more_than_the_writing_of_a_blob_for_an_hour(accoun
     assert queries[0] == queries[1] == queries[2], "one signature for all"
     assert (queries[0]["srt"], queries[0]["ss"]) == (["o"], ["b"]) and set(queries[0]["sp"][0]) <= set("cw")
     await puts.close()
+
+
+async def test_a_401_and_a_renewal_at_once_leave_nobody_without_a_token(account: Account) -> None:
+    credential = Credential()
+    puts = Uploads(f"http://127.0.0.1:{account.port}/st", ByIdentity(credential))  # type: ignore[arg-type]
+    await puts.put("c", "first", b"x", HEADERS)
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    get_token = credential.get_token
+
+    async def slow(*scopes: str, **kwargs: Any) -> AccessToken:
+        asked.set()
+        await go_on.wait()
+        return await get_token(*scopes, **kwargs)
+
+    credential.get_token = slow  # type: ignore[method-assign]
+    puts._authorization = replace(puts._authorization, expires_on=time.time() + 200)  # type: ignore[type-var]
+    renewing = asyncio.create_task(puts.put("c", "renews", b"x", HEADERS))
+    await asked.wait()
+    assert await puts.put("c", "meanwhile", b"x", HEADERS) == (201, ""), "the old one is good for minutes"
+    account.answers = [401]
+    assert (await puts.put("c", "refused", b"x", HEADERS))[0] == 401
+    waiting = [asyncio.create_task(puts.put("c", f"waits-{n}", b"x", HEADERS)) for n in range(3)]
+    go_on.set()
+    assert await asyncio.gather(renewing, *waiting) == [(201, "")] * 4
+    await puts.close()
+
+
+async def test_an_identity_that_hangs_is_given_up_and_the_old_token_serves(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "_AUTHORIZE_SECONDS", 0.01)
+    credential = Credential()
+    puts = Uploads(f"http://127.0.0.1:{account.port}/st", ByIdentity(credential))  # type: ignore[arg-type]
+    await puts.put("c", "first", b"x", HEADERS)
+
+    async def hang(*scopes: str, **kwargs: Any) -> AccessToken:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    credential.get_token = hang  # type: ignore[method-assign]
+    puts._authorization = replace(puts._authorization, expires_on=time.time() + 200)  # type: ignore[type-var]
+    assert await puts.put("c", "second", b"x", HEADERS) == (201, "")
+    await puts.close()
+
+
+async def test_a_kept_alive_connection_that_breaks_sends_the_whole_batch_again(
+    account: Account, store: AzureCaptureStore
+) -> None:
+    content = b"0123456789" * 80_000
+    await store.put_batch("c", "warm", b"x", "hash")
+    account.bodies.clear()
+    account.answers = [LOST, 201]
+    assert await store.put_batch("c", "b", content, "hash") is Put.CREATED
+    assert account.bodies[-1] == content
+
+
+async def test_a_batch_is_put_as_the_blob_service_wants_it(account: Account, store: AzureCaptureStore) -> None:
+    await store.put_batch("c", "b", b"content", "hash")
+    [request] = account.asked
+    assert (request.method, request.path) == ("PUT", "/st/c/b")
+    wanted = {
+        "x-ms-blob-type": "BlockBlob",
+        "x-ms-blob-content-type": "application/x-ndjson",
+        "x-ms-blob-content-encoding": "gzip",
+        "x-ms-meta-bodysha256": "hash",
+        "If-None-Match": "*",
+        "Content-Length": "7",
+    }
+    assert {name: request.headers[name] for name in wanted} == wanted

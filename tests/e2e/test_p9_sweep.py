@@ -116,10 +116,14 @@ async def test_what_was_put_by_hand_is_deleted_or_reported_counted_and_seen(clie
     assert status["geos"]["europe"]["lastSweep"]["counts"] == {"containers": 3, **expected}
     broken = [promise for promise, holds in status["promises"].items() if not holds]
     assert broken == ["P3", "P5", "P6"]
+    opened = await deletion_of(client, tenant, done["enrollmentId"])
+    assert (opened["status"], opened["deadline"]) == ("scheduled", done["deadline"])
+    await run(client, "purge")
+    await move(client, timedelta(minutes=5))
+    assert (await run(client, "purge", "sweep"))["holds"] is True
     receipt = (await deletion_of(client, tenant, done["enrollmentId"]))["receipt"]
     assert [entry["containersFound"] for entry in receipt["reappeared"]] == [1]
-    assert receipt["jws"] != done["receipt"]["jws"]
-    assert (await run(client, "purge", "sweep", "sweep"))["holds"] is True
+    assert receipt["reappeared"][0]["provedAt"] == done["receipt"]["secondLookAt"]
 
 
 async def test_a_ledger_that_somebody_changed_is_reported(client: Client, stack: Stack) -> None:

@@ -71,10 +71,17 @@ async def test_the_local_parts_hold_but_for_what_an_emulator_only_claims(client:
         "kind": ("StorageV2", "holds"),
         "isHnsEnabled": ("false", "holds"),
         "deleteRetentionPolicy.enabled": ("false", "holds"),
+        "logging.enabled": ("true", "development"),
     }
     assert status["geos"]["europe"]["posture"]["development"] is True
     cosmos = {each["property"]: each["found"] for each in status["ledger"]["posture"]["findings"]}
-    assert cosmos == {"consistencyPolicy.defaultConsistencyLevel": "Strong", "writeLocations": "1 entry"}
+    assert cosmos == {
+        "consistencyPolicy.defaultConsistencyLevel": "Strong",
+        "writeLocations": "1 entry",
+        "containers.tenants.expires": "false",
+        "containers.deletions.expires": "false",
+        "containers.access.expires": "false",
+    }
 
 
 async def test_soft_delete_that_somebody_switches_on_is_found_and_told_until_it_is_off_again(

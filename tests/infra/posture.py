@@ -224,6 +224,11 @@ def lifecycle_is_retention(it: Deployment) -> Findings:
                 yield from _expect(each, rule, path, {"delete": {"daysAfterCreationGreaterThan": days}})
 
 
+def the_lifecycle_rule_gets_in(it: Deployment) -> Findings:
+    for each in it.geo_accounts:
+        yield from _expect(each, each.properties, "networkAcls.bypass", "AzureServices")
+
+
 # Nobody gets in, and with no key
 
 
@@ -308,6 +313,13 @@ def roles_are_the_least(it: Deployment) -> Findings:
         yield from _expect(each, each.properties, "principalId", PRINCIPAL_ID)
     if len(it.of(f"{COSMOS}/sqlRoleAssignments")) != 1:
         yield "not exactly one role in Cosmos DB"
+
+
+def roles_have_names_of_their_own(it: Deployment) -> Findings:
+    for file, source in it.sources.items():
+        for name in re.findall(r"roleName: (.*)", source):
+            if "${uniqueString(resourceGroup().id)}" not in name:
+                yield f"{file}: a tenant has each role name once, and {name} may be another stamp's"
 
 
 # The ledger
@@ -491,11 +503,13 @@ CHECKS: Mapping[str, Callable[[Deployment], Findings]] = {
         nothing_is_replicated_elsewhere,
         accounts_are_in_their_geo,
         lifecycle_is_retention,
+        the_lifecycle_rule_gets_in,
         data_is_not_public,
         networks_are_closed,
         there_are_no_keys,
         everything_is_encrypted_in_transit,
         roles_are_the_least,
+        roles_have_names_of_their_own,
         consistency_is_strong,
         one_region_writes,
         containers_are_as_the_code_needs_them,

@@ -41,11 +41,11 @@ print(json.dumps({
 """
 
 
-def package() -> Iterator[str]:
-    """Yield the files that a deployment would upload, by their paths."""
+def package(root: Path = ROOT) -> Iterator[str]:
+    """Yield the files that a deployment of ``root`` would upload, by their paths."""
     ignored = GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text().splitlines())
-    for folder, folders, files in os.walk(ROOT):
-        here = Path(folder).relative_to(ROOT)
+    for folder, folders, files in os.walk(root):
+        here = Path(folder).relative_to(root)
         folders[:] = [each for each in folders if not ignored.match_file(f"{(here / each).as_posix()}/")]
         paths = ((here / each).as_posix() for each in files)
         yield from (path for path in paths if not ignored.match_file(path))
@@ -58,14 +58,42 @@ def names(requirements: str) -> set[str]:
     }
 
 
-def test_the_package_is_the_app_and_nothing_else() -> None:
+def app() -> list[str]:
     code = {
         file.relative_to(ROOT).as_posix()
         for folder in ("functions", "shared")
         for file in (ROOT / folder).rglob("*.py")
     }
     rest = {"function_app.py", "host.json", "requirements.txt", "constraints.txt", "shared/geos.json"}
-    assert sorted(package()) == sorted(code | rest)
+    return sorted(code | rest)
+
+
+def test_the_package_is_the_app_and_nothing_else() -> None:
+    assert sorted(package()) == app()
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "app.json",
+        "clients.json",
+        "settings.json",
+        "local.settings.json",
+        "local.settings.sample.json",
+        ".env",
+        ".venv/bin/python",
+        "venv/bin/python",
+        "test_env/bin/python",
+        "functions/__pycache__/health.pyc",
+        "node_modules/azurite/package.json",
+        "docs/app.json",
+    ],
+)
+def test_what_somebody_leaves_in_the_folder_does_not_come_along(tmp_path: Path, planted: str) -> None:
+    for path in (*app(), planted):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert sorted(package(tmp_path)) == app()
 
 
 @pytest.fixture(scope="module")

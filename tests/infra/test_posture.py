@@ -90,6 +90,10 @@ MUTATIONS = {
         geo_storage("/managementPolicies@", "/somethingElse@"),
         Mutation("function-app", "value: string(retentionDays)", "value: '29'"),
     ],
+    "the_lifecycle_rule_gets_in": [
+        geo_storage("bypass: 'AzureServices'", "bypass: 'None'"),
+        geo_storage("      bypass: 'AzureServices'\n", ""),
+    ],
     "data_is_not_public": [
         geo_storage("allowBlobPublicAccess: false", "allowBlobPublicAccess: true"),
         Mutation("host-storage", "publicAccess: 'None'", "publicAccess: 'Blob'"),
@@ -122,6 +126,10 @@ MUTATIONS = {
         Mutation("key-vault", "  scope: key\n", "  scope: vault\n"),
         Mutation("key-vault", "keys/sign/action'", "keys/*'"),
         Mutation("cosmos", "scope: '${account.id}/dbs/${database}'", "scope: account.id"),
+    ],
+    "roles_have_names_of_their_own": [
+        Mutation("identity", " ${uniqueString(resourceGroup().id)}", ""),
+        Mutation("key-vault", " ${uniqueString(resourceGroup().id)}", ""),
     ],
     "consistency_is_strong": [Mutation("cosmos", "'Strong'", "'Session'")],
     "one_region_writes": [

@@ -32,8 +32,8 @@ async def test_the_local_stack_holds_but_for_what_an_emulator_only_claims(
     file.write_text(json.dumps({"Values": stack.app_settings}))
     assert await posture.run(file, None, None) == 0
     shown = capsys.readouterr().out
-    assert "14 checked, 0 do not hold." in shown
-    assert shown.count("development") == 3 and shown.count("Standard_RAGRS") == 3
+    assert "20 checked, 0 do not hold." in shown
+    assert shown.count("development") == 6 and shown.count("Standard_RAGRS") == 3
     for secret in (stack.description.cosmos.key, *stack.description.storage.values()):
         assert secret not in shown
 
@@ -48,7 +48,7 @@ async def test_a_store_that_is_not_there_does_not_hold(
     file.write_text(json.dumps(settings))
     assert await posture.run(file, None, None) == 1
     shown = capsys.readouterr().out
-    assert shown.count("unreadable") == 5 and "storage-unreachable" in shown
+    assert shown.count("unreadable") == 6 and "storage-unreachable" in shown
 
 
 # On Azure
@@ -143,7 +143,7 @@ async def test_a_deployment_on_azure_is_checked_over_http(
     settings: Path, manager: Manager, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await posture.run(settings, SUBSCRIPTION, "rg-stamp") == 0
-    assert "32 checked, 0 do not hold." in capsys.readouterr().out
+    assert "36 checked, 0 do not hold." in capsys.readouterr().out
     assert manager.versions.keys() == GOOD.keys()
     assert set(manager.versions.values()) == {"2024-01-01", "2024-11-15", "2021-05-01-preview", "2023-09-01"}
 

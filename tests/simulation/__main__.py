@@ -51,7 +51,6 @@ def _run(histories: int, seed: int, jobs: int) -> int:
 
 
 def _replay(seed: str, verbose: bool) -> int:
-    campaign.quiet()
     if seed.isdigit():
         outcome = campaign.run_seed(int(seed), verbose=verbose)
     else:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.simulation.history import History, Outcome
@@ -68,8 +69,8 @@ class Summary:
 
 def run_seed(seed: int, *, verbose: bool = False) -> Outcome:
     """Run one history."""
-    quiet()
-    return History(seed, verbose=verbose).run()
+    with quiet():
+        return History(seed, verbose=verbose).run()
 
 
 def run_chunk(seeds: list[int]) -> Summary:
@@ -80,10 +81,18 @@ def run_chunk(seeds: list[int]) -> Summary:
     return summary
 
 
-def quiet() -> None:
-    """What the rules log of the faults would be all that there is to see."""
-    logging.getLogger("shared").setLevel(logging.CRITICAL + 1)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back what the rules log of the faults, or it would be all that there is to see."""
+    loggers = [logging.getLogger(name) for name in ("shared", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def chunks(first: int, histories: int) -> Iterator[list[int]]:

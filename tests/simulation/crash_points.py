@@ -100,19 +100,18 @@ def run_one(seed: str, *, verbose: bool = False) -> Outcome:
         seed: ``script/call/before`` or ``script/call/after``; call 0 kills nothing.
         verbose: tell of each call.
     """
-    quiet()
     name, call, when = seed.split("/")
     script, feed = SCRIPTS[name]
     setup = Setup(datetime(2026, 11, 21, 23, 40, tzinfo=UTC), 3, ("unitedstates", "europe"), (tenant(0),), 2, feed)
     history = History(seed, setup, verbose=verbose)
     if int(call):
         history.faults.kill_at = KillAt(int(call), when == "after")
-    return history.run(script)
+    with quiet():
+        return history.run(script)
 
 
 def calls_of(name: str) -> int:
     """Return at how many store calls the script can be killed: those before its end begins."""
-    quiet()
     return run_one(f"{name}/{10**9}/before").scripted_calls
 
 

@@ -621,23 +621,34 @@ def _() -> Iterator[None]:
 
 @mutant("what came back is deleted off the record")
 def _() -> Iterator[None]:
-    async def unsaid(self: StorageSweep, *what: Any) -> bool:
-        return True
+    async def unsaid(self: StorageSweep, *what: Any) -> None:
+        return None
 
-    with patched(StorageSweep, "_tell", unsaid):
+    with patched(StorageSweep, "_reopen", unsaid):
         yield
 
 
 @mutant("what came back is deleted though its receipt could not tell")
 def _() -> Iterator[None]:
-    tell = StorageSweep._tell
+    reopen = StorageSweep._reopen
 
-    async def careless(self: StorageSweep, *what: Any) -> bool:
+    async def careless(self: StorageSweep, *what: Any) -> None:
         with suppress(StoreUnavailable):
-            await tell(self, *what)
-        return True
+            await reopen(self, *what)
 
-    with patched(StorageSweep, "_tell", careless):
+    with patched(StorageSweep, "_reopen", careless):
+        yield
+
+
+@mutant("what came back is not proved anew")
+def _() -> Iterator[None]:
+    came_back = Deletion.came_back
+
+    def unproved(self: Deletion, now: datetime, found: Any) -> Deletion:
+        told = came_back(self, now, found)
+        return told.model_copy(update={"status": "verified", "receipt": self.receipt, "purged_at": self.purged_at})
+
+    with patched(Deletion, "came_back", unproved):
         yield
 
 

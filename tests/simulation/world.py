@@ -179,7 +179,7 @@ class Instance:
         self.captures = Captures(Consent(ledger, process), stores, process, days)
         self.deletions = Deletions(deletions)
         self.purge = Purge(stores, deletions, operations, signer, process, days, cloud.purge_bounds)
-        self.sweep = Sweep(stores, ledger, deletions, operations, signer, process, days, cloud.sweep_bounds)
+        self.sweep = Sweep(stores, ledger, deletions, operations, process, days, cloud.sweep_bounds)
         self.status = Status(stores, ledger, deletions, operations, process, days)
 
     async def opt_outs(self, documents: Sequence[func.Document]) -> int:

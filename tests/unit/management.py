@@ -2,8 +2,8 @@
 
 The shapes are those of the public API reference: Microsoft.Storage 2024-01-01 (StorageAccountGetProperties,
 BlobServicesGet, StorageAccountGetManagementPolicy, StorageAccountListObjectReplicationPolicies), Microsoft.DocumentDB
-2024-11-15 (CosmosDBDatabaseAccountGet), Microsoft.Insights diagnosticSettings 2021-05-01-preview and
-Microsoft.OperationalInsights 2023-09-01.
+2024-11-15 (CosmosDBDatabaseAccountGet, CosmosDBSqlContainerList), Microsoft.Insights diagnosticSettings
+2021-05-01-preview and Microsoft.OperationalInsights 2023-09-01.
 """
 
 import copy
@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from local.posture import Deployment, Unreadable
+from shared.stores.schema import CONTAINERS as SCHEMA
 
 SUBSCRIPTION = "1d5f0c7e-4f6b-4a55-9d0c-2f6b1f6f9a51"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-stamp"
 COSMOS = f"{GROUP}/providers/Microsoft.DocumentDB/databaseAccounts/cosmos-stamp"
 ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/stemea"
+LEDGER = f"{COSMOS}/sqlDatabases/data-sharing/containers"
 BLOBS = f"{ACCOUNT}/blobServices/default"
 LIFECYCLE = f"{ACCOUNT}/managementPolicies/default"
 REPLICATION = f"{ACCOUNT}/objectReplicationPolicies"
@@ -54,6 +56,23 @@ GOOD: dict[str, Any] = {
             "backupPolicy": {"type": "Continuous", "continuousModeProperties": {"tier": "Continuous7Days"}},
         },
     },
+    LEDGER: {
+        "value": [
+            {
+                "id": f"{LEDGER}/{name}",
+                "name": name,
+                "type": "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers",
+                "properties": {
+                    "resource": {
+                        "id": name,
+                        "partitionKey": {"paths": [schema.partition_key], "kind": "Hash", "version": 2},
+                        "indexingPolicy": schema.indexing_policy,
+                    }
+                },
+            }
+            for name, schema in SCHEMA.items()
+        ]
+    },
     ACCOUNT: {
         "id": ACCOUNT,
         "name": "stemea",
@@ -70,7 +89,12 @@ GOOD: dict[str, Any] = {
             "minimumTlsVersion": "TLS1_2",
             "supportsHttpsTrafficOnly": True,
             "publicNetworkAccess": "Disabled",
-            "networkAcls": {"bypass": "None", "defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []},
+            "networkAcls": {
+                "bypass": "Logging, AzureServices",
+                "defaultAction": "Deny",
+                "ipRules": [],
+                "virtualNetworkRules": [],
+            },
             "primaryEndpoints": {"blob": "https://stemea.blob.core.windows.net/"},
         },
     },

@@ -51,6 +51,12 @@ def put(world: World, geo: str, enrollment_id: str, day: date) -> str:
     return name
 
 
+async def proved_again(world: World) -> None:
+    for _ in range(2):
+        await world.purge.run()
+        world.clock.move(timedelta(minutes=5))
+
+
 # Ledger to deletions
 
 
@@ -115,10 +121,11 @@ async def test_a_sweep_killed_between_any_two_store_calls_and_run_again_finishes
         world.clock.move(timedelta(hours=1))
         crashed = await crashing_sweep(world, Steps(crash_at, after))
         await world.sweep.run()
-        assert world.stored_containers() == {}
         assert (await world.deletions.get(TENANT, event.enrollment_id)).deadline == event.deadline
+        await proved_again(world)
+        assert world.stored_containers() == {}
         done = await world.deletions.get(TENANT, deletion.enrollment_id)
-        assert done.receipt is not None and done.receipt.reappeared, "whatever came back is in the receipt"
+        assert done.receipt is not None and len(done.receipt.reappeared) == 1, "what came back is in the receipt, once"
         if not crashed:
             break
     assert crash_at > 8, "it was killed at many places"
@@ -588,48 +595,98 @@ async def test_an_account_exchanged_for_another_is_not_taken_for_the_old_one() -
 # Receipts again (P6)
 
 
-async def test_data_that_came_back_is_deleted_and_its_receipt_says_when() -> None:
+async def test_data_that_came_back_is_deleted_and_proved_anew_and_the_receipt_says_so() -> None:
     world, done = await verified()
     assert done.receipt is not None
     world.clock.move(timedelta(hours=1))
     for day in done.days[:2]:
         put(world, "europe", done.enrollment_id, day)
+    found_at = world.clock.now()
     assert (await swept(world, "europe"))["afterReceipt"] == 2
     assert world.stored_containers() == {}
+    opened = await world.deletions.get(TENANT, done.enrollment_id)
+    assert (opened.status, opened.receipt, opened.deadline) == ("scheduled", None, done.deadline)
+    await proved_again(world)
     again = await world.deletions.get(TENANT, done.enrollment_id)
     assert again.status == "verified" and again.receipt is not None
     [entry] = again.receipt.reappeared
-    assert (entry.at, entry.containers_found, entry.deleted_at) == (world.clock.now(), 2, world.clock.now())
+    assert (entry.at, entry.containers_found, entry.proved_at) == (found_at, 2, done.receipt.second_look_at)
+    assert again.receipt.first_look_at >= found_at
     keys = world_module.SIGNER
     signed = jws.deserialize_compact(again.receipt.jws.encode(), keys._keys[0], algorithms=["ES256"]).payload
     assert b'"containersFound": 2' in signed
-    assert again.model_copy(update={"receipt": done.receipt}) == done, "nothing else of it has changed"
-    world.clock.move(timedelta(hours=1))
     await world.sweep.run()
     assert await world.deletions.get(TENANT, done.enrollment_id) == again
 
 
-async def test_what_came_back_is_deleted_even_while_no_receipt_can_be_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_came_back_after_its_deadline_is_overdue_until_it_is_proved_anew() -> None:
     world, done = await verified()
+    world.clock.set(done.deadline + timedelta(days=10))
     put(world, "europe", done.enrollment_id, done.days[0])
-
-    class Vault:
-        async def sign(self, claims: object) -> str:
-            raise StoreUnavailable("vault-503")
-
-    monkeypatch.setattr(world_module, "SIGNER", Vault())
-    heartbeat = (await world.sweep.run())["europe"]
-    assert (heartbeat.error, world.stored_containers()) == ("vault-503", {})
-    again = await world.deletions.get(TENANT, done.enrollment_id)
-    assert again.receipt is not None and len(again.receipt.reappeared) == 1
-    assert again.receipt.jws == "", "an old signature would not be of this receipt"
-    monkeypatch.undo()
     await world.sweep.run()
-    signed = await world.deletions.get(TENANT, done.enrollment_id)
-    assert signed.receipt is not None and signed.receipt.reappeared == again.receipt.reappeared
-    assert jws.deserialize_compact(signed.receipt.jws.encode(), world_module.SIGNER._keys[0], algorithms=["ES256"])
+    assert (await world.status.report()).overdue_deletions == 1
+    await proved_again(world)
+    assert (await world.status.report()).overdue_deletions == 0
+
+
+@pytest.mark.parametrize("jws", ["", None])
+async def test_a_receipt_that_nobody_signed_is_none(jws: str | None) -> None:
+    """Whoever can write to the database but not use the key gets no signature from us for what was never looked at."""
+    world, done = await verified()
+    forged = done.model_copy(update={"receipt": done.receipt and done.receipt.model_copy(update={"jws": jws or ""})})
+    if jws is None:
+        forged = forged.model_copy(update={"receipt": None})
+    world.deletion_items.items[TENANT, done.enrollment_id] = Stored(forged, "by-hand")
+    put(world, "europe", done.enrollment_id, done.days[0])
+    assert (await swept(world))["deletionsDisagreeing"] == 1
+    assert (await world.deletions.get(TENANT, done.enrollment_id)).status == "scheduled"
+    world.clock.set(max(world.clock.now(), done.not_before))
+    await proved_again(world)
+    assert world.stored_containers() == {}
+    assert (await world.deletions.get(TENANT, done.enrollment_id)).status == "verified"
+
+
+@pytest.mark.parametrize("update", [{"purged_at": None}, {"storage_account": "stelsewhere"}, {"geo": "unitedstates"}])
+async def test_a_purge_that_cannot_be_believed_begins_again(update: dict[str, Any]) -> None:
+    world, deletion = await opted_out()
+    await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
+    await world.purge.run()
+    purged = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert purged.status == "purged"
+    world.deletion_items.items[TENANT, deletion.enrollment_id] = Stored(purged.model_copy(update=update), "by-hand")
     await world.sweep.run()
-    assert await world.deletions.get(TENANT, done.enrollment_id) == signed
+    again = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert (again.status, again.storage_account, again.geo) == ("scheduled", "steurope", "europe")
+
+
+async def test_a_deletion_of_nobody_keeps_no_other_of_its_tenant_from_being_mended() -> None:
+    world, deletion = await opted_out()
+    orphan = deletion.model_copy(update={"enrollment_id": STRANGER})
+    late = deletion.model_copy(update={"deadline": deletion.deadline + timedelta(days=900)})
+    for each in (orphan, late):
+        world.deletion_items.items[TENANT, each.enrollment_id] = Stored(each, "by-hand")
+    assert (await swept(world))["deletionsWithoutEvent"] == 1
+    assert await world.deletions.get(TENANT, deletion.enrollment_id) == deletion
+
+
+async def test_what_came_back_with_an_account_is_looked_at_no_further_than_it_is_deleted() -> None:
+    world, done = await verified()
+    for n in range(300):
+        put(world, "europe", done.enrollment_id, done.days[0] - timedelta(days=n))
+    listed = 0
+    list_containers = world.stores["europe"].list_containers
+
+    async def counting(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
+        nonlocal listed
+        listed += len(prefix) > 2
+        async for each in list_containers(prefix, **more):
+            yield each
+
+    world.stores["europe"].list_containers = counting
+    assert (await swept(world, "europe"))["afterReceipt"] == 300
+    assert world.stored_containers() == {} and listed == 300
+    found = await world.deletions.get(TENANT, done.enrollment_id)
+    assert [entry.containers_found for entry in found.reappeared] == [300], "one enrollment is one reappearance"
 
 
 # Status
@@ -936,7 +993,7 @@ async def test_a_name_with_a_year_that_no_clock_shows_is_not_ours_and_stops_noth
     assert (await world.status.report()).geos["europe"].oldest_day is None
 
 
-async def test_what_came_back_and_cannot_be_deleted_is_one_reappearance_and_no_word_of_its_end() -> None:
+async def test_what_came_back_and_cannot_be_deleted_is_one_reappearance_and_gets_no_receipt() -> None:
     world, done = await verified()
     container = put(world, "europe", done.enrollment_id, done.days[0])
     store = world.stores["europe"]
@@ -946,19 +1003,17 @@ async def test_what_came_back_and_cannot_be_deleted_is_one_reappearance_and_no_w
         raise StoreUnavailable("storage-LeaseIdMissing")
 
     store.delete_container = leased
-    first = world.clock.now()
+    world.clock.set(max(world.clock.now(), done.deadline))
     for _ in range(3):
         await world.sweep.run()
-        world.clock.move(timedelta(hours=1))
+        await proved_again(world)
         found = await world.deletions.get(TENANT, done.enrollment_id)
-        assert found.receipt is not None
-        assert [(each.at, each.deleted_at) for each in found.receipt.reappeared] == [(first, None)]
+        assert (found.status, len(found.reappeared)) == ("scheduled", 1)
         assert (await world.status.report()).promises["P5"] is False
     store.delete_container = delete
-    await world.sweep.run()
+    await proved_again(world)
     found = await world.deletions.get(TENANT, done.enrollment_id)
-    assert found.receipt is not None and container not in store.containers
-    assert [each.deleted_at for each in found.receipt.reappeared] == [world.clock.now()]
+    assert found.status == "verified" and container not in store.containers
 
 
 @pytest.mark.parametrize("conflicts", [2, 3])
@@ -977,8 +1032,7 @@ async def test_what_came_back_is_not_deleted_before_its_receipt_tells(conflicts:
     world.deletion_items.replace = busy
     heartbeat = (await world.sweep.run())["europe"]
     found = await world.deletions.get(TENANT, done.enrollment_id)
-    assert found.receipt is not None
-    told = bool(found.receipt.reappeared)
+    told = bool(found.reappeared)
     assert told is (conflicts == 2) and bool(world.stored_containers()) is not told
     assert heartbeat.error == (None if told else "conflict")
 

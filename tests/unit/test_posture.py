@@ -27,6 +27,7 @@ from tests.unit.management import (
     DEPLOYMENT,
     DIAGNOSTICS,
     GOOD,
+    LEDGER,
     LIFECYCLE,
     REPLICATION,
     TABLES,
@@ -49,7 +50,7 @@ def broken(rows: Any) -> dict[str, str]:
 async def test_a_deployment_that_is_as_it_should_be_holds() -> None:
     rows = await DEPLOYMENT.check(FakeManager(GOOD))
     assert broken(rows) == {}
-    assert len(rows) == 32
+    assert len(rows) == 36
 
 
 LOGS = {"categoryGroup": "allLogs", "enabled": True, "retentionPolicy": {"enabled": False, "days": 0}}
@@ -62,6 +63,23 @@ def only(**changes: Any) -> Any:
     for name, value in changes.items():
         setting(name.replace("__", "."), value)(rule)
     return setting(RULE, [rule])
+
+
+def opened_to(address: Any) -> Any:
+    """Cosmos DB, open to the internet but for a rule."""
+
+    def change(answer: Any) -> None:
+        answer["properties"] |= {"publicNetworkAccess": "Enabled", "ipRules": [{"ipAddressOrRange": address}]}
+
+    return change
+
+
+def of_container(name: str, member: str, value: Any) -> Any:
+    def change(answer: Any) -> None:
+        [container] = [each for each in answer["value"] if each["name"] == name]
+        setting(f"properties.{member}", value)(container)
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -88,6 +106,20 @@ def only(**changes: Any) -> Any:
         ),
         (COSMOS, setting("properties.disableLocalAuth", False), "properties.disableLocalAuth", "P7"),
         (COSMOS, setting("properties.publicNetworkAccess", "Enabled"), "properties", "P7"),
+        *(
+            (COSMOS, opened_to(address), "properties", "P7")
+            for address in ("0.0.0.0", "0.0.0.0/0", "128.0.0.0/1", "::/0", "everybody", None)
+        ),
+        *(
+            (LEDGER, of_container(name, "resource." + member, value), "containers", promise)
+            for name in ("tenants", "deletions", "access")
+            for member, value in (("defaultTtl", -1), ("defaultTtl", 3600), ("analyticalStorageTtl", -1))
+            for promise in ("P6", "P9")
+        ),
+        *(
+            (LEDGER, of_container(name, "resource.partitionKey.paths", ["/kind2"]), "containers", "P9")
+            for name in ("tenants", "deletions", "access", "operations", "leases")
+        ),
         *(
             (ACCOUNT, setting("sku.name", sku), "sku.name", "P3")
             for sku in ("Standard_GRS", "Standard_RAGRS", "Standard_GZRS", "Standard_RAGZRS")
@@ -128,6 +160,16 @@ def only(**changes: Any) -> Any:
             setting("properties.networkAcls.defaultAction", "Allow"),
             "properties.networkAcls.defaultAction",
             "P7",
+        ),
+        *(
+            (ACCOUNT, setting(name, bypass), name, "P4")
+            for name in ["properties.networkAcls.bypass"]
+            for bypass in ("None", "Logging, Metrics", "")
+        ),
+        *(
+            (ACCOUNT, setting(name, [{"action": "Allow", "value": address}]), name, "P7")
+            for name in ["properties.networkAcls.ipRules"]
+            for address in ("0.0.0.0/0", "128.0.0.0/1")
         ),
         *(
             (BLOBS, setting(name, True), name, "P6")
@@ -171,11 +213,12 @@ def only(**changes: Any) -> Any:
         *(
             (
                 TABLES,
-                setting("value", [{"name": name, "properties": {"totalRetentionInDays": 90}}]),
+                setting("value", [{"name": name, "properties": {"totalRetentionInDays": days}}]),
                 "tables",
                 "P8",
             )
             for name in ("AppTraces", "AppRequests", "StorageBlobLogs")
+            for days in (30, 90)
         ),
     ],
 )
@@ -217,7 +260,9 @@ async def test_what_cannot_be_read_does_not_hold(path: str, answer: Any) -> None
         (ACCOUNT, "properties.allowSharedKeyAccess"),
         (ACCOUNT, "properties.minimumTlsVersion"),
         (ACCOUNT, "properties.supportsHttpsTrafficOnly"),
-        (ACCOUNT, "properties.networkAcls"),
+        (ACCOUNT, "properties.networkAcls.defaultAction"),
+        (ACCOUNT, "properties.networkAcls.ipRules"),
+        (ACCOUNT, "properties.networkAcls.bypass"),
         (BLOBS, "properties.deleteRetentionPolicy"),
         (BLOBS, "properties.containerDeleteRetentionPolicy"),
         (BLOBS, "properties.isVersioningEnabled"),
@@ -231,20 +276,24 @@ async def test_a_member_that_is_missing_does_not_hold(path: str, name: str) -> N
     assert len(broken(await DEPLOYMENT.check(changed(path, setting(name, ...))))) == 1
 
 
-@pytest.mark.parametrize("path", [REPLICATION, CONTAINERS, DIAGNOSTICS, WORKSPACES, TABLES])
+@pytest.mark.parametrize("path", [LEDGER, REPLICATION, CONTAINERS, DIAGNOSTICS, WORKSPACES, TABLES])
 @pytest.mark.parametrize("entry", [5, "text", None, [], {"name": "AppX", "properties": 5}])
 async def test_an_entry_of_another_shape_does_not_hold(path: str, entry: Any) -> None:
     assert broken(await DEPLOYMENT.check(changed(path, setting("value", [entry]))))
 
 
 async def test_addresses_that_are_named_may_reach_cosmos_db() -> None:
-    def open_to_one(answer: Any) -> None:
-        answer["properties"] |= {
-            "publicNetworkAccess": "Enabled",
-            "ipRules": [{"ipAddressOrRange": "203.0.113.7"}],
-        }
+    for address in ("203.0.113.7", "203.0.113.0/24"):
+        assert broken(await DEPLOYMENT.check(changed(COSMOS, opened_to(address)))) == {}
 
-    assert broken(await DEPLOYMENT.check(changed(COSMOS, open_to_one))) == {}
+
+@pytest.mark.parametrize("name", ["tenants", "deletions", "access"])
+async def test_a_container_of_the_ledger_that_is_missing_does_not_hold(name: str) -> None:
+    def change(answer: Any) -> None:
+        answer["value"] = [each for each in answer["value"] if each["name"] != name]
+
+    rows = await DEPLOYMENT.check(changed(LEDGER, change))
+    assert [row.finding.path for row in rows if not row.finding.holds] == ["containers", "containers"]
 
 
 async def test_a_shorter_retention_needs_a_shorter_backstop() -> None:
@@ -297,8 +346,13 @@ STORAGE = {
     "kind": "StorageV2",
     "isHnsEnabled": False,
     "deleteRetentionPolicy": {"enabled": False},
+    "logging": {"enabled": False},
 }
-LEDGER = {"consistencyPolicy": {"defaultConsistencyLevel": "Strong"}, "writeLocations": [{"name": "West Europe"}]}
+COSMOS_DB = {
+    "consistencyPolicy": {"defaultConsistencyLevel": "Strong"},
+    "writeLocations": [{"name": "West Europe"}],
+    "containers": {name: {"expires": False} for name in ("tenants", "deletions", "access")},
+}
 
 
 class Account:
@@ -320,7 +374,7 @@ class Deployed:
     def __init__(self) -> None:
         self.world = World()
         self.storage = {geo: Account(store.account, copy.deepcopy(STORAGE)) for geo, store in self.world.stores.items()}
-        self.cosmos = Account(None, copy.deepcopy(LEDGER))
+        self.cosmos = Account(None, copy.deepcopy(COSMOS_DB))
         self.checks = MemoryPosture()
         self.posture = Posture(self.storage, self.cosmos, self.checks, self.world.clock)
 
@@ -407,11 +461,32 @@ async def test_without_strong_consistency_in_one_region_withdrawal_is_not_immedi
     assert await deployed.broken() == ["P2"]
 
 
+@pytest.mark.parametrize("name", ["tenants", "deletions", "access"])
+@pytest.mark.parametrize("value", [True, None, ...])
+async def test_a_ledger_that_may_expire_is_no_proof_and_loses_something(
+    deployed: Deployed, name: str, value: Any
+) -> None:
+    setting(f"containers.{name}.expires", value)(deployed.cosmos.properties)
+    await deployed.run()
+    assert await deployed.broken() == ["P6", "P9"]
+
+
+@pytest.mark.parametrize("value", [True, None, ...])
+async def test_logs_that_storage_writes_are_told_and_break_no_promise_of_the_status(
+    deployed: Deployed, caplog: pytest.LogCaptureFixture, value: Any
+) -> None:
+    setting("logging.enabled", value)(deployed.storage["europe"].properties)
+    await deployed.run()
+    assert await deployed.broken() == []  # P8 is none of those that the status tells
+    assert not deployed.checks.checks["europe"].holds
+    assert "posture of europe: logging.enabled" in caplog.text
+
+
 async def test_an_account_that_cannot_be_looked_at_breaks_what_rests_on_it(deployed: Deployed) -> None:
     deployed.storage["europe"].failure = StoreUnavailable("storage-AuthorizationPermissionMismatch")
     deployed.cosmos.failure = KeyError("customer content")
     await deployed.run()
-    assert await deployed.broken() == ["P2", "P3", "P4", "P5", "P6"]
+    assert await deployed.broken() == ["P2", "P3", "P4", "P5", "P6", "P9"]
     found = {finding.found for check in deployed.checks.checks.values() for finding in check.findings}
     assert {"storage-AuthorizationPermissionMismatch", "KeyError"} <= found
     assert "customer content" not in str(deployed.checks.checks)
@@ -423,7 +498,7 @@ async def test_what_was_checked_three_hours_ago_or_never_does_not_hold(deployed:
     deployed.world.clock.move(timedelta(seconds=1))
     await deployed.world.sweep.run()
     await deployed.world.purge.run()
-    assert await deployed.broken() == ["P2", "P3", "P4", "P5", "P6"]
+    assert await deployed.broken() == ["P2", "P3", "P4", "P5", "P6", "P9"]
     await deployed.posture.check()
     assert await deployed.broken() == []
     del deployed.checks.checks["europe"]
@@ -442,14 +517,16 @@ async def test_a_check_by_older_code_does_not_speak_for_a_rule_that_it_did_not_h
     assert await deployed.broken() == ["P3"]
 
 
-async def test_replication_is_not_demanded_of_this_machine_and_all_else_is(deployed: Deployed) -> None:
+async def test_replication_and_logging_are_not_judged_on_this_machine_and_all_else_is(deployed: Deployed) -> None:
     europe = deployed.storage["europe"]
     europe.development = True
     europe.properties["sku"]["name"] = "Standard_RAGRS"
+    europe.properties["logging"]["enabled"] = True
     await deployed.run()
     assert await deployed.broken() == []
-    sku = {finding.path: finding for finding in deployed.checks.checks["europe"].findings}["sku.name"]
-    assert (sku.found, sku.outcome) == ("Standard_RAGRS", Outcome.DEVELOPMENT)
+    findings = {finding.path: finding for finding in deployed.checks.checks["europe"].findings}
+    for name, found in (("sku.name", "Standard_RAGRS"), ("logging.enabled", "true")):
+        assert (findings[name].found, findings[name].outcome) == (found, Outcome.DEVELOPMENT)
     europe.properties["deleteRetentionPolicy"]["enabled"] = True
     await deployed.run()
     assert await deployed.broken() == ["P4", "P5", "P6"]
@@ -489,7 +566,7 @@ async def test_an_instance_looks_when_it_starts_and_leaves_nothing_behind_when_i
     assert look.cancelled() and bootstrap._Process.first_check is None
 
 
-@pytest.mark.parametrize(("rules", "properties"), [(STORAGE_RULES, STORAGE), (COSMOS_RULES, LEDGER)])
+@pytest.mark.parametrize(("rules", "properties"), [(STORAGE_RULES, STORAGE), (COSMOS_RULES, COSMOS_DB)])
 def test_no_rule_of_the_service_accepts_nothing(rules: Any, properties: Any) -> None:
     for rule in rules:
         assert rule.check(properties).outcome is Outcome.HOLDS
