@@ -222,7 +222,9 @@ class Oracle:
     def swept(self, clean: bool) -> None:
         """A sweep has come round; what was planted before may have survived two, not three."""
         for each in self.planted:
-            each.sweeps += clean
+            known = self._known_of(each.enrollment) if each.kind == "after receipt" else None
+            if known is None or known.status == "verified":  # else the purge is at it
+                each.sweeps += clean
             if each.gone is not None or each.kind == "foreign":
                 continue
             if each.sweeps >= 3:
