@@ -628,15 +628,16 @@ def _() -> Iterator[None]:
         yield
 
 
-@mutant("what came back is deleted though its receipt could not tell")
+@mutant("what came back is deleted before its receipt tells")
 def _() -> Iterator[None]:
-    reopen = StorageSweep._reopen
+    delete = StorageSweep._delete
 
-    async def careless(self: StorageSweep, *what: Any) -> None:
-        with suppress(StoreUnavailable):
-            await reopen(self, *what)
+    async def hasty(self: StorageSweep, each: Any, why: Any, containers: Any, known: Any) -> None:
+        for container in containers:
+            await each.run.isolated(self._delete_container(each, container))
+        await delete(self, each, why, containers, known)
 
-    with patched(StorageSweep, "_reopen", careless):
+    with patched(StorageSweep, "_delete", hasty):
         yield
 
 
