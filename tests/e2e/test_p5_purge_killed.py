@@ -82,6 +82,13 @@ class KillingProxy:
         self.killed = True
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack without a host, whose own timers would live at another time than this test."""
+    async with Stack(tmp_path_factory.mktemp("purge-killed"), (GEO,), with_host=False) as stack:
+        yield stack
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def proxy(stack: Stack) -> AsyncIterator[KillingProxy]:
     async for proxy in KillingProxy(stack.processes[f"storage-{GEO}"].url).serve():
