@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local import samples
-from shared.items import format_instant
+from shared.model.items import format_instant
 
 _SAMPLES = samples.load()
 # In random order they compress worse than people's sentences do, so what is stored is rather over- than understated.

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from local.lifetime import until_stopped
-from shared import deadlines
-from shared.containers import DayContainer
+from shared.model import deadlines
+from shared.model.containers import DayContainer
 
 ACCOUNT = "stretention"
 _LIVE_DAYS = 28

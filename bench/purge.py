@@ -22,10 +22,11 @@ from bench.scenario import GEO, STORAGE, Bench, pid
 from bench.storage import CONTAINER, blobs, create_containers, sas
 from bench.venvs import AZ, command
 from local.stack import Stack
-from shared.containers import DayContainer
-from shared.deletions import Deletion
-from shared.ledger import FIRST_PREVIOUS_HASH, OptedOut
-from shared.stores.cosmos import CosmosAccount, CosmosDeletions
+from shared.model.containers import DayContainer
+from shared.model.deletion import Deletion
+from shared.model.ledger import FIRST_PREVIOUS_HASH, OptedOut
+from shared.stores.cosmos.account import CosmosAccount
+from shared.stores.cosmos.deletions import CosmosDeletions
 
 SCENARIO = "opt-out purge"
 DAYS = 30

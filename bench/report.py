@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.results import Results
 from bench.targets import Target
-from shared.items import format_instant
+from shared.model.items import format_instant
 
 _PACKAGES = ("aiohttp", "azure-cosmos", "azure-functions", "azure-storage-blob", "pydantic")
 _VERDICTS = {True: "held", False: "**missed**", None: "not measured"}

@@ -11,8 +11,9 @@ from bench.results import BenchError
 from bench.scenario import Bench
 from bench.tenants import Toggled, toggle
 from local.stack import Stack
-from shared.deadlines import CONSENT_LEASE_SECONDS
-from shared.stores.cosmos import CosmosAccount, CosmosDeletions
+from shared.model.deadlines import CONSENT_LEASE_SECONDS
+from shared.stores.cosmos.account import CosmosAccount
+from shared.stores.cosmos.deletions import CosmosDeletions
 
 SCENARIO = "toggle"
 OPT_IN, OPT_OUT = "opt in", "opt out"

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 from functions import _json
 from shared import log
 from shared.bootstrap import services
-from shared.callers import Caller
 from shared.configuration import ConfigurationError
-from shared.items import ENROLLMENT_ID, GUID
+from shared.identity.callers import Caller
+from shared.model.items import ENROLLMENT_ID, GUID
 from shared.problems import InternalError, InvalidRequest, PayloadTooLarge, Problem, Unavailable
 from shared.stores.ports import Conflict, StoreUnavailable
 

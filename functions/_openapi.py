@@ -36,7 +36,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 from functions._json import DEPTH_MAX, MEMBERS_MAX
-from shared.items import ENROLLMENT_ID, GUID, Item
+from shared.model.items import ENROLLMENT_ID, GUID, Item
 from shared.problems import (
     Forbidden,
     InternalError,
@@ -76,7 +76,7 @@ class Page(AnswerModel, Generic[T]):
 
 
 class Who(StrEnum):
-    """Who may call an operation; what makes a caller one of them is in ``shared.callers``."""
+    """Who may call an operation; what makes a caller one of them is in ``shared.identity.callers``."""
 
     TENANT_ADMIN = "tenant-admin"
     CAPTURE_SERVICE = "capture-service"

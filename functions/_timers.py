@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 
-from shared.heartbeats import Heartbeat
+from shared.model.heartbeats import Heartbeat
 
 
 def log_heartbeats(logger: logging.Logger, heartbeats: Iterable[Heartbeat]) -> None:

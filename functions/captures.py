@@ -9,9 +9,9 @@ from functions._http import answering, caller_of, json_answer, parsed_body, tena
 from functions._openapi import IDEMPOTENCY_KEY, Answer, AnswerModel, Body, Operation, Who, serves
 from functions.reviews import LIST_CAPTURES, list_captures
 from shared.bootstrap import services
-from shared.callers import allow
-from shared.captures import Capture, CaptureBatch, Submission
-from shared.items import EnrollmentId, Instant
+from shared.identity.callers import allow
+from shared.model.capture import Capture, CaptureBatch, Submission
+from shared.model.items import EnrollmentId, Instant
 from shared.problems import (
     CapturedTooEarly,
     CapturedTooLate,

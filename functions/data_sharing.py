@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions._http import answering, caller_of, json_answer, page_answer, page_of, parsed_body, tenant_in_path
 from functions._openapi import BEFORE, IF_MATCH, LIMIT, Answer, AnswerModel, Body, Operation, Page, Who, serves
 from shared.bootstrap import services
-from shared.callers import allow
-from shared.data_sharing import Wish
-from shared.geos import GEOS
-from shared.items import EnrollmentId, Instant, TenantId
-from shared.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
+from shared.identity.callers import allow
+from shared.model.geos import GEOS
+from shared.model.items import EnrollmentId, Instant, TenantId
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
 from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, UnknownGeo
+from shared.sharing.data_sharing import Wish
 
 blueprint = func.Blueprint()
 

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from functions._http import answering, caller_of, id_in_path, json_answer, page_answer, page_of, tenant_in_path
 from functions._openapi import BEFORE, LIMIT, Answer, Operation, Page, Who, serves
-from shared import deadlines
 from shared.bootstrap import services
-from shared.callers import allow
-from shared.deletions import Deletion
-from shared.ledger import FIRST_PREVIOUS_HASH, OptedOut
+from shared.identity.callers import allow
+from shared.model import deadlines
+from shared.model.deletion import Deletion
+from shared.model.ledger import FIRST_PREVIOUS_HASH, OptedOut
 from shared.problems import NotFound
 
 blueprint = func.Blueprint()

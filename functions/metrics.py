@@ -10,8 +10,9 @@ import azure.functions as func
 from shared import log
 from shared.bootstrap import new_id, services
 from shared.configuration import ConfigurationError
-from shared.metrics import Measurement, measured, unreadable
+from shared.model.metrics import Measurement
 from shared.stores.ports import StoreUnavailable
+from shared.watch.metrics import measured, unreadable
 
 if TYPE_CHECKING:
     from shared.stores.monitor import Monitor

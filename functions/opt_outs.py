@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from shared import log
 from shared.bootstrap import new_id, services
-from shared.ledger import OptedOut, event_from_json
+from shared.model.ledger import OptedOut, event_from_json
 
 blueprint = func.Blueprint()
 

@@ -31,10 +31,10 @@ from functions._openapi import (
     Who,
     serves,
 )
-from shared.access import GrantRequest
 from shared.bootstrap import services
-from shared.callers import Caller, allow
-from shared.items import ENROLLMENT_ID, EnrollmentId, Item
+from shared.identity.callers import Caller, allow
+from shared.model.grants import DURATION_MAX, AccessRecord, GrantStatus, Purpose, ReviewGrant
+from shared.model.items import ENROLLMENT_ID, EnrollmentId, Item
 from shared.problems import (
     GeoNotServed,
     GrantNotPending,
@@ -44,7 +44,7 @@ from shared.problems import (
     PurposeRefused,
     StepUpRequired,
 )
-from shared.reviews import DURATION_MAX, AccessRecord, GrantStatus, Purpose, ReviewGrant
+from shared.review.access import GrantRequest
 
 blueprint = func.Blueprint()
 

@@ -11,13 +11,13 @@ from pydantic import Field
 from functions._http import answering, caller_of, json_answer
 from functions._openapi import Answer, AnswerModel, Operation, Who, serves
 from shared.bootstrap import services
-from shared.callers import allow
 from shared.configuration import ConfigurationError
-from shared.heartbeats import Heartbeat
-from shared.items import Instant
-from shared.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck
+from shared.identity.callers import allow
+from shared.model.heartbeats import Heartbeat
+from shared.model.items import Instant
+from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck
 from shared.problems import InternalError
-from shared.status import GeoStatus, StatusReport
+from shared.watch.status import GeoStatus, StatusReport
 
 blueprint = func.Blueprint()
 

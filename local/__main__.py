@@ -1,4 +1,4 @@
-"""``python -m local up | token | verify-receipt | posture | demo``."""
+"""``python -m local up | token | demo``."""
 
 import argparse
 import asyncio
@@ -16,11 +16,8 @@ import aiohttp
 from local import private
 from local.issuer import load_key
 from local.lifetime import until_stopped
-from local.posture import PostureError
-from local.posture import run as posture_of
 from local.process import ROOT, ProcessError
-from local.receipts import ReceiptError, read_keys, read_receipt
-from local.stack import DESCRIPTION_FILE, RECEIPT_KEYS_FILE, Stack, StackError
+from local.stack import DESCRIPTION_FILE, Stack, StackError
 from local.tokens import SAMPLE_TENANT_ID, Role, mint
 
 _SETTINGS_FILE = "local.settings.json"
@@ -35,15 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
     token = commands.add_parser("token", help="print a token that the stack which is up accepts")
     token.add_argument("--role", choices=[role.value for role in Role], required=True)
     token.add_argument("--tenant", type=_guid, help="the tenant admin's tenant; one for trying out unless given")
-    receipt = commands.add_parser("verify-receipt", help="check a deletion's receipt, offline")
-    receipt.add_argument("file", type=Path, help="a deletion as the API answers it, or the receipt's jws alone")
-    receipt.add_argument(
-        "--keys", type=Path, help="a JWK Set, as GET /api/receipt-keys answers; the stack's own if none"
-    )
-    posture = commands.add_parser("posture", help="check how a deployment's accounts are set up (docs/posture.md)")
-    posture.add_argument("--settings", type=Path, help="the service's settings, a JSON file; the environment if none")
-    posture.add_argument("--subscription", type=_subscription, help="the id of the deployment's subscription on Azure")
-    posture.add_argument("--resource-group", help="its resource group there")
     commands.add_parser("demo", help="play the main job end to end")
     options = parser.parse_args(arguments)
 
@@ -56,10 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
             if options.tenant and role is not Role.TENANT_ADMIN:
                 token.error("--tenant is for --role tenant-admin: all others belong to the operator's tenant.")
             return _report_failure(_token(directory, role, options.tenant))
-        case "verify-receipt":
-            return _verify_receipt(options.file, options.keys or directory / RECEIPT_KEYS_FILE)
-        case "posture":
-            return _report_failure(posture_of(options.settings, options.subscription, options.resource_group))
         case _:
             from local.demo import run  # noqa: PLC0415 - `up` and `token` must work without what the demo imports
 
@@ -73,17 +57,10 @@ def _guid(text: str) -> str:
         raise argparse.ArgumentTypeError("a tenant is a GUID, such as " + SAMPLE_TENANT_ID) from None
 
 
-def _subscription(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError("a subscription is given by its id, a GUID") from None
-
-
 def _report_failure(command: Coroutine[Any, Any, int]) -> int:
     try:
         return asyncio.run(command)
-    except (StackError, ProcessError, PostureError) as error:
+    except (StackError, ProcessError) as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -151,16 +128,6 @@ async def _token(directory: Path, role: Role, tenant: str | None) -> int:
         raise StackError(f"No stack is up in {directory}. Start one: python -m local up") from None
     now = await _now(description["host"])
     print(mint(load_key(directory), role, issuer=description["issuer"], now=now, tenant=tenant))
-    return 0
-
-
-def _verify_receipt(file: Path, keys: Path) -> int:
-    try:
-        receipt = read_receipt(file, read_keys(keys))
-    except ReceiptError as error:
-        print(error, file=sys.stderr)
-        return 1
-    _say(receipt.table())
     return 0
 
 

@@ -15,7 +15,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local.stack import Stack
 from local.tokens import Role
-from shared.items import format_instant
+from shared.model.items import format_instant
 
 
 @dataclass(frozen=True, slots=True)

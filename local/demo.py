@@ -13,13 +13,13 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from audit.receipts import ReceiptError, read_keys, read_receipt
 from local.client import Answer, Client
-from local.receipts import ReceiptError, read_keys, read_receipt
 from local.samples import Sample, load
 from local.stack import Stack
 from local.tokens import Role
-from shared.containers import DayContainer
-from shared.items import format_instant
+from shared.model.containers import DayContainer
+from shared.model.items import format_instant
 
 ADATUM = "0a7d3c1e-58f2-4b96-a1d4-6c2e9f80b713"
 BELLOWS = "b4f0e2d9-7c13-4a68-95be-1f3d8a60c25e"

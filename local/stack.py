@@ -24,8 +24,8 @@ from local.issuer import Issuer, load_key
 from local.ports import free_ports
 from local.process import Process
 from local.tokens import AUDIENCE, OPERATOR_TENANT_ID
-from shared.stores.cosmos import DATABASE
-from shared.stores.schema import CONTAINERS
+from shared.stores.cosmos.account import DATABASE
+from shared.stores.cosmos.schema import CONTAINERS
 
 GEOS = ("unitedstates", "europe", "unitedkingdom")
 DESCRIPTION_FILE = "stack.json"

@@ -13,31 +13,28 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.identity.aio import DefaultAzureCredential
 
 from shared import log
-from shared.access import Access
-from shared.captures import Captures
 from shared.clock import Clock, SystemClock
 from shared.configuration import Configuration, ConfigurationError, is_endpoint
-from shared.consent import Consent
-from shared.data_sharing import DataSharing
-from shared.deletions import Deletions
-from shared.posture import Posture
-from shared.purge import Purge
-from shared.signing_keys import SigningKeys
-from shared.status import Status
+from shared.deletion.deletions import Deletions
+from shared.deletion.purge import Purge
+from shared.identity.signing_keys import SigningKeys
+from shared.identity.tokens import Tokens
+from shared.review.access import Access
+from shared.sharing.captures import Captures
+from shared.sharing.consent import Consent
+from shared.sharing.data_sharing import DataSharing
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.cosmos import (
-    CosmosAccess,
-    CosmosAccount,
-    CosmosDeletions,
-    CosmosLedger,
-    CosmosOperations,
-    CosmosPosture,
-)
+from shared.stores.cosmos.access import CosmosAccess
+from shared.stores.cosmos.account import CosmosAccount
+from shared.stores.cosmos.deletions import CosmosDeletions
+from shared.stores.cosmos.ledger import CosmosLedger
+from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
 from shared.stores.ports import ReceiptSigner
 from shared.stores.receipt_keys import KeyVaultSigner, LocalSigner
 from shared.stores.signing_keys import fetch_keys
-from shared.sweep import Sweep
-from shared.tokens import Tokens
+from shared.sweep.sweep import Sweep
+from shared.watch.posture import Posture
+from shared.watch.status import Status
 
 T = TypeVar("T")
 

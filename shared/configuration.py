@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared import deadlines
-from shared.geos import GEOS
-from shared.items import GUID
+from shared.model import deadlines
+from shared.model.geos import GEOS
+from shared.model.items import GUID
 
 ENTRA_ISSUERS = ("https://login.microsoftonline.com/{tenantid}/v2.0", "https://sts.windows.net/{tenantid}/")
 ENTRA_JWKS_URI = "https://login.microsoftonline.com/common/discovery/v2.0/keys"

@@ -10,21 +10,22 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
-from shared.access import Access
 from shared.bootstrap import Services
-from shared.captures import CaptureBatch, Captures, StoredBatch, Submission
-from shared.consent import Consent
-from shared.containers import DayContainer
-from shared.data_sharing import DataSharing, Wish
-from shared.deletions import Deletions
-from shared.items import format_instant
-from shared.ledger import OptedOut, Setting
-from shared.purge import Bounds, Purge
-from shared.status import Status
+from shared.deletion.deletions import Deletions
+from shared.deletion.purge import Bounds, Purge
+from shared.model.capture import CaptureBatch, StoredBatch, Submission
+from shared.model.containers import DayContainer
+from shared.model.items import format_instant
+from shared.model.ledger import OptedOut, Setting
+from shared.review.access import Access
+from shared.sharing.captures import Captures
+from shared.sharing.consent import Consent
+from shared.sharing.data_sharing import DataSharing, Wish
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.stores.receipt_keys import LocalSigner
-from shared.sweep import Bounds as SweepBounds
-from shared.sweep import Sweep
+from shared.sweep.sweep import Bounds as SweepBounds
+from shared.sweep.sweep import Sweep
+from shared.watch.status import Status
 from tests.clocks import ManualClock
 
 SIGNER = LocalSigner([ECKey.generate_key("P-256")])

@@ -1,4 +1,4 @@
-// Who is told, and when. The metrics timer sends every five minutes; shared/metrics.py says what each metric means.
+// Who is told, and when. The metrics timer sends every five minutes; shared/model/metrics.py says what each metric means.
 param token string
 param location string
 param tags object

@@ -13,7 +13,7 @@ var database = 'data-sharing'
 // Cosmos DB Built-in Data Contributor.
 var role = '00000000-0000-0000-0000-000000000002'
 
-// What shared/stores/schema.py says, and a test compares: no more indexes than the queries need, and no time to live,
+// What shared/stores/cosmos/schema.py says, and a test compares: no more indexes than the queries need, and no time to live,
 // because the ledger is never deleted.
 var containers = [
   {

@@ -1,6 +1,6 @@
 // Where the captures of one geo lie. Nothing that is switched off here may be switched on: each would keep what the
 // service deletes, or carry it out of its geo, and a receipt would be a lie.
-@description('By its name in shared/geos.json.')
+@description('By its name in shared/model/geos.json.')
 param geo string
 
 @description('An Azure region of the geo.')
@@ -21,7 +21,7 @@ param retentionDays int
 
 param allowedIpRanges array
 
-var geos = loadJsonContent('../../shared/geos.json')
+var geos = loadJsonContent('../../shared/model/geos.json')
 // Storage Blob Data Contributor: creates, lists and deletes containers too.
 var role = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
 

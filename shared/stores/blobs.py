@@ -1,17 +1,16 @@
 """A geo-pinned storage account, through the Azure SDK."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import StorageErrorCode
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
 from shared.configuration import is_endpoint, is_this_machine
+from shared.stores.calls import Calls
 from shared.stores.ports import (
     BatchMissing,
     ContainerBeingDeleted,
@@ -21,9 +20,8 @@ from shared.stores.ports import (
     Setup,
     StoreUnavailable,
 )
-from shared.stores.uploads import Authorizer, ByIdentity, ByKey, Unreachable, Uploads
+from shared.stores.uploads import Authorizer, ByIdentity, ByKey, Uploads
 
-_CALL_SECONDS = 20.0
 _CODE = re.compile(r"[A-Za-z0-9]{1,64}")
 _BODY_HASH = "bodysha256"
 _CONTENT_HEADERS = {"x-ms-blob-content-type": "application/x-ndjson", "x-ms-blob-content-encoding": "gzip"}
@@ -156,20 +154,6 @@ class AzureCaptureStore:
                 yield each
 
 
-@asynccontextmanager
-async def _call() -> AsyncIterator[None]:
-    """Bound a call's time, and turn the SDK's exceptions, whose texts may say too much, into ours with a code."""
-    try:
-        async with asyncio.timeout(_CALL_SECONDS):
-            yield
-    except TimeoutError:
-        raise StoreUnavailable("storage-timeout") from None
-    except HttpResponseError as error:
-        raise _failure(error.status_code, _code(error)) from None
-    except (AzureError, Unreachable):
-        raise StoreUnavailable("storage-unreachable") from None
-
-
 def _failure(status: int | None, code: str) -> Exception:
     """Return what an answer of storage means: its status and error code."""
     if code == StorageErrorCode.CONTAINER_BEING_DELETED.value:
@@ -185,3 +169,6 @@ def _failure(status: int | None, code: str) -> Exception:
 def _code(error: HttpResponseError) -> str:
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code)) if code else ""
+
+
+_call = Calls("storage", 20.0, lambda error: _failure(error.status_code, _code(error)))

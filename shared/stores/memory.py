@@ -5,11 +5,11 @@ from datetime import datetime
 from itertools import count
 from typing import TypeVar
 
-from shared.deletions import Deletion
-from shared.heartbeats import Heartbeat
-from shared.ledger import Change, Event, OptedOut, Setting, TenantLedger
-from shared.posture import PostureCheck
-from shared.reviews import AccessRecord, ReviewGrant
+from shared.model.deletion import Deletion
+from shared.model.grants import AccessRecord, ReviewGrant
+from shared.model.heartbeats import Heartbeat
+from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
+from shared.model.posture import PostureCheck
 from shared.stores.ports import (
     BatchMissing,
     Conflict,

@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from shared.metrics import METRICS, Measurement
+from shared.model.metrics import METRICS, Measurement
 
 _SERVICE = "data-sharing"
 _FLUSH_MILLISECONDS = 60_000

@@ -5,13 +5,12 @@ import base64
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import HttpResponseError
 from azure.keyvault.keys import JsonWebKey, KeyVaultKeyIdentifier
 from azure.keyvault.keys.aio import KeyClient
 from azure.keyvault.keys.crypto import SignatureAlgorithm
@@ -20,6 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from shared.clock import Clock
+from shared.stores.calls import Calls
 from shared.stores.ports import StoreUnavailable
 
 ALGORITHM = "ES256"
@@ -27,11 +27,17 @@ TYPE = "deletion-receipt+jwt"
 
 _CURVE = "P-256"
 _COORDINATE_BYTES = 32
-_CALL_SECONDS = 20.0
 _LIST_AGAIN_AFTER = 60.0
 _TRY_AGAIN_AFTER = 5.0
 
 _log = logging.getLogger(__name__)
+
+_call = Calls(
+    "vault",
+    20.0,
+    lambda error: StoreUnavailable(f"vault-{error.status_code or 'unauthenticated'}"),
+    not_understood=(AttributeError, TypeError, ValueError),
+)
 
 
 class LocalSigner:
@@ -159,22 +165,6 @@ class KeyVaultSigner:
             _log.warning("a disabled version of the receipt key cannot be published")
             return
         self._versions[version] = _public_half(got.key)
-
-
-@asynccontextmanager
-async def _call() -> AsyncIterator[None]:
-    """Bound a call's time, and turn the SDK's exceptions, whose texts may say too much, into ours with a code."""
-    try:
-        async with asyncio.timeout(_CALL_SECONDS):
-            yield
-    except TimeoutError:
-        raise StoreUnavailable("vault-timeout") from None
-    except HttpResponseError as error:
-        raise StoreUnavailable(f"vault-{error.status_code or 'unauthenticated'}") from None
-    except AzureError:
-        raise StoreUnavailable("vault-unreachable") from None
-    except (AttributeError, TypeError, ValueError):  # what the SDK makes of an answer that is not a vault's
-        raise StoreUnavailable("vault-not-understood") from None
 
 
 def _public_half(key: JsonWebKey) -> ECKey | None:

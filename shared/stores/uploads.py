@@ -21,6 +21,8 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 from yarl import URL
 
+from shared.stores.calls import Unreachable
+
 _VERSION = "2023-11-03"
 _SCOPE = "https://storage.azure.com/.default"
 _ATTEMPTS = 3
@@ -31,10 +33,6 @@ _UNAUTHORIZED = 401
 _RENEW_BEFORE_SECONDS = 300.0
 _AUTHORIZE_SECONDS = 10.0
 _SAS_LIFETIME = timedelta(hours=1)
-
-
-class Unreachable(Exception):
-    """No attempt was answered; whether one of them was carried out is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.deletions import Deletion
-from shared.heartbeats import Heartbeat
+from shared.model.deletion import Deletion
+from shared.model.heartbeats import Heartbeat
 from shared.stores.ports import Conflict, DeletionStore, OperationStore
 from tests.clocks import START
 

@@ -7,7 +7,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from shared.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, OptedOut, Setting, TenantLedger
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, OptedOut, Setting, TenantLedger
 from shared.stores.ports import Conflict, LedgerStore
 from tests.clocks import START
 

@@ -11,9 +11,10 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local.stack import CosmosAccount as Address
 from local.stack import Stack, create_cosmos_containers
-from shared.posture import COSMOS_RULES, STORAGE_RULES, PostureCheck
+from shared.model.posture import COSMOS_RULES, STORAGE_RULES, PostureCheck
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.cosmos import CosmosAccount, CosmosPosture
+from shared.stores.cosmos.account import CosmosAccount
+from shared.stores.cosmos.operations import CosmosPosture
 from shared.stores.memory import MemoryPosture
 from shared.stores.ports import PostureStore
 from tests.clocks import START

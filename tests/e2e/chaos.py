@@ -20,9 +20,9 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local.client import Answer, Client
 from local.stack import Stack
-from shared import deadlines
-from shared.containers import DayContainer
-from shared.items import format_instant
+from shared.model import deadlines
+from shared.model.containers import DayContainer
+from shared.model.items import format_instant
 
 STEADY, FICKLE = 2, 6
 """How many tenants stay in, so that retention has work, and how many come and go."""

@@ -10,10 +10,10 @@ import resource
 import sys
 from datetime import timedelta
 
-from shared.data_sharing import DataSharing, Wish
+from shared.sharing.data_sharing import DataSharing, Wish
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.memory import MemoryDeletions, MemoryLedger, MemoryOperations
-from shared.sweep import Sweep
+from shared.sweep.sweep import Sweep
 from tests.clocks import START, ManualClock
 
 

@@ -14,7 +14,7 @@ from local.client import Client
 from local.ports import free_ports
 from local.process import Process
 from local.stack import Stack
-from shared.items import format_instant
+from shared.model.items import format_instant
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

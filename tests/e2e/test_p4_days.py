@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from local.client import Client
-from shared.items import format_instant
+from shared.model.items import format_instant
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

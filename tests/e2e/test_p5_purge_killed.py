@@ -18,9 +18,9 @@ from local.process import ROOT
 from local.stack import Stack
 from shared.bootstrap import Services, connect
 from shared.configuration import Configuration
-from shared.data_sharing import Wish
-from shared.deletions import Deletion
-from shared.ledger import OptedOut
+from shared.model.deletion import Deletion
+from shared.model.ledger import OptedOut
+from shared.sharing.data_sharing import Wish
 from tests.clocks import ManualClock
 from tests.world import capture, submission
 

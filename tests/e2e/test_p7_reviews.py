@@ -9,7 +9,7 @@ import pytest
 from local.client import Answer, Client
 from local.stack import Stack
 from local.tokens import Role
-from shared.items import format_instant
+from shared.model.items import format_instant
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -8,7 +8,7 @@ from local.client import Client
 from local.samples import load
 from local.stack import Stack
 from local.tokens import Role
-from shared.items import format_instant
+from shared.model.items import format_instant
 from tests.e2e.conftest import everything_written
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -15,7 +15,7 @@ from aiohttp import web
 from local.azurite import connection_string
 from local.ports import free_ports
 from local.process import ROOT
-from shared.containers import DayContainer
+from shared.model.containers import DayContainer
 from tests.clocks import START
 
 CONTAINERS = 100_000

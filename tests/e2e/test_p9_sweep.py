@@ -11,7 +11,7 @@ from azure.cosmos.aio import CosmosClient
 
 from local.client import Client
 from local.stack import Stack
-from shared.items import format_instant
+from shared.model.items import format_instant
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

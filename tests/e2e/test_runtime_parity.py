@@ -16,9 +16,9 @@ from local.process import ROOT
 from local.stack import Stack
 from local.tokens import Role
 from shared import bootstrap
-from shared.deletions import Deletion
-from shared.items import format_instant
-from shared.ledger import FIRST_PREVIOUS_HASH, OptedOut
+from shared.model.deletion import Deletion
+from shared.model.items import format_instant
+from shared.model.ledger import FIRST_PREVIOUS_HASH, OptedOut
 from tests.clocks import ManualClock
 
 if sys.version_info < (3, 13):

@@ -11,7 +11,7 @@ import pytest
 
 from local.tokens import Role
 from shared import bootstrap
-from shared.items import format_instant
+from shared.model.items import format_instant
 from shared.stores.ports import Conflict, StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.unit.test_tokens import Issuer, token, verifier

@@ -18,7 +18,7 @@ from aiohttp import web
 from functions import metrics as timer
 from local.ports import free_ports
 from shared import bootstrap
-from shared.metrics import METRICS
+from shared.model.metrics import METRICS
 from shared.stores.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.world import TENANT, World

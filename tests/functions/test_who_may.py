@@ -13,8 +13,8 @@ import pytest
 
 from local.tokens import Role
 from shared import bootstrap
-from shared.access import GrantRequest
-from shared.reviews import ReviewGrant
+from shared.model.grants import ReviewGrant
+from shared.review.access import GrantRequest
 from tests.functions import FUNCTIONS
 from tests.unit.test_tokens import Issuer, token, verifier
 from tests.world import OTHER_TENANT, TENANT, World, capture

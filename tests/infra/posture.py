@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared import deadlines
 from shared.configuration import Configuration, ConfigurationError
-from shared.geos import GEOS
-from shared.metrics import METRICS
-from shared.stores.schema import CONTAINERS
+from shared.model import deadlines
+from shared.model.geos import GEOS
+from shared.model.metrics import METRICS
+from shared.stores.cosmos.schema import CONTAINERS
 from tests.infra.bicep import PRINCIPAL_ID, Resource, deploy
 
 ROOT = Path(__file__).parents[2]
@@ -349,7 +349,7 @@ def containers_are_as_the_code_needs_them(it: Deployment) -> Findings:
             "indexingPolicy": schema.indexing_policy,
         }
         if {key: value for key, value in found.get(name, {}).items() if key in expected} != expected:
-            yield f"the container {name} is not as shared/stores/schema.py says"
+            yield f"the container {name} is not as shared/stores/cosmos/schema.py says"
 
 
 def nothing_in_the_ledger_expires(it: Deployment) -> Findings:

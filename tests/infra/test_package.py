@@ -64,7 +64,7 @@ def app() -> list[str]:
         for folder in ("functions", "shared")
         for file in (ROOT / folder).rglob("*.py")
     }
-    rest = {"function_app.py", "host.json", "requirements.txt", "constraints.txt", "shared/geos.json"}
+    rest = {"function_app.py", "host.json", "requirements.txt", "constraints.txt", "shared/model/geos.json"}
     return sorted(code | rest)
 
 

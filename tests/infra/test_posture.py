@@ -8,7 +8,7 @@ import pytest
 
 from shared.bootstrap import connect
 from shared.configuration import Configuration
-from shared.geos import GEOS
+from shared.model.geos import GEOS
 from tests.clocks import ManualClock
 from tests.infra.bicep import Refused
 from tests.infra.posture import CHECKS, ROOT, planned

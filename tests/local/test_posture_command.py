@@ -1,4 +1,4 @@
-"""``python -m local posture``: on a stack that is up, against a Resource Manager of the test's own, and refused."""
+"""``python -m audit posture``: on a stack that is up, against a Resource Manager of the test's own, and refused."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,9 +11,9 @@ from aiohttp import web
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
-from local import posture
-from local.__main__ import main
-from local.posture import AzureResourceManager, PostureError, Unreadable, deployment_of, read_settings
+from audit import posture
+from audit.__main__ import main
+from audit.posture import AzureResourceManager, PostureError, Unreadable, deployment_of, read_settings
 from local.stack import Stack
 from tests.unit.management import GOOD, SUBSCRIPTION
 from tests.unit.test_configuration import GOOD as SETTINGS

@@ -15,7 +15,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local import stack as stack_module
 from local.stack import GEOS, Stack, StackError, create_cosmos_containers
-from shared.stores.schema import CONTAINERS
+from shared.stores.cosmos.schema import CONTAINERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

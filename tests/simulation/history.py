@@ -13,14 +13,14 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from shared.captures import CaptureBatch, Submission
-from shared.containers import DayContainer
-from shared.data_sharing import Wish
-from shared.items import format_instant
+from shared.deletion.purge import Bounds as PurgeBounds
+from shared.model.capture import CaptureBatch, Submission
+from shared.model.containers import DayContainer
+from shared.model.items import format_instant
 from shared.problems import Problem
-from shared.purge import Bounds as PurgeBounds
+from shared.sharing.data_sharing import Wish
 from shared.stores.ports import Conflict, StoreUnavailable
-from shared.sweep import Bounds as SweepBounds
+from shared.sweep.sweep import Bounds as SweepBounds
 from tests.simulation.faults import TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
 from tests.simulation.scheduler import CURRENT_REQUEST, VirtualLoop

@@ -9,22 +9,26 @@ from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
-from shared import captures as captures_module
-from shared import deadlines, ledger_sweep, storage_sweep
-from shared import ledger as ledger_module
-from shared import purge as purge_module
-from shared.captures import Captures, Submission
-from shared.consent import Consent
-from shared.containers import DayContainer
-from shared.data_sharing import DataSharing
-from shared.deletions import Deletion, Deletions
-from shared.ledger import OptedOut, Setting
-from shared.ledger_sweep import LedgerSweep
-from shared.purge import Purge
-from shared.storage_sweep import StorageSweep
+from shared.deletion import purge as purge_module
+from shared.deletion.deletions import Deletions
+from shared.deletion.purge import Purge
+from shared.model import deadlines
+from shared.model import ledger as ledger_module
+from shared.model.capture import Submission
+from shared.model.containers import DayContainer
+from shared.model.deletion import Deletion
+from shared.model.ledger import OptedOut, Setting
+from shared.sharing import captures as captures_module
+from shared.sharing.captures import Captures
+from shared.sharing.consent import Consent
+from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger
 from shared.stores.ports import Conflict, Put, Stored, StoreUnavailable
-from shared.sweep import Sweep
+from shared.sweep import ledger as ledger_sweep
+from shared.sweep import storage as storage_sweep
+from shared.sweep.ledger import LedgerSweep
+from shared.sweep.storage import StorageSweep
+from shared.sweep.sweep import Sweep
 from tests.simulation import campaign
 from tests.simulation.world import Instance
 

@@ -10,18 +10,19 @@ from typing import Any
 import azure.functions as func
 
 from functions import opt_outs
-from shared.captures import Captures
-from shared.consent import Consent
-from shared.data_sharing import DataSharing
-from shared.deletions import Deletion, Deletions
-from shared.ledger import Change
-from shared.purge import Bounds as PurgeBounds
-from shared.purge import Purge
-from shared.status import Status
+from shared.deletion.deletions import Deletions
+from shared.deletion.purge import Bounds as PurgeBounds
+from shared.deletion.purge import Purge
+from shared.model.deletion import Deletion
+from shared.model.ledger import Change
+from shared.sharing.captures import Captures
+from shared.sharing.consent import Consent
+from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.stores.ports import ContainerMissing, ListedContainer, Put
-from shared.sweep import Bounds as SweepBounds
-from shared.sweep import Sweep
+from shared.sweep.sweep import Bounds as SweepBounds
+from shared.sweep.sweep import Sweep
+from shared.watch.status import Status
 from tests.simulation.faults import REQUEST_MAX, Faults, Faulty
 from tests.simulation.oracle import Oracle
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop

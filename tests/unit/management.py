@@ -10,8 +10,8 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from local.posture import Deployment, Unreadable
-from shared.stores.schema import CONTAINERS as SCHEMA
+from audit.posture import Deployment, Unreadable
+from shared.stores.cosmos.schema import CONTAINERS as SCHEMA
 
 SUBSCRIPTION = "1d5f0c7e-4f6b-4a55-9d0c-2f6b1f6f9a51"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-stamp"

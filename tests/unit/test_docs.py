@@ -66,7 +66,7 @@ def test_every_command_is_one_that_bash_can_read(document: Path) -> None:
 def settings_read() -> set[str]:
     """The names that production code asks its environment for."""
     read = set()
-    for file in [*(ROOT / "shared").glob("*.py"), *(ROOT / "functions").glob("*.py")]:
+    for file in [*(ROOT / "shared").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
         for call in ast.walk(ast.parse(file.read_text())):
             if isinstance(call, ast.Call) and ast.unparse(call.func) in {
                 "environment.get",

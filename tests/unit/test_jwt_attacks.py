@@ -9,8 +9,8 @@ import pytest
 from joserfc import jws
 
 from local.tokens import AUDIENCE, Role, jwk_set
-from shared import signing_keys
 from shared.configuration import ENTRA_ISSUERS
+from shared.identity import signing_keys
 from shared.problems import Unauthenticated, Unavailable
 from tests.clocks import ManualClock
 from tests.unit.test_tokens import BAD_TOKENS, ISSUER, KEY, NOW, OTHER_KEY, Issuer, encoded, token, verifier

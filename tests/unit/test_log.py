@@ -59,7 +59,7 @@ def written() -> Iterator[Written]:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
-@pytest.mark.parametrize("logger", ["functions.reviews", "shared.purge", "azure.core", "asyncio", "root"])
+@pytest.mark.parametrize("logger", ["functions.reviews", "shared.deletion.purge", "azure.core", "asyncio", "root"])
 def test_whatever_is_logged_is_one_line_of_printable_ascii(written: Written, logger: str, hostile: str) -> None:
     logging.getLogger(logger).error("before %s after", hostile)
     line = written.line()
@@ -69,12 +69,12 @@ def test_whatever_is_logged_is_one_line_of_printable_ascii(written: Written, log
 
 def test_a_record_says_when_and_in_which_request(written: Written) -> None:
     with log.during(REQUEST):
-        logging.getLogger("shared.purge").warning("purge: %s", "code")
+        logging.getLogger("shared.deletion.purge").warning("purge: %s", "code")
     line = written.line()
     assert line.pop("time").endswith("Z")
     assert line == {
         "level": "WARNING",
-        "logger": "shared.purge",
+        "logger": "shared.deletion.purge",
         "message": "purge: code",
         "operation": "captures",
         "correlationId": "id-1",
@@ -85,7 +85,7 @@ def test_a_record_says_when_and_in_which_request(written: Written) -> None:
 def test_outside_of_a_request_nothing_is_said_of_one(written: Written) -> None:
     with log.during(REQUEST):
         pass
-    logging.getLogger("shared.purge").warning("x")
+    logging.getLogger("shared.deletion.purge").warning("x")
     assert written.line().keys() == {"time", "level", "logger", "message"}
 
 
@@ -122,14 +122,14 @@ def test_an_exception_is_told_by_type_and_place_and_never_by_its_message(written
 def test_named_arguments_are_members_and_cannot_pose_as_others(written: Written) -> None:
     with log.during(REQUEST):
         fields = {"days": 3, "correlationId": "forged", "level": "forged", "other": object()}
-        logging.getLogger("shared.purge").error("purged %(days)d", fields)
+        logging.getLogger("shared.deletion.purge").error("purged %(days)d", fields)
     line = written.line()
     assert (line["message"], line["days"], line["other"]) == ("purged 3", 3, "object")
     assert (line["correlationId"], line["level"]) == ("id-1", "ERROR")
 
 
 def test_a_record_that_cannot_be_formatted_does_not_raise(written: Written) -> None:
-    logging.getLogger("shared.purge").error("%d days", "three")
+    logging.getLogger("shared.deletion.purge").error("%d days", "three")
     assert written.line()["message"] == "%d days"
 
 

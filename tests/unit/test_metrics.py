@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 
-from shared.containers import DayContainer
-from shared.geos import GEOS as ALL_GEOS
-from shared.metrics import METRICS, Measurement, measured, unreadable
-from shared.reconciliation import FINDINGS
+from shared.model.containers import DayContainer
+from shared.model.findings import FINDINGS
+from shared.model.geos import GEOS as ALL_GEOS
+from shared.model.metrics import METRICS, Measurement
 from shared.stores.memory import MemoryCaptures
 from shared.stores.monitor import Monitor
 from shared.stores.ports import StoreUnavailable
+from shared.watch.metrics import measured, unreadable
 from tests.world import OTHER_TENANT, TENANT, World
 
 ROOT = Path(__file__).parents[2]

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from shared import deadlines
-from shared.consent import Consent
-from shared.data_sharing import Wish
-from shared.ledger import Setting
+from shared.model import deadlines
+from shared.model.ledger import Setting
 from shared.problems import DataSharingOff, GeoPinned, PreconditionFailed, Unavailable
+from shared.sharing.consent import Consent
+from shared.sharing.data_sharing import Wish
 from shared.stores.memory import MemoryLedger
 from shared.stores.ports import Conflict, Stored, StoreUnavailable
 from tests.clocks import ManualClock, settle
@@ -155,7 +155,7 @@ async def test_reads_slower_than_the_lease_close_the_door() -> None:
 
 
 async def test_the_leases_of_many_tenants_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.consent._LEASES_MAX", 10)
+    monkeypatch.setattr("shared.sharing.consent._LEASES_MAX", 10)
     consent = Consent(MemoryLedger(), ManualClock())
     for n in range(50):
         await consent.current(f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30")

@@ -6,11 +6,11 @@ import pytest
 
 from functions import _openapi
 from functions._http import _problem
-from shared.captures import Captures
 from shared.configuration import Configuration, ConfigurationError
-from shared.consent import Consent
-from shared.data_sharing import DataSharing, Wish
 from shared.problems import GeoNotServed
+from shared.sharing.captures import Captures
+from shared.sharing.consent import Consent
+from shared.sharing.data_sharing import DataSharing, Wish
 from shared.stores.memory import MemoryCaptures
 from tests.functions.test_http import Api, api  # noqa: F401
 from tests.unit.test_configuration import GOOD, SECRET

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.containers import DayContainer
-from shared.geos import GEOS
+from shared.model.containers import DayContainer
+from shared.model.geos import GEOS
 from shared.problems import GeoNotServed
 from shared.stores.memory import MemoryCaptures
 from tests.world import OTHER_TENANT, World

@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from shared import deadlines
+from shared.deletion.purge import Bounds
+from shared.model import deadlines
 from shared.problems import CapturedTooEarly, CapturedTooLate
-from shared.purge import Bounds
 from tests.clocks import ManualClock
 from tests.world import TENANT, World, capture, submission
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import deadlines
-from shared.deletions import Deletion
+from shared.deletion.purge import Bounds
+from shared.model import deadlines
+from shared.model.deletion import Deletion
 from shared.problems import NotFound
-from shared.purge import Bounds
 from shared.stores.ports import Conflict, StoreUnavailable
 from tests.clocks import ManualClock
 from tests.world import OTHER_TENANT, TENANT, Crash, Crashing, Steps, World

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-from shared import deadlines
-from shared.containers import DayContainer
-from shared.deletions import Deletion
-from shared.purge import Bounds
+from shared.deletion.purge import Bounds
+from shared.model import deadlines
+from shared.model.containers import DayContainer
+from shared.model.deletion import Deletion
 from shared.stores.ports import Conflict, ListedContainer, StoreUnavailable
 from tests.unit.test_p5_deletion import opted_out
 from tests.world import OTHER_TENANT, TENANT, World

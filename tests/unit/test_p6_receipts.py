@@ -15,12 +15,11 @@ from joserfc.jwk import ECKey
 from jwt.algorithms import ECAlgorithm
 from jwt.exceptions import InvalidSignatureError
 
-from local.__main__ import main
-from local.receipts import ReceiptError, SignedReceipt, read_keys, read_receipt
-from local.stack import RECEIPT_KEYS_FILE
-from shared import deadlines
-from shared.containers import DayContainer
-from shared.deletions import Deletion
+from audit.__main__ import main
+from audit.receipts import ReceiptError, SignedReceipt, read_keys, read_receipt
+from shared.model import deadlines
+from shared.model.containers import DayContainer
+from shared.model.deletion import Deletion
 from shared.stores.ports import StoreUnavailable
 from tests import world as worlds
 from tests.unit.test_p6_proof import look_again, purged
@@ -326,17 +325,17 @@ async def test_the_command_prints_the_facts(files: Files, capsys: pytest.Capture
     assert code == 0 and "beside" not in out
 
 
-async def test_without_keys_it_takes_the_stacks_and_prints_no_private_one(
-    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_of_private_keys_it_takes_the_public_half(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     private = SIGNER._keys[0].as_dict(private=True)
-    monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "stack"))
-    (tmp_path / "stack").mkdir()
-    code, out, err = run(capsys, files.deletion)
-    assert (code, out) == (1, "") and RECEIPT_KEYS_FILE in err
-    (tmp_path / "stack" / RECEIPT_KEYS_FILE).write_text(json.dumps({"keys": [private]}))
-    code, out, err = run(capsys, files.deletion)
+    files.keys.write_text(json.dumps({"keys": [private]}))
+    code, out, err = run(capsys, files.deletion, "--keys", files.keys)
     assert (code, err) == (0, "") and str(private["d"]) not in out
+
+
+async def test_without_keys_nothing_is_checked(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, files.deletion)
+    assert ended.value.code == 2 and "--keys" in capsys.readouterr().err
 
 
 OTHER_KEYS = json.dumps({"keys": [ECKey.generate_key("P-256").as_dict(private=False)]})

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.access import GrantRequest
-from shared.containers import DayContainer
+from shared.model.containers import DayContainer
+from shared.model.grants import GrantStatus
 from shared.problems import (
     Forbidden,
     GeoNotServed,
@@ -19,7 +19,7 @@ from shared.problems import (
     Problem,
     PurposeRefused,
 )
-from shared.reviews import GrantStatus
+from shared.review.access import GrantRequest
 from shared.stores.memory import MemoryCaptures
 from shared.stores.ports import Conflict, StoreUnavailable
 from tests.clocks import START

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from joserfc import jws
 
-from shared import ledger_sweep, storage_sweep
-from shared.containers import DayContainer
-from shared.deletions import Deletion
-from shared.heartbeats import Heartbeat
-from shared.ledger import OptedIn, OptedOut, Setting
+from shared.model.containers import DayContainer
+from shared.model.deletion import Deletion
+from shared.model.heartbeats import Heartbeat
+from shared.model.ledger import OptedIn, OptedOut, Setting
 from shared.stores.memory import MemoryCaptures
 from shared.stores.ports import Conflict, ListedContainer, Stored, StoreUnavailable
-from shared.sweep import Bounds
+from shared.sweep import ledger as ledger_sweep
+from shared.sweep import storage as storage_sweep
+from shared.sweep.sweep import Bounds
 from tests import world as world_module
 from tests.clocks import settle
 from tests.unit.test_p5_deletion import opted_out

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
+from audit.posture import Row, table
 from local import private
-from local.posture import Row, table
 from shared import bootstrap
-from shared.posture import COSMOS_RULES, STORAGE_RULES, Outcome, Posture, PostureCheck
-from shared.status import Status
+from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Outcome, PostureCheck
 from shared.stores.memory import MemoryPosture
 from shared.stores.ports import Setup, StoreUnavailable
+from shared.watch.posture import Posture
+from shared.watch.status import Status
 from tests.clocks import ManualClock, settle
 from tests.unit.management import (
     ACCOUNT,

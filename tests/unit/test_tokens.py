@@ -11,12 +11,12 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, Role, jwk_set, mint
-from shared import signing_keys
-from shared.callers import allow
 from shared.configuration import ENTRA_ISSUERS, Configuration
+from shared.identity import signing_keys
+from shared.identity.callers import allow
+from shared.identity.signing_keys import SigningKeys
+from shared.identity.tokens import Tokens
 from shared.problems import Forbidden, Unauthenticated, Unavailable
-from shared.signing_keys import SigningKeys
-from shared.tokens import Tokens
 from tests.clocks import ManualClock
 from tests.world import OTHER_TENANT, TENANT
 
@@ -318,7 +318,7 @@ async def test_what_resembles_a_token_that_was_seen_is_not_taken_for_it() -> Non
 
 
 async def test_the_tokens_that_were_seen_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.tokens._SIGNED_MAX", 5)
+    monkeypatch.setattr("shared.identity.tokens._SIGNED_MAX", 5)
     tokens = verifier()
     for n in range(20):
         assert await tokens.caller(f"Bearer {lasting(uti=str(n))}")

@@ -1,0 +1,1 @@
+"""Identity: who calls, by which token, and what that allows."""

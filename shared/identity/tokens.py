@@ -1,0 +1,153 @@
+"""From an ``Authorization`` header to a caller: signature, issuer, audience, time and tenant of an Entra token."""
+
+import hashlib
+import json
+from typing import Any, Never
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import Key
+from joserfc.util import urlsafe_b64decode
+
+from shared.clock import Clock
+from shared.configuration import Configuration
+from shared.identity.callers import Caller
+from shared.identity.signing_keys import SigningKeys
+from shared.model import deadlines
+from shared.model.items import GUID
+from shared.problems import Unauthenticated
+
+_ALGORITHMS = ["RS256"]
+_TYPES = frozenset({"jwt", "at+jwt"})
+_MAX_TOKEN_LENGTH = 16 * 1024
+_SIGNED_MAX = 1_000
+
+
+class Tokens:
+    """Verifies bearer tokens; whatever is not known to be right is refused."""
+
+    def __init__(self, configuration: Configuration, keys: SigningKeys, clock: Clock) -> None:
+        self._configuration = configuration
+        self._keys = keys
+        self._clock = clock
+        self._signed: dict[bytes, tuple[Key, dict[str, Any]]] = {}
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """Return whom the header's token speaks for.
+
+        Args:
+            authorization: the value of the ``Authorization`` header, or None.
+
+        Raises:
+            Unauthenticated: if there is no token that is valid here and now.
+            Unavailable: if the issuer's keys cannot be had.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            _refuse("There is no bearer token.")
+        if len(token) > _MAX_TOKEN_LENGTH:
+            _refuse("The token is too long.")
+        claims = await self._verified_claims(token)
+        tenant_id, object_id = claims["tid"], claims["oid"]
+        app_id = claims.get("azp") or claims.get("appid")
+        if not isinstance(app_id, str):
+            _refuse("The token does not say which application it was issued to.")
+        # Both ways round: a token that says neither or both is no one's.
+        is_app = claims.get("idtyp") == "app"
+        if is_app == bool(claims.get("scp")):
+            _refuse("The token is neither a user's nor an application's.")
+        return Caller(
+            tenant_id=tenant_id,
+            object_id=object_id,
+            app_id=app_id,
+            is_app=is_app,
+            operated=tenant_id == self._configuration.operator_tenant_id,
+            roles=_texts(claims, "roles"),
+            directory_roles=_texts(claims, "wids"),
+            auth_contexts=_texts(claims, "acrs"),
+        )
+
+    async def _verified_claims(self, token: str) -> dict[str, Any]:
+        """Return a token's claims, which are checked each time; its signature only once for each published key."""
+        try:
+            digest = hashlib.sha256(token.encode("ascii")).digest()  # so that no token is kept
+            key, claims = self._signed.get(digest) or await self._opened(token)
+            # A key that the issuer has withdrawn, or published anew, says nothing any more of what it has signed.
+            if not any(key is each for each in await self._keys.with_id(str(key.kid))):
+                key, claims = await self._opened(token)
+            self._check(claims, key.get("issuer"))
+        except (JoseError, ValueError, TypeError, RecursionError):  # the last from JSON that is thousands deep
+            _refuse("The token is not valid.")
+        self._signed[digest] = key, claims
+        while len(self._signed) > _SIGNED_MAX:
+            del self._signed[next(iter(self._signed))]
+        return claims
+
+    async def _opened(self, token: str) -> tuple[Key, dict[str, Any]]:
+        """Return the key that has signed a token, and its claims.
+
+        Raises:
+            Unauthenticated, JoseError, ValueError, TypeError, RecursionError: if it is not signed, or not a token.
+        """
+        header: Any = jws.extract_compact(token.encode("ascii")).headers()
+        if not isinstance(header, dict):  # the library takes any JSON that "alg" is in
+            _refuse("The token has no header.")
+        _refuse_repeated_members(token)
+        # Any other type is signed for another use; without one, as RFC 7519 allows, nothing says so.
+        if str(header.get("typ", "jwt")).lower() not in _TYPES:
+            _refuse("The token is not an access token.")
+        key_id = header.get("kid")
+        if header.get("alg") not in _ALGORITHMS or not isinstance(key_id, str):
+            _refuse("The token is not signed in a way that is accepted here.")
+        key = next((key for key in await self._keys.with_id(key_id) if key.kid == key_id), None)
+        if key is None:
+            _refuse("The token is signed with an unknown key.")
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=_ALGORITHMS).claims
+        for name in ("tid", "oid"):
+            if not isinstance(claims.get(name), str) or not GUID.fullmatch(claims[name]):
+                _refuse(f"The token's {name} is not a GUID.")
+        return key, claims
+
+    def _check(self, claims: dict[str, Any], keys_issuer: object) -> None:
+        issuers = [issuer.replace("{tenantid}", claims["tid"]) for issuer in self._configuration.issuers]
+        # Entra publishes some keys for one issuer alone, that of personal accounts for instance; with such a key nobody
+        # may speak for another tenant.
+        if isinstance(keys_issuer, str) and "{tenantid}" not in keys_issuer:
+            issuers = [issuer for issuer in issuers if issuer == keys_issuer]
+            if not issuers:
+                _refuse("The token is signed with another issuer's key.")
+        registry = jwt.JWTClaimsRegistry(
+            now=int(self._clock.now().timestamp()),
+            leeway=int(deadlines.CLOCK_SKEW.total_seconds()),
+            iss={"essential": True, "values": issuers},
+            aud={"essential": True, "values": list(self._configuration.audiences)},
+            exp={"essential": True},
+            nbf={"essential": True},
+        )
+        registry.validate(claims)
+
+
+def _refuse_repeated_members(token: str) -> None:
+    """Refuse a header or claims that have a name twice: which of them counts depends on who parses it (RFC 7519, 4).
+
+    Raises:
+        ValueError: if a part is no JSON; its message is not for the caller.
+    """
+
+    def unrepeated(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        named = dict(members)
+        if len(named) < len(members):
+            _refuse("The token says something twice.")
+        return named
+
+    for part in token.split(".")[:2]:
+        json.loads(urlsafe_b64decode(part.encode("ascii")).decode(), object_pairs_hook=unrepeated)
+
+
+def _texts(claims: dict[str, Any], name: str) -> frozenset[str]:
+    values = claims.get(name)
+    return frozenset(value for value in values if isinstance(value, str)) if isinstance(values, list) else frozenset()
+
+
+def _refuse(detail: str) -> Never:
+    raise Unauthenticated(detail)

@@ -1,0 +1,147 @@
+"""What a capture is, and a batch of them: as it is sent, and as it is stored (D4, D6, D7)."""
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from isal import igzip
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from shared.model.items import format_instant
+
+BATCH_MAX = 500
+"""Captures in one batch."""
+
+TEXT_MAX_BYTES = 256 * 1024
+"""Bytes of UTF-8 in an input or an output."""
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_COMPRESSION = 2  # of 3: telemetry and text shrink to a third at once; more effort buys a tenth more
+
+
+def _rfc_3339(value: Any) -> str:
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise ValueError("not an RFC 3339 instant")
+    return value
+
+
+def _short_enough(text: str) -> str:
+    if len(text) > TEXT_MAX_BYTES or len(text.encode()) > TEXT_MAX_BYTES:
+        raise ValueError(f"longer than {TEXT_MAX_BYTES} bytes")
+    return text
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    """Refuse NaN and infinities, which the parser lets through though JSON has none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a number that JSON has")
+    if isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            _finite(member)
+    return value
+
+
+Text = Annotated[
+    str,
+    AfterValidator(_short_enough),
+    Field(json_schema_extra={"maxLength": TEXT_MAX_BYTES, "description": f"At most {TEXT_MAX_BYTES} bytes of UTF-8."}),
+]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+class Capture(_Request):
+    """One interaction with an assistant."""
+
+    captured_at: Annotated[
+        AwareDatetime,
+        BeforeValidator(_rfc_3339),
+        Field(strict=False),  # a text is all that JSON has for an instant, and the validator lets nothing else pass
+        PlainSerializer(format_instant, when_used="json"),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "format": "date-time",
+                "pattern": "^" + _RFC_3339.pattern.replace(r"\d", "[0-9]") + "$",
+                "description": "At most 24 hours ago, at most 5 minutes ahead, and not before the opt-in.",
+            }
+        ),
+    ]
+    feature: Label
+    environment_id: Label | None = None
+    user_id: Label | None = None
+    input: Text
+    output: Text
+    telemetry: Annotated[dict[str, JsonValue], AfterValidator(_finite)] | None = Field(
+        None, description="Any JSON object whose numbers are finite in double precision."
+    )
+
+
+class CaptureBatch(_Request):
+    """The body of one POST: at least one capture."""
+
+    # The first bad one is enough: a hostile body could be wrong in half a million ways.
+    captures: Annotated[list[Capture], FailFast(), Field(min_length=1, max_length=BATCH_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A batch as it was sent.
+
+    Attributes:
+        app_id: the calling application; a key means nothing between two of them.
+        idempotency_key: the caller's name for this batch (D6).
+        body: the bytes of the request's body, by which a repeat is told from another batch with the same key.
+        batch: what they say.
+    """
+
+    app_id: str
+    idempotency_key: str
+    body: bytes
+    batch: CaptureBatch
+
+    @property
+    def batch_id(self) -> str:
+        """The blob's name: opaque, because names are in the storage account's logs."""
+        return hashlib.sha256(f"{self.app_id}\n{self.idempotency_key}".encode()).hexdigest()[:32]
+
+    @property
+    def content(self) -> bytes:
+        """The blob's content: JSON Lines, gzip (D7)."""
+        lines = b"".join(
+            capture.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"
+            for capture in self.batch.captures
+        )
+        return igzip.compress(lines, _COMPRESSION, mtime=0)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """The answer to a batch; the same for every repeat of it, but for ``created``."""
+
+    batch_id: str
+    accepted: int
+    enrollment_id: str
+    expires_at: datetime
+    created: bool

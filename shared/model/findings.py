@@ -1,0 +1,35 @@
+"""What a sweep can find, by the name under which it is counted, shown and alerted on."""
+
+from enum import StrEnum
+
+
+class LedgerFault(StrEnum):
+    """How a ledger, or a deletion beside it, can be wrong; each is reported."""
+
+    MISSING = "eventsMissing"
+    CHANGED = "eventsChanged"
+    UNREADABLE = "itemsUnreadable"
+    SETTING = "settingsDisagreeing"
+    WITHOUT_EVENT = "deletionsWithoutEvent"
+    DISAGREEING = "deletionsDisagreeing"
+
+
+class Intruder(StrEnum):
+    """Why a container has no business where it lies; each is deleted."""
+
+    UNKNOWN_ENROLLMENT = "unknownEnrollment"
+    WRONG_ACCOUNT = "wrongAccount"
+    AFTER_RECEIPT = "afterReceipt"
+    PAST_DEADLINE = "pastDeadline"
+    IMPOSSIBLE_DAY = "impossibleDay"
+
+
+class Notable(StrEnum):
+    """What else a sweep finds: repaired, or not ours to repair."""
+
+    DELETION_CREATED = "deletionsCreated"
+    FOREIGN_CONTAINER = "foreignContainers"
+    SOFT_DELETED = "softDeleted"
+
+
+FINDINGS = (*LedgerFault, *Intruder, *Notable)

@@ -1,0 +1,28 @@
+"""What a timer's last run came to, in one geo or on the ledger (container ``operations``)."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from shared.model.items import Instant, Item
+
+
+class Heartbeat(Item):
+    """The last run of a kind of job in a geo; ``geo`` and ``storage_account`` are absent for the sweep of the ledger.
+
+    ``outcome`` is ``done``; ``more`` if the run stopped at its bounds and the next one goes on; or ``failed``, with the
+    first error's code. A sweep may take several runs to come round: its ``counts`` are those of the round so far,
+    ``previous_counts`` those of the last whole round, ``totals`` those of all rounds ever, and at ``cursor`` the next
+    run goes on.
+    """
+
+    kind: Literal["purge", "sweep"]
+    geo: str | None = None
+    storage_account: str | None = None
+    started_at: Instant
+    at: Instant
+    outcome: Literal["done", "more", "failed"]
+    error: str | None = None
+    counts: Mapping[str, int]
+    previous_counts: Mapping[str, int] | None = None
+    totals: Mapping[str, int] | None = None
+    cursor: str | None = None

@@ -1,0 +1,107 @@
+"""A tenant's data-sharing state and the append-only, hash-chained ledger of how it came about (decision D1)."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from shared.model.items import EnrollmentId, Instant, Item, Sha256, TenantId
+
+FIRST_PREVIOUS_HASH = "0" * 64
+"""What a tenant's first event has for the hash of the one before."""
+
+
+class Enrollment(Item):
+    """The time from one opt-in to the next opt-out, pinned to one geo and one storage account."""
+
+    enrollment_id: EnrollmentId
+    geo: str
+    storage_account: str
+    started_at: Instant
+
+
+class Setting(Item):
+    """A tenant's current state.
+
+    ``sequence`` and ``ledger_hash`` are those of its last ledger event, so that a ledger cut short shows.
+    """
+
+    tenant_id: TenantId
+    sequence: int = 0
+    ledger_hash: Sha256 = FIRST_PREVIOUS_HASH
+    enrollment: Enrollment | None = None
+    since: Instant | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether data sharing is on; off by default (P1)."""
+        return self.enrollment is not None
+
+
+class _Event(Enrollment):
+    tenant_id: TenantId
+    sequence: Annotated[int, Field(ge=1)]
+    at: Instant
+    actor: str
+    previous_hash: Sha256
+
+    @property
+    def id(self) -> str:
+        """The item id; a name that sorts by sequence and that two writers cannot both create."""
+        return f"event-{self.sequence:09d}"
+
+    @property
+    def hash(self) -> str:
+        """SHA-256, in hex, of the event's JSON with its members sorted and without white space.
+
+        The hash of the event before is among them: whoever changes one event must change all that follow, the setting,
+        and the signed receipts.
+        """
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class OptedIn(_Event):
+    """An administrator switched data sharing on; a new enrollment began."""
+
+    kind: Literal["optedIn"] = "optedIn"
+
+
+class OptedOut(_Event):
+    """An administrator switched data sharing off. ``deadline`` is fixed here, once; nothing moves it later (P5)."""
+
+    kind: Literal["optedOut"] = "optedOut"
+    deadline: Instant
+
+
+Event = OptedIn | OptedOut
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def event_from_json(members: Any) -> Event:
+    """Return the ledger event that an item of container ``tenants`` describes.
+
+    Raises:
+        pydantic.ValidationError: if it describes none.
+    """
+    return _EVENT.validate_python(members)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLedger:
+    """All that is stored of a tenant: its setting, its events by sequence, and how many items nobody understands."""
+
+    tenant_id: str
+    setting: Setting | None
+    events: Sequence[Event]
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A setting and the event that led to it: what is committed in one transactional batch."""
+
+    setting: Setting
+    event: Event

@@ -1,0 +1,1 @@
+"""Reviewing: grants, and reading captures on the record."""

@@ -1,0 +1,377 @@
+"""Reading captures on the record: grants, and what may be read under them (P7, P10)."""
+
+import asyncio
+import gzip
+import random
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TypeVar
+
+from shared.clock import Clock
+from shared.model import deadlines
+from shared.model.containers import DayContainer
+from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
+from shared.model.ledger import Enrollment, OptedOut
+from shared.problems import (
+    Forbidden,
+    GeoNotServed,
+    GrantNotPending,
+    GrantRequired,
+    NotFound,
+    PurposeRefused,
+)
+from shared.stores.ports import (
+    AccessStore,
+    BatchMissing,
+    CaptureStore,
+    Conflict,
+    ContainerBeingDeleted,
+    ContainerMissing,
+    DeletionStore,
+    LedgerStore,
+    StoreUnavailable,
+)
+
+_ATTEMPTS = 20
+_BACKOFF_SECONDS = 0.01
+_LEDGER_PAGE = 200
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRequest:
+    """What a reviewer asks for.
+
+    Attributes:
+        purpose: as the reviewer names it; what is no ``Purpose`` is refused.
+        justification: why, in 20 to 500 characters.
+        duration_minutes: for how long from the approval on.
+        enrollment_id: which of the tenant's enrollments, or None for the newest.
+    """
+
+    purpose: str
+    justification: str
+    duration_minutes: int
+    enrollment_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """An enrollment and, if it has ended, the instant from which nothing of it may be read."""
+
+    enrollment: Enrollment
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is to go on the record: of a grant, or of a wish that came to none."""
+
+    action: Action
+    actor: str
+    grant: ReviewGrant | None = None
+    refused: GrantRequest | None = None
+    changes_grant: bool = False
+    day: date | None = None
+    batch_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a live grant opens."""
+
+    grant: ReviewGrant
+    ended: _Ended
+    store: CaptureStore
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Grants and reads, each with its record.
+
+    A grant's change and its record are one transactional batch, and a read's record is committed before storage is even
+    asked: what is not on the record has not been seen. All of a tenant's records are one sequence, and whoever changes
+    a grant moves its head: so what was decided on what was read after the head still holds when the commit succeeds.
+    """
+
+    store: AccessStore
+    ledger: LedgerStore
+    deletions: DeletionStore
+    captures: Mapping[str, CaptureStore]
+    clock: Clock
+    retention_days: int
+    new_id: Callable[[], str]
+
+    async def request(self, tenant_id: str, reviewer: str, asked: GrantRequest) -> ReviewGrant:
+        """Record a reviewer's wish and return the grant, pending.
+
+        Raises:
+            PurposeRefused: if captures may not be read for that; the wish is recorded all the same.
+            NotFound: if the tenant has no enrollment whose captures may be read.
+        """
+        if asked.purpose not in list(Purpose):
+
+            async def refuse(now: datetime, sequence: int) -> tuple[_Entry, None]:
+                return _Entry("purposeRefused", reviewer, refused=asked), None
+
+            await self._commit(tenant_id, refuse)
+            raise PurposeRefused(
+                "Captures may be read to build, improve or validate the product, never to train foundation models."
+            )
+        grant_id = self.new_id()
+
+        async def ask(now: datetime, sequence: int) -> tuple[_Entry, ReviewGrant]:
+            enrollment_id = asked.enrollment_id or await self._newest_enrollment(tenant_id)
+            await self._readable(tenant_id, enrollment_id)
+            grant = ReviewGrant(
+                grant_id=grant_id,
+                tenant_id=tenant_id,
+                enrollment_id=enrollment_id,
+                sequence=sequence,
+                purpose=Purpose(asked.purpose),
+                justification=asked.justification,
+                duration_minutes=asked.duration_minutes,
+                requested_by=reviewer,
+                requested_at=now,
+            )
+            return _Entry("requested", reviewer, grant, changes_grant=True), grant
+
+        return await self._commit(tenant_id, ask)
+
+    async def approve(self, tenant_id: str, grant_id: str, approver: str) -> ReviewGrant:
+        """Approve a pending grant and return it; approving it again changes nothing.
+
+        Raises:
+            NotFound: if there is no such grant, or its data may no longer be read.
+            Forbidden: if the approver asked for it.
+            GrantNotPending: if it was revoked, or has lapsed or expired.
+        """
+
+        async def decide(now: datetime, sequence: int) -> tuple[_Entry | None, ReviewGrant]:
+            grant = await self._grant(tenant_id, grant_id)
+            if grant.requested_by == approver:
+                raise Forbidden("A grant is approved by another person than the one who asked for it.")
+            status = grant.status(now)
+            if status is GrantStatus.APPROVED:
+                return None, grant
+            if status is not GrantStatus.PENDING:
+                raise GrantNotPending(f"The grant is {status}.")
+            await self._readable(tenant_id, grant.enrollment_id)
+            approved = grant.approved(approver, now)
+            return _Entry("approved", approver, approved, changes_grant=True), approved
+
+        return await self._commit(tenant_id, decide)
+
+    async def revoke(self, tenant_id: str, grant_id: str, by: str, *, any_grant: bool) -> ReviewGrant:
+        """End a grant and return it; one that has ended is left as it is.
+
+        Args:
+            tenant_id: the tenant.
+            grant_id: the grant.
+            by: the object id of the person who revokes it.
+            any_grant: whether that person may revoke others' grants too.
+
+        Raises:
+            NotFound: if there is no such grant.
+            Forbidden: if it is another's.
+        """
+
+        async def decide(now: datetime, sequence: int) -> tuple[_Entry | None, ReviewGrant]:
+            grant = await self._grant(tenant_id, grant_id)
+            if not any_grant and grant.requested_by != by:
+                raise Forbidden("A grant is revoked by whoever asked for it, or by an approver.")
+            if grant.status(now) not in {GrantStatus.PENDING, GrantStatus.APPROVED}:
+                return None, grant
+            revoked = grant.revoked(by, now)
+            return _Entry("revoked", by, revoked, changes_grant=True), revoked
+
+        return await self._commit(tenant_id, decide)
+
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+        """Return the grants for a tenant's captures, the newest request first.
+
+        Args:
+            tenant_id: the tenant.
+            limit: how many at most.
+            before: only those whose request has a lower sequence in the access log.
+        """
+        return await self.store.grants(tenant_id, limit=limit, before=before)
+
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+        """Return a tenant's access log, newest first.
+
+        Args:
+            tenant_id: the tenant.
+            limit: how many records at most.
+            before: only those with a lower sequence.
+        """
+        return await self.store.log(tenant_id, limit=limit, before=before)
+
+    async def days(self, tenant_id: str, reviewer: str) -> Sequence[date]:
+        """Return the days of which there are captures that the reviewer may read, oldest first.
+
+        Raises:
+            GrantRequired: if the reviewer has no live grant.
+            NotFound: if the grant's data may no longer be read.
+        """
+        opened = await self._open(tenant_id, reviewer, "listed")
+        now, ended = self.clock.now(), opened.ended
+        last = now if ended.deadline is None else ended.deadline - deadlines.DELETION_PERIOD
+        found = []
+        for day in deadlines.enrollment_days(ended.enrollment.started_at, last):
+            name = DayContainer(opened.grant.enrollment_id, day).name
+            if self._day_is_live(day) and [each async for each in opened.store.list_containers(name, page_size=1)]:
+                found.append(day)
+        return found
+
+    async def batches(
+        self, tenant_id: str, reviewer: str, day: date, *, limit: int, after: str | None
+    ) -> Sequence[str]:
+        """Return ids of a day's batches, in their order.
+
+        Args:
+            tenant_id: the tenant.
+            reviewer: the reviewer's object id.
+            day: the UTC day.
+            limit: how many at most.
+            after: only those that come after this one.
+
+        Raises:
+            GrantRequired: if the reviewer has no live grant.
+            NotFound: if nothing of that day may be read.
+        """
+        opened = await self._open(tenant_id, reviewer, "listed", day)
+        container = DayContainer(opened.grant.enrollment_id, day).name
+        try:
+            return await opened.store.list_batches(container, limit=limit, after=after)
+        except (ContainerMissing, ContainerBeingDeleted):
+            raise NotFound("There are no captures of that day.") from None
+
+    async def read(self, tenant_id: str, reviewer: str, day: date, batch_id: str) -> bytes:
+        """Return one batch as JSON Lines, once the look is on the record.
+
+        Raises:
+            GrantRequired: if the reviewer has no live grant.
+            NotFound: if there is no such batch, or it may no longer be read.
+            StoreUnavailable, Conflict: if the record could not be written; then storage has not been asked.
+        """
+        opened = await self._open(tenant_id, reviewer, "read", day, batch_id)
+        container = DayContainer(opened.grant.enrollment_id, day).name
+        try:
+            content = await opened.store.read_batch(container, batch_id)
+        except (ContainerMissing, ContainerBeingDeleted, BatchMissing):
+            raise NotFound("There is no such batch.") from None
+        # Storage may have been slow: what came after a deadline stays here.
+        if not self._day_is_live(day) or self._has_passed(opened.ended.deadline):
+            raise NotFound("The captures of that day are gone.")
+        try:
+            return gzip.decompress(content)
+        except (OSError, EOFError, zlib.error):
+            raise StoreUnavailable("batch-unreadable") from None
+
+    async def _open(
+        self, tenant_id: str, reviewer: str, action: Action, day: date | None = None, batch_id: str | None = None
+    ) -> _Opened:
+        """Find what the reviewer's live grant opens, and put the look on the record."""
+
+        async def decide(now: datetime, sequence: int) -> tuple[_Entry, _Opened]:
+            grants = live_newest_first(await self.store.approved_grants(tenant_id, reviewer, now), now)
+            grant, ended = await self._first_readable(tenant_id, grants)
+            store = self.captures.get(ended.enrollment.geo)
+            if store is None or store.account != ended.enrollment.storage_account:
+                raise GeoNotServed("Another deployment serves this tenant's geo.")
+            if day is not None and not self._day_is_live(day):
+                raise NotFound("The captures of that day are gone.")  # however late retention is (P4)
+            return _Entry(action, reviewer, grant, day=day, batch_id=batch_id), _Opened(grant, ended, store)
+
+        return await self._commit(tenant_id, decide)
+
+    async def _first_readable(self, tenant_id: str, grants: Sequence[ReviewGrant]) -> tuple[ReviewGrant, _Ended]:
+        if not grants:
+            raise GrantRequired("Ask for a review grant for this tenant, and have it approved.")
+        for grant in grants[:-1]:  # one whose data is purged is dead, and hides none that is not
+            with suppress(NotFound):
+                return grant, await self._readable(tenant_id, grant.enrollment_id)
+        return grants[-1], await self._readable(tenant_id, grants[-1].enrollment_id)
+
+    async def _commit(self, tenant_id: str, decide: Callable[[datetime, int], Awaitable[tuple[_Entry | None, T]]]) -> T:
+        """Decide and put it on the record, again and again until nobody came between; with no entry, only decide."""
+        record_id = self.new_id()
+        for attempt in range(_ATTEMPTS):
+            # Apart from one another: those who lost against one would all come again at the same time.
+            await asyncio.sleep(random.uniform(0, _BACKOFF_SECONDS * min(attempt, 5)))  # noqa: S311
+            head = await self.store.head(tenant_id)
+            now, sequence = self.clock.now(), 1 if head is None else head.value + 1
+            entry, result = await decide(now, sequence)
+            if entry is None:
+                return result
+            record = _record(tenant_id, record_id, sequence, now, entry)
+            grant = entry.grant if entry.changes_grant else None
+            try:
+                await self.store.commit(record, grant, None if head is None else head.etag)
+            except Conflict:
+                if [record] != list(await self.store.log(tenant_id, limit=1, before=sequence + 1)):
+                    continue
+                # The conflict was with our own commit, sent twice because its first answer was lost.
+            return result
+        raise Conflict
+
+    async def _readable(self, tenant_id: str, enrollment_id: str) -> _Ended:
+        """Return the enrollment if its captures may be read: while it goes on, and after its end until it is purged."""
+        stored = await self.ledger.read_setting(tenant_id)
+        current = None if stored is None else stored.value.enrollment
+        if current is not None and current.enrollment_id == enrollment_id:
+            return _Ended(current)
+        event = await self._opt_out_of(tenant_id, enrollment_id)
+        deletion = await self.deletions.read(tenant_id, enrollment_id)
+        purged = deletion is not None and deletion.value.status != "scheduled"
+        # However late the purge is: from the deadline on nothing is read (P5).
+        if event is None or purged or self._has_passed(event.deadline):
+            raise NotFound("There is no such enrollment, or its captures are gone.")
+        return _Ended(event, event.deadline)
+
+    async def _opt_out_of(self, tenant_id: str, enrollment_id: str) -> OptedOut | None:
+        """Return the event that ended an enrollment, if that is among the ledger's newest."""
+        events = await self.ledger.history(tenant_id, limit=_LEDGER_PAGE, before=None)
+        ended = (event for event in events if isinstance(event, OptedOut) and event.enrollment_id == enrollment_id)
+        return next(ended, None)
+
+    async def _newest_enrollment(self, tenant_id: str) -> str:
+        events = await self.ledger.history(tenant_id, limit=1, before=None)
+        if not events:
+            raise NotFound("This tenant has never shared data.")
+        return events[0].enrollment_id
+
+    async def _grant(self, tenant_id: str, grant_id: str) -> ReviewGrant:
+        grant = await self.store.read_grant(tenant_id, grant_id)
+        if grant is None:
+            raise NotFound("There is no such grant for this tenant.")
+        return grant
+
+    def _has_passed(self, deadline: datetime | None) -> bool:
+        return deadline is not None and self.clock.now() >= deadline
+
+    def _day_is_live(self, day: date) -> bool:
+        return self.clock.now() < deadlines.day_deadline(day, self.retention_days)
+
+
+def _record(tenant_id: str, record_id: str, sequence: int, now: datetime, entry: _Entry) -> AccessRecord:
+    about = entry.grant or entry.refused
+    assert about is not None
+    return AccessRecord(
+        tenant_id=tenant_id,
+        sequence=sequence,
+        record_id=record_id,
+        at=now,
+        action=entry.action,
+        actor=entry.actor,
+        purpose=about.purpose,
+        justification=about.justification,
+        grant_id=entry.grant.grant_id if entry.grant else None,
+        enrollment_id=about.enrollment_id,
+        day=None if entry.day is None else entry.day.isoformat(),
+        batch_id=entry.batch_id,
+    )

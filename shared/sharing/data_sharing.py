@@ -1,0 +1,164 @@
+"""The toggle: opting in and out, as one batch of setting and ledger event (decisions D1 and D5)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.clock import Clock
+from shared.model import deadlines
+from shared.model.geos import GEOS
+from shared.model.ledger import Change, Enrollment, Event, OptedIn, OptedOut, Setting
+from shared.problems import GeoNotServed, GeoPinned, InvalidRequest, PreconditionFailed, UnknownGeo
+from shared.stores.ports import Conflict, LedgerStore
+
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a tenant's administrator asks for.
+
+    Attributes:
+        enabled: whether data shall be shared.
+        geo: where; needed to opt in, without meaning to opt out.
+        actor: the administrator's object id.
+        sequence: the ledger sequence that the setting must still have (``If-Match``), or None for any.
+    """
+
+    enabled: bool
+    geo: str | None
+    actor: str
+    sequence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSharing:
+    """Reads and changes the tenants' settings.
+
+    Attributes:
+        ledger: where they are kept.
+        accounts: the storage account of each served geo.
+        clock: time.
+        new_id: makes an enrollment id of 32 hex digits.
+        geo_endpoints: the addresses of the deployments that serve other geos.
+    """
+
+    ledger: LedgerStore
+    accounts: Mapping[str, str]
+    clock: Clock
+    new_id: Callable[[], str]
+    geo_endpoints: Mapping[str, str] = field(default_factory=dict)
+
+    async def get(self, tenant_id: str) -> Setting:
+        """Return a tenant's setting; that of a tenant never seen is off (P1)."""
+        stored = await self.ledger.read_setting(tenant_id)
+        return Setting(tenant_id=tenant_id) if stored is None else stored.value
+
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+        """Return a tenant's ledger, newest first.
+
+        Args:
+            tenant_id: the tenant.
+            limit: how many events at most.
+            before: only those with a lower sequence.
+        """
+        return await self.ledger.history(tenant_id, limit=limit, before=before)
+
+    async def put(self, tenant_id: str, wish: Wish) -> Setting:
+        """Bring a tenant's setting to what is wished for and return it; nothing is written if it is there already.
+
+        Returns only when no instance relies any more on a consent read from before the change (P2).
+
+        Raises:
+            UnknownGeo, GeoNotServed: if there can be no enrollment in that geo, here.
+            GeoPinned: if data sharing is on in another geo.
+            PreconditionFailed: if the setting is not that of ``wish.sequence``.
+            Conflict: if others kept changing the setting meanwhile.
+        """
+        if wish.enabled:
+            self._check_geo(wish.geo)
+        change: Change | None = None
+        for _ in range(_ATTEMPTS):
+            stored = await self.ledger.read_setting(tenant_id)
+            setting = Setting(tenant_id=tenant_id) if stored is None else stored.value
+            if change is not None and change.setting == setting:
+                break  # the conflict was with our own commit, sent twice because its first answer was lost
+            if wish.sequence is not None and wish.sequence != setting.sequence:
+                raise PreconditionFailed("Read the setting again; its ETag is not the one in If-Match.")
+            now = self.clock.now()
+            change = self._change(setting, wish, now)
+            if change is None:
+                if not wish.enabled:
+                    # It may repeat an opt-out whose answer was lost, committed just now and however long ago stamped.
+                    await self._outlast_leases()
+                return setting
+            try:
+                await self.ledger.commit(change, None if stored is None else stored.etag)
+            except Conflict:
+                continue
+            break
+        else:
+            raise Conflict
+        await self._outlast_leases()
+        return change.setting
+
+    async def _outlast_leases(self) -> None:
+        await self.clock.sleep(deadlines.CONSENT_LEASE_SECONDS)
+
+    def _check_geo(self, geo: str | None) -> None:
+        if geo is None:
+            raise InvalidRequest("geo is needed to opt in.")
+        if geo not in GEOS:
+            raise UnknownGeo("geo must be the Power Platform name of a geography, such as europe.")
+        if geo not in self.accounts:
+            raise GeoNotServed("Another deployment serves that geo.", self.geo_endpoints.get(geo))
+
+    def _change(self, setting: Setting, wish: Wish, now: datetime) -> Change | None:
+        if wish.enabled:
+            return self._opt_in(setting, wish, now)
+        return _opt_out(setting, wish, now)
+
+    def _opt_in(self, setting: Setting, wish: Wish, now: datetime) -> Change | None:
+        assert wish.geo is not None
+        if setting.enrollment is not None:
+            if setting.enrollment.geo != wish.geo:
+                raise GeoPinned("Opt out first; then opt in to the other geo.")
+            return None
+        # By name: should the geo get another account later, nobody looks there for this enrollment's data.
+        enrollment = Enrollment(
+            enrollment_id=self.new_id(), geo=wish.geo, storage_account=self.accounts[wish.geo], started_at=now
+        )
+        event = OptedIn(
+            **dict(enrollment),
+            tenant_id=setting.tenant_id,
+            sequence=setting.sequence + 1,
+            at=now,
+            actor=wish.actor,
+            previous_hash=setting.ledger_hash,
+        )
+        return Change(_after(event, enrollment), event)
+
+
+def _opt_out(setting: Setting, wish: Wish, now: datetime) -> Change | None:
+    if setting.enrollment is None:
+        return None
+    event = OptedOut(
+        **dict(setting.enrollment),
+        tenant_id=setting.tenant_id,
+        sequence=setting.sequence + 1,
+        at=now,
+        actor=wish.actor,
+        previous_hash=setting.ledger_hash,
+        deadline=deadlines.deletion_deadline(now),
+    )
+    return Change(_after(event, None), event)
+
+
+def _after(event: Event, enrollment: Enrollment | None) -> Setting:
+    return Setting(
+        tenant_id=event.tenant_id,
+        sequence=event.sequence,
+        ledger_hash=event.hash,
+        enrollment=enrollment,
+        since=event.at,
+    )

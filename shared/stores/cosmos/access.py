@@ -1,0 +1,68 @@
+"""Container ``access``: review grants and access logs."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from shared.model.grants import AccessRecord, ReviewGrant
+from shared.model.items import format_instant
+from shared.stores.cosmos.account import CosmosContainer, parsed, sequence_below
+from shared.stores.ports import Stored
+
+_HEAD_ID = "head"
+
+
+class CosmosAccess(CosmosContainer):
+    """Container ``access``."""
+
+    _name = "access"
+
+    async def head(self, tenant_id: str) -> Stored[int] | None:
+        """See ``AccessStore``."""
+        item = await self._read(_HEAD_ID, tenant_id)
+        return None if item is None else Stored(int(item["head"]), item["_etag"])
+
+    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
+        """See ``AccessStore``."""
+        head = {"id": _HEAD_ID, "tenantId": record.tenant_id, "head": record.sequence}
+        operations: list[Any] = [("create", ({"id": record.id, "kind": "record", **record.to_json()},))]
+        if etag is None:
+            operations.append(("create", (head,)))
+        else:
+            operations.append(("replace", (_HEAD_ID, head), {"if_match_etag": etag}))
+        if grant is not None:
+            operations.append(("upsert", ({"id": _grant_id(grant.grant_id), "kind": "grant", **grant.to_json()},)))
+        await self._commit(operations, record.tenant_id)
+
+    async def read_grant(self, tenant_id: str, grant_id: str) -> ReviewGrant | None:
+        """See ``AccessStore``."""
+        item = await self._read(_grant_id(grant_id), tenant_id)
+        return None if item is None else parsed(ReviewGrant.from_json, item)
+
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+        """See ``AccessStore``."""
+        return [parsed(ReviewGrant.from_json, row) async for row in self._newest("grant", tenant_id, limit, before)]
+
+    async def approved_grants(self, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
+        """See ``AccessStore``."""
+        rows = self._query(
+            "SELECT * FROM c WHERE c.kind = 'grant' AND c.requestedBy = @reviewer AND c.expiresAt > @now",
+            {"@reviewer": reviewer, "@now": format_instant(now)},
+            tenant_id,
+        )
+        return [parsed(ReviewGrant.from_json, row) async for row in rows]
+
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+        """See ``AccessStore``."""
+        return [parsed(AccessRecord.from_json, row) async for row in self._newest("record", tenant_id, limit, before)]
+
+    def _newest(self, kind: str, tenant_id: str, limit: int, before: int | None) -> AsyncIterator[Any]:
+        return self._query(
+            "SELECT TOP @limit * FROM c WHERE c.kind = @kind AND c.sequence < @before ORDER BY c.sequence DESC",
+            {"@limit": limit, "@kind": kind, "@before": sequence_below(before)},
+            tenant_id,
+        )
+
+
+def _grant_id(grant_id: str) -> str:
+    return f"grant-{grant_id}"

@@ -1,0 +1,176 @@
+"""The Cosmos DB account, and what its containers have in common, through the Azure SDK."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import HttpResponseError
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.exceptions import CosmosBatchOperationError
+from pydantic import ValidationError
+
+from shared.configuration import is_endpoint, is_this_machine
+from shared.model.posture import LEDGER
+from shared.stores.calls import Calls
+from shared.stores.ports import Conflict, Setup, StoreUnavailable
+
+DATABASE = "data-sharing"
+CONFLICT, PRECONDITION_FAILED = 409, 412
+LARGE_PAGE = 1_000
+"""Of a query that reads its way through a container."""
+
+_NOT_FOUND = 404
+_PAGE = 100
+
+T = TypeVar("T")
+
+call = Calls("cosmos", 10.0, lambda error: StoreUnavailable(f"cosmos-{error.status_code or 'unreachable'}"))
+
+
+class CosmosAccount:
+    """One client for all containers, connected when first used and again after a failure to connect."""
+
+    def __init__(self, client: CosmosClient, database: str = DATABASE) -> None:
+        self._client = client
+        self._database = client.get_database_client(database)
+        self._connecting = asyncio.Lock()
+        self._containers: dict[str, ContainerProxy] = {}
+
+    @classmethod
+    def connect(
+        cls, setting: str, credential: AsyncTokenCredential | None, database: str = DATABASE
+    ) -> "CosmosAccount":
+        """Return the account that a setting names; nothing is sent yet.
+
+        Args:
+            setting: an account endpoint, or a connection string with a key.
+            credential: the identity to use with an endpoint.
+            database: the database's name.
+        """
+        options: Any = {"connection_timeout": 3, "read_timeout": 8, "retry_total": 3, "retry_backoff_max": 3}
+        if is_endpoint(setting):
+            assert credential is not None
+            return cls(CosmosClient(setting, credential, **options), database)
+        return cls(CosmosClient.from_connection_string(setting, **options), database)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    @property
+    def account(self) -> None:
+        """See ``InspectedAccount``."""
+        return
+
+    async def setup(self) -> Setup:
+        """See ``InspectedAccount``."""
+        async with call():
+            # Read anew each time: what was so when the account was connected may not be so now.
+            containers = {name: await (await self.container(name)).read() for name in LEDGER}
+            connection = self._client.client_connection
+            found = await connection.GetDatabaseAccount()
+        properties = {
+            "consistencyPolicy": found.ConsistencyPolicy,
+            "writeLocations": found.WritableLocations,
+            "containers": {name: {"expires": _expires(found)} for name, found in containers.items()},
+        }
+        return Setup(properties, development=is_this_machine(connection.url_connection))
+
+    async def container(self, name: str) -> ContainerProxy:
+        """Return a container's client, once the account and the container itself have answered.
+
+        A read of an item from a container that does not exist is answered like that of an item that does not: without
+        this, a deployment without ``tenants`` would take everybody for a tenant never seen.
+        """
+        if name not in self._containers:
+            async with self._connecting:
+                if not self._containers:
+                    await self._client.__aenter__()
+                container = self._database.get_container_client(name)
+                await container.read()
+                self._containers[name] = container
+        return self._containers[name]
+
+
+def _expires(container: Mapping[str, Any]) -> bool:
+    return any(container.get(name) is not None for name in ("defaultTtl", "analyticalStorageTtl"))
+
+
+class CosmosContainer:
+    _name: str
+
+    def __init__(self, account: CosmosAccount) -> None:
+        self._account = account
+
+    async def _container(self) -> ContainerProxy:
+        return await self._account.container(self._name)
+
+    async def _read(self, item_id: str, partition: str) -> dict[str, Any] | None:
+        async with call():
+            try:
+                return dict(await (await self._container()).read_item(item_id, partition))
+            except HttpResponseError as error:
+                if _is_missing_item(error):
+                    return None
+                raise
+
+    async def _commit(self, operations: Sequence[Any], partition: str) -> None:
+        """Carry out all operations or none; raise Conflict if one is not possible any more."""
+        async with call():
+            container = await self._container()
+            try:
+                await container.execute_item_batch(operations, partition)
+            except CosmosBatchOperationError as error:
+                if error.status_code in (CONFLICT, PRECONDITION_FAILED):
+                    raise Conflict from None
+                raise
+
+    async def _query(
+        self, query: str, parameters: Mapping[str, object], partition: str | None = None, *, page_size: int = _PAGE
+    ) -> AsyncIterator[Any]:
+        """Yield what a query finds, in one partition or, with None, in all."""
+        scope: Any = {} if partition is None else {"partition_key": partition}
+        async with call():
+            container = await self._container()
+        pages = container.query_items(
+            query,
+            parameters=[{"name": name, "value": value} for name, value in parameters.items()],
+            max_item_count=page_size,
+            **scope,
+        ).by_page()
+        while True:
+            async with call():
+                page = await anext(pages, None)
+                if page is None:
+                    return
+                found = [each async for each in page]
+            for each in found:
+                yield each
+
+
+def sequence_below(before: int | None) -> int:
+    """Return the sequence that those of a page are lower than."""
+    return 1_000_000_000 if before is None else before  # above any sequence: event ids have nine digits
+
+
+def shard_range(shard: str) -> Mapping[str, object]:
+    """Return the parameters of a query for the enrollments of a shard."""
+    return {"@first": shard + 31 * "0", "@last": shard + 31 * "f"}
+
+
+def parsed(parse: Callable[[Any], T], item: Mapping[str, Any]) -> T:
+    """Return the value that an item holds.
+
+    Raises:
+        StoreUnavailable: if nobody understands it.
+    """
+    try:
+        return parse(item)
+    except ValidationError:
+        raise StoreUnavailable("cosmos-item-unreadable") from None  # fail closed: unknown is not "off" and not "on"
+
+
+def _is_missing_item(error: HttpResponseError) -> bool:
+    # Sub-status 1003: it is the container that has gone missing.
+    return error.status_code == _NOT_FOUND and not getattr(error, "sub_status", None)

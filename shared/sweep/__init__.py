@@ -1,0 +1,1 @@
+"""The sweep: ledger, deletions and storage compared, and what was lost repaired."""

@@ -1,0 +1,1 @@
+"""Watching: whether the promises hold, from what that follows, and how it is told."""

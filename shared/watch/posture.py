@@ -1,0 +1,105 @@
+"""The posture of the accounts that this deployment uses, checked with every sweep, and which promises rest on that."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.clock import Clock
+from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck, Rule
+from shared.stores.ports import InspectedAccount, PostureStore, Setup, StoreUnavailable
+
+MAX_AGE = timedelta(hours=3)
+"""Three sweeps: what an older check found is not known to be so now."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """Checks the accounts that this deployment uses, and tells what follows from the last check.
+
+    Attributes:
+        storage: the account of each served geo.
+        cosmos: the Cosmos DB account.
+        checks: where checks are kept, so that every instance can tell the last one.
+        clock: time.
+    """
+
+    storage: Mapping[str, InspectedAccount]
+    cosmos: InspectedAccount
+    checks: PostureStore
+    clock: Clock
+
+    async def check(self) -> Sequence[PostureCheck]:
+        """Check every account, keep what was found, and return it; a failure is found and not raised."""
+        checks = [self._check(geo, account) for geo, account in self.storage.items()]
+        return await asyncio.gather(self._check(None, self.cosmos), *checks)
+
+    async def last(self) -> Mapping[str | None, PostureCheck]:
+        """Return the last check of each account by geo; under None that of Cosmos DB.
+
+        Raises:
+            StoreUnavailable: if they cannot be read.
+        """
+        return await self.checks.read_all()
+
+    def broken(self, checks: Mapping[str | None, PostureCheck], now: datetime) -> frozenset[str]:
+        """Return the promises that cannot rest on the accounts, by their last checks.
+
+        Args:
+            checks: as ``last`` returned them.
+            now: the time; a check older than three hours, or none, breaks all that rests on its account.
+        """
+        return frozenset(
+            promise
+            for geo in (None, *self.storage)
+            for finding in self._findings(geo, checks.get(geo), now)
+            if not finding.holds
+            for promise in finding.promises
+        )
+
+    async def _check(self, geo: str | None, account: InspectedAccount) -> PostureCheck:
+        rules = _rules(geo)
+        try:
+            setup = await account.setup()
+            findings = [rule.check(setup.properties, development=setup.development) for rule in rules]
+        except Exception as error:
+            setup, findings = Setup({}, development=False), [rule.unreadable(_code(error)) for rule in rules]
+        check = PostureCheck(
+            geo=geo,
+            storage_account=self._account(geo),
+            at=self.clock.now(),
+            development=setup.development,
+            findings=tuple(findings),
+        )
+        for finding in check.findings:
+            if not finding.holds:
+                where, found = geo or "Cosmos DB", finding.found
+                _log.error("posture of %s: %s is %s, not %s", where, finding.path, found, finding.needed)
+        try:
+            await self.checks.write(check)
+        except Exception as error:  # also one of ours: the sweep, which comes after, must not be kept away by it
+            _log.warning("the posture of %s cannot be kept: %s", geo or "Cosmos DB", _code(error))
+        return check
+
+    def _findings(self, geo: str | None, check: PostureCheck | None, now: datetime) -> Iterator[Finding]:
+        # One of the account that the geo had before says nothing of this one.
+        if check is None or now - check.at > MAX_AGE or check.storage_account != self._account(geo):
+            yield from (rule.unreadable("not-checked") for rule in _rules(geo))
+            return
+        found = {finding.path: finding for finding in check.findings}
+        # By today's rules: an instance that runs older code may have checked fewer.
+        yield from (found.get(rule.path, rule.unreadable("not-checked")) for rule in _rules(geo))
+
+    def _account(self, geo: str | None) -> str | None:
+        return None if geo is None else self.storage[geo].account
+
+
+def _rules(geo: str | None) -> Sequence[Rule]:
+    return COSMOS_RULES if geo is None else STORAGE_RULES
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, StoreUnavailable) else type(error).__name__

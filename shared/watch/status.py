@@ -1,0 +1,235 @@
+"""Whether the promises hold now, told from storage and the ledger as far as one look can, else from the last sweep."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from shared.clock import Clock
+from shared.model import deadlines
+from shared.model.containers import SHARDS, DayContainer, shard_prefix
+from shared.model.findings import FINDINGS, Intruder, LedgerFault, Notable
+from shared.model.heartbeats import Heartbeat
+from shared.model.ledger import OptedOut
+from shared.model.posture import PostureCheck
+from shared.stores.ports import (
+    CaptureStore,
+    DeletionCounts,
+    DeletionStore,
+    LedgerStore,
+    OperationStore,
+    StoreUnavailable,
+)
+from shared.watch.posture import Posture
+
+PURGE_MAX_AGE = timedelta(minutes=15)
+SWEEP_MAX_AGE = timedelta(hours=3)
+"""Three schedules each: an older heartbeat means that the job does not run (P9)."""
+
+_UNSCHEDULED_SINCE = 2 * deadlines.DELETION_PERIOD  # so that one that is overdue does not drop out of sight
+_PAGE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """What is so on the ledger.
+
+    Attributes:
+        unscheduled: how many opt-outs of the last 60 days have no deletion yet.
+        oldest_unscheduled: when the first of them happened.
+        unreadable_opt_outs: how many of the opt-outs nobody understands.
+        last_sweep: the last comparison of the ledger with itself and its deletions.
+        posture: the last check of how the Cosmos DB account is set up.
+    """
+
+    unscheduled: int
+    oldest_unscheduled: datetime | None
+    unreadable_opt_outs: int
+    last_sweep: Heartbeat | None
+    posture: PostureCheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GeoStatus:
+    """What is so in one served geo; ``error`` if storage or the deletions could not be read."""
+
+    storage_account: str
+    oldest_day: date | None
+    deletions: DeletionCounts | None
+    last_purge: Heartbeat | None
+    last_sweep: Heartbeat | None
+    error: str | None = None
+    posture: PostureCheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """The state of the service at ``at``: which promises hold, and from what that follows."""
+
+    at: datetime
+    promises: Mapping[str, bool]
+    overdue_deletions: int
+    ledger: LedgerStatus
+    geos: Mapping[str, GeoStatus]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise holds; what could not be read does not hold."""
+        return all(self.promises.values())
+
+    @property
+    def feed_lag(self) -> timedelta:
+        """How long the oldest opt-out without a deletion has been waiting for one."""
+        oldest = self.ledger.oldest_unscheduled
+        return timedelta() if oldest is None else max(self.at - oldest, timedelta())
+
+    @property
+    def findings(self) -> Mapping[str, int]:
+        """What the sweeps have found and, where they could, repaired, by kind, since the service began."""
+        sweeps = [self.ledger.last_sweep, *(geo.last_sweep for geo in self.geos.values())]
+        totals = sum((Counter((sweep and sweep.totals) or {}) for sweep in sweeps), Counter[str]())
+        return {kind: totals[kind] for kind in FINDINGS if totals[kind]}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Reads the state of the service.
+
+    Attributes:
+        stores: the capture store of each served geo.
+        ledger: the tenants' settings and events.
+        deletions: the deletions.
+        operations: the heartbeats.
+        clock: time.
+        retention_days: how long a day's captures are kept.
+        posture: how the accounts are set up; None where there are only fakes, and nothing that could be set up.
+    """
+
+    stores: Mapping[str, CaptureStore]
+    ledger: LedgerStore
+    deletions: DeletionStore
+    operations: OperationStore
+    clock: Clock
+    retention_days: int
+    posture: Posture | None = None
+
+    async def report(self) -> StatusReport:
+        """Return the state of the service now.
+
+        Raises:
+            StoreUnavailable: if not even Cosmos DB can be read.
+        """
+        now = self.clock.now()
+        purges = await self.operations.read_all("purge")
+        sweeps = await self.operations.read_all("sweep")
+        checks = await self.posture.last() if self.posture else {}
+        # Of all accounts, because one that is no longer configured is purged by nobody.
+        overdue = await self.deletions.overdue(now)
+        unscheduled, unreadable = await self._unscheduled(now)
+        statuses = await asyncio.gather(
+            *(self._of_geo(store, now, purges.get(geo), sweeps.get(geo)) for geo, store in self.stores.items())
+        )
+        promises = self._promises(now, sweeps.get(None), statuses, unscheduled, overdue)
+        promises["P9"] &= not unreadable
+        if self.posture:
+            broken = self.posture.broken(checks, now)
+            # P2 is kept while requests are answered, and leaves nothing to look at but what it cannot do without.
+            promises = {promise: holds and promise not in broken for promise, holds in {"P2": True, **promises}.items()}
+        return StatusReport(
+            at=now,
+            promises=dict(sorted(promises.items())),
+            overdue_deletions=overdue,
+            ledger=LedgerStatus(
+                unscheduled=len(unscheduled),
+                oldest_unscheduled=min((event.at for event in unscheduled), default=None),
+                unreadable_opt_outs=unreadable,
+                last_sweep=sweeps.get(None),
+                posture=checks.get(None),
+            ),
+            geos={
+                geo: replace(status, posture=checks.get(geo)) for geo, status in zip(self.stores, statuses, strict=True)
+            },
+        )
+
+    def _promises(
+        self,
+        now: datetime,
+        ledger_sweep: Heartbeat | None,
+        geos: Sequence[GeoStatus],
+        unscheduled: Sequence[OptedOut],
+        overdue: int,
+    ) -> dict[str, bool]:
+        def swept_without(*kinds: str) -> bool:
+            return all(_found_none(geo.last_sweep, now, kinds) for geo in geos)
+
+        lost = now - min((event.at for event in unscheduled), default=now) > SWEEP_MAX_AGE
+        return {
+            "P1": swept_without(Intruder.UNKNOWN_ENROLLMENT),
+            "P3": swept_without(Intruder.WRONG_ACCOUNT),
+            "P4": all(self._retention_holds(geo, now) for geo in geos)
+            and swept_without(Intruder.PAST_DEADLINE, Intruder.IMPOSSIBLE_DAY),
+            "P5": overdue == 0
+            and all(now <= event.deadline for event in unscheduled)
+            and swept_without(Intruder.AFTER_RECEIPT),
+            "P6": swept_without(Intruder.AFTER_RECEIPT, Notable.SOFT_DELETED),
+            "P9": not lost
+            and _found_none(ledger_sweep, now, LedgerFault)
+            and all(_runs(geo.last_purge, now, PURGE_MAX_AGE) for geo in geos)
+            and swept_without(),
+        }
+
+    async def _unscheduled(self, now: datetime) -> tuple[Sequence[OptedOut], int]:
+        """Return the opt-outs without a deletion, and how many opt-outs nobody understands."""
+        since = now - _UNSCHEDULED_SINCE
+        events, unreadable = dict[str, OptedOut](), 0
+        async for event in self.ledger.opt_outs_since(since):
+            if event is None:
+                unreadable += 1
+            else:
+                events[event.enrollment_id] = event
+        # Read later, and from a little earlier: every deletion of those events that there was is among them.
+        async for enrollment_id in self.deletions.opted_out_since(since - timedelta(days=1)):
+            events.pop(enrollment_id, None)
+        return list(events.values()), unreadable
+
+    async def _of_geo(
+        self, store: CaptureStore, now: datetime, last_purge: Heartbeat | None, last_sweep: Heartbeat | None
+    ) -> GeoStatus:
+        try:
+            oldest_day, counts = await asyncio.gather(_oldest_day(store), self.deletions.counts(store.account, now))
+        except StoreUnavailable as error:
+            return GeoStatus(store.account, None, None, last_purge, last_sweep, error.code)
+        return GeoStatus(store.account, oldest_day, counts, last_purge, last_sweep)
+
+    def _retention_holds(self, status: GeoStatus, now: datetime) -> bool:
+        if status.error is not None:
+            return False
+        return status.oldest_day is None or now < deadlines.day_deadline(status.oldest_day, self.retention_days)
+
+
+def _runs(heartbeat: Heartbeat | None, now: datetime, max_age: timedelta) -> bool:
+    return heartbeat is not None and heartbeat.outcome != "failed" and now - heartbeat.at <= max_age
+
+
+def _found_none(sweep: Heartbeat | None, now: datetime, kinds: Iterable[str]) -> bool:
+    """Tell whether the last whole round, and the one that is under way, failed nowhere and found none of some kinds."""
+    if sweep is None or not _runs(sweep, now, SWEEP_MAX_AGE):
+        return False
+    rounds = [sweep.counts]
+    if sweep.cursor is not None:  # under way: the one before counts too, and without one nobody has seen everything
+        rounds.append({"failures": 1} if sweep.previous_counts is None else sweep.previous_counts)
+    return not any(counts.get(kind) for counts in rounds for kind in ("failures", *kinds))
+
+
+async def _oldest_day(store: CaptureStore) -> date | None:
+    days = await asyncio.gather(*(_oldest_of_shard(store, shard) for shard in SHARDS))
+    return min((day for day in days if day is not None), default=None)
+
+
+async def _oldest_of_shard(store: CaptureStore, shard: str) -> date | None:
+    async for listed in store.list_containers(shard_prefix(shard), page_size=_PAGE):
+        container = DayContainer.parse(listed.name)
+        if container is not None:
+            return container.day
+    return None
