@@ -63,9 +63,9 @@ async def test_http_calls_are_answered_as_by_the_worker(
 
     calls: list[tuple[str, str, str, dict[str, str], bytes]] = [
         ("health", "GET", "/api/health", {}, b""),
-        ("data_sharing", "GET", f"{base}/data-sharing", {}, b""),
-        ("data_sharing", "GET", f"{base}/data-sharing", admin, b""),
-        ("data_sharing", "GET", f"{base}/data-sharing", service, b""),
+        ("data_sharing_get", "GET", f"{base}/data-sharing", {}, b""),
+        ("data_sharing_get", "GET", f"{base}/data-sharing", admin, b""),
+        ("data_sharing_get", "GET", f"{base}/data-sharing", service, b""),
         ("data_sharing", "PUT", f"{base}/data-sharing", admin, encoded({"enabled": True, "geo": "europe"})),
         ("data_sharing", "PUT", f"{base}/data-sharing", admin, encoded({"enabled": True, "geo": "asia"})),
         ("data_sharing", "PUT", f"{base}/data-sharing", admin | {"If-Match": '"9"'}, encoded({"enabled": False})),
