@@ -1,14 +1,21 @@
 """What stands between a hostile request and the rules: size, JSON, headers, and what reaches a log (on fakes)."""
 
+import inspect
 import json
 import logging
+import typing
 import uuid
+from collections.abc import Callable
 from typing import Any
 
+import azure.functions as func
 import pytest
 
 from functions._api import json_text
+from functions._api.operations import OPERATIONS, Body
+from functions._api.parameters import CORRELATION_ID, LIMIT, TENANT_ID, Parameter
 from local.tokens import Role
+from shared.identity.callers import Who
 from shared.problems import InvalidRequest
 from shared.stores.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
@@ -308,3 +315,66 @@ async def test_no_header_value_but_the_two_ids_and_no_content_reaches_a_log(
 @pytest.mark.parametrize("function", HTTP)
 def test_an_operation_is_called_as_its_function(function: str) -> None:
     assert FUNCTIONS[function].get_user_function().__name__ == function
+
+
+# What is looked at first
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if each.has_tenant])
+async def test_token_then_tenant_then_role_and_only_then_the_rest(
+    api: Api, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = OPERATIONS[function]
+    stranger = next(role for role in Role if Who(role.value) not in each.who)
+    places = {"enrollmentId": "x", "grantId": "x", "batchId": "x", "day": "x"}
+    wrong: dict[str, Any] = {"body": b"{", "headers": {"if-match": "x"}, "params": {"limit": "x"}, **places}
+    looked_into: list[Any] = []
+    monkeypatch.setattr(Parameter, "of", _recording(Parameter.of, looked_into))
+    monkeypatch.setattr(Body, "read", _recording(Body.read, looked_into))
+    first: list[Any] = [CORRELATION_ID]
+    for role, tenant, expected in (
+        (None, "x", (401, "unauthenticated")),
+        (stranger, "x", (400, "invalid-request")),
+        (stranger, TENANT, (403, "forbidden")),
+    ):
+        looked_into.clear()
+        answer = await api.call(function, each.method, role=role, tenant=tenant, **wrong)
+        assert answer[:2] == expected
+        assert looked_into == first
+        first = [CORRELATION_ID, TENANT_ID]
+
+
+def _recording(read: Callable[..., Any], looked_into: list[Any]) -> Callable[..., Any]:
+    def recorded(self: Any, *arguments: Any) -> Any:
+        looked_into.append(self)
+        return read(self, *arguments)
+
+    return recorded
+
+
+@pytest.mark.parametrize("function", HTTP)
+def test_azure_sees_a_request_and_nothing_of_the_handler(function: str) -> None:
+    called = FUNCTIONS[function].get_user_function()
+    assert inspect.iscoroutinefunction(called) and called.__doc__
+    assert list(inspect.signature(called).parameters) == ["req"]
+    assert typing.get_type_hints(called) == {"req": func.HttpRequest, "return": func.HttpResponse}
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(("sent", "value"), [(None, 50), ("1", 1), ("200", 200), ("0200", 200), ("000000001", 1)])
+def test_a_number_within_its_bounds_is_taken(sent: str | None, value: int) -> None:
+    assert LIMIT.of(_with(limit=sent)) == value
+
+
+@pytest.mark.parametrize("sent", ["", "0", "201", "-1", "+1", " 1", "1.0", "1e1", "٣", "0000000001", "1\n"])
+def test_any_other_is_refused_with_the_bounds_of_the_document(sent: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^limit must be a whole number from 1 to 200\.$"):
+        LIMIT.of(_with(limit=sent))
+    assert LIMIT.to_json()["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+
+
+def _with(**params: str | None) -> func.HttpRequest:
+    sent = {name: value for name, value in params.items() if value is not None}
+    return func.HttpRequest(method="GET", url="https://api.example/api/x", params=sent, body=b"")
