@@ -25,6 +25,7 @@ from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos.account import DATABASE, CosmosAccount
 from shared.stores.cosmos.schema import CONTAINERS
 from shared.stores.memory import MemoryPosture
+from shared.stores.ports import Inspected
 from shared.watch.posture import Posture
 
 MANAGEMENT = "https://management.azure.com"
@@ -502,7 +503,7 @@ async def _check_here(configuration: Configuration) -> Sequence[Row]:
     stores = {geo: AzureCaptureStore.connect(setting, None) for geo, setting in configuration.storage.items()}
     accounts: Sequence[CosmosAccount | AzureCaptureStore] = (cosmos, *stores.values())
     # Kept in memory alone: whoever looks must not make the service believe that it has looked.
-    posture = Posture(stores, cosmos, MemoryPosture(), SystemClock())
+    posture = Posture(Inspected(stores, cosmos, MemoryPosture()), SystemClock())
     try:
         checks = await posture.check()
     finally:

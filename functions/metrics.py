@@ -38,8 +38,7 @@ async def metrics(timer: func.TimerRequest) -> None:
 
 async def _look() -> Iterable[Measurement]:
     try:
-        status = services().status
-        report = await status.report()
+        report = await services().status.report()
     except Exception as error:
         _log.error("the status cannot be read: %(code)s", {"code": _code(error)})
         return unreadable()
@@ -48,7 +47,7 @@ async def _look() -> Iterable[Measurement]:
     else:
         broken = [promise for promise, holds in report.promises.items() if not holds]
         _log.error("promises that do not hold: %(promises)s", {"promises": ", ".join(broken)})
-    return measured(report, status.retention_days)
+    return measured(report)
 
 
 async def _send(measurements: Iterable[Measurement]) -> None:
