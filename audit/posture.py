@@ -21,11 +21,11 @@ from shared.clock import SystemClock
 from shared.configuration import Configuration, ConfigurationError, is_endpoint
 from shared.model.geos import GEOS
 from shared.model.posture import KEPT, KIND, LEDGER, LEDGER_KEPT, REPLICATION, Finding, Rule, has_one, is_off, is_one_of
+from shared.ports import Inspected
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos.account import DATABASE, CosmosAccount
 from shared.stores.cosmos.schema import CONTAINERS
 from shared.stores.memory import MemoryPosture
-from shared.stores.ports import Inspected
 from shared.watch.posture import Posture
 
 MANAGEMENT = "https://management.azure.com"

@@ -11,7 +11,7 @@ from shared import log
 from shared.bootstrap import new_id, services
 from shared.configuration import ConfigurationError
 from shared.model.metrics import Measurement
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from shared.watch.metrics import measured, unreadable
 
 if TYPE_CHECKING:

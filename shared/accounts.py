@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from shared.model.geos import GEOS
 from shared.model.ledger import Enrollment
+from shared.ports import CaptureStore
 from shared.problems import GeoNotServed, UnknownGeo
-from shared.stores.ports import CaptureStore
 
 
 @dataclass(frozen=True, slots=True)

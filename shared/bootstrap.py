@@ -16,12 +16,12 @@ from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
+from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
 from shared.stores import azure
-from shared.stores.ports import ReceiptSigner, Stores
 from shared.stores.signing_keys import fetch_keys
 from shared.sweep import sweep
 from shared.sweep.sweep import Sweep

@@ -18,11 +18,11 @@ from shared.model.capture import CaptureBatch, StoredBatch, Submission
 from shared.model.containers import DayContainer
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut, Setting
+from shared.ports import Inspected, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
 from shared.sharing.data_sharing import DataSharing, RequestedChange
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
-from shared.stores.ports import Inspected, Stores
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.sweep.sweep import Sweep

@@ -11,8 +11,7 @@ from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
-from shared.runs import Run
-from shared.stores.ports import (
+from shared.ports import (
     CaptureStore,
     Conflict,
     DeletionStore,
@@ -21,6 +20,7 @@ from shared.stores.ports import (
     Stored,
     StoreUnavailable,
 )
+from shared.runs import Run
 
 _CONCURRENCY = 8
 _PAGE = 200  # a run in which few days expire reads little more than their names

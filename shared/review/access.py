@@ -16,14 +16,7 @@ from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
 from shared.model.ledger import Enrollment, OptedOut
-from shared.problems import (
-    Forbidden,
-    GrantNotPending,
-    GrantRequired,
-    NotFound,
-    PurposeRefused,
-)
-from shared.stores.ports import (
+from shared.ports import (
     AccessStore,
     BatchMissing,
     CaptureStore,
@@ -33,6 +26,13 @@ from shared.stores.ports import (
     DeletionStore,
     LedgerStore,
     StoreUnavailable,
+)
+from shared.problems import (
+    Forbidden,
+    GrantNotPending,
+    GrantRequired,
+    NotFound,
+    PurposeRefused,
 )
 
 _ATTEMPTS = 20

@@ -10,6 +10,7 @@ from shared.model import deadlines
 from shared.model.capture import StoredBatch, Submission
 from shared.model.containers import DayContainer
 from shared.model.ledger import Enrollment, Setting
+from shared.ports import CaptureStore, ContainerBeingDeleted, ContainerMissing, Put
 from shared.problems import (
     CapturedTooEarly,
     CapturedTooLate,
@@ -18,7 +19,6 @@ from shared.problems import (
     Unavailable,
 )
 from shared.sharing.consent import Consent
-from shared.stores.ports import CaptureStore, ContainerBeingDeleted, ContainerMissing, Put
 
 
 @dataclass(frozen=True, slots=True)

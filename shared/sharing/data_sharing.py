@@ -8,8 +8,8 @@ from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.ledger import Change, Enrollment, Event, OptedIn, OptedOut, Setting
+from shared.ports import Conflict, LedgerStore
 from shared.problems import GeoPinned, InvalidRequest, PreconditionFailed
-from shared.stores.ports import Conflict, LedgerStore
 
 _ATTEMPTS = 10
 

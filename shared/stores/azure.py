@@ -10,13 +10,13 @@ from azure.identity.aio import DefaultAzureCredential
 
 from shared.clock import Clock
 from shared.configuration import Configuration, ConfigurationError, is_endpoint
+from shared.ports import Inspected, Stores
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos.access import CosmosAccess
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
 from shared.stores.cosmos.ledger import CosmosLedger
 from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
-from shared.stores.ports import Inspected, Stores
 from shared.stores.receipt_keys import KeyVaultSigner, LocalSigner
 
 T = TypeVar("T")

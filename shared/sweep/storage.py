@@ -10,8 +10,8 @@ from shared.clock import Clock
 from shared.model.containers import SHARDS, DayContainer, shard_prefix
 from shared.model.findings import Intruder, Notable
 from shared.model.ledger import Event, OptedOut
+from shared.ports import Conflict, DeletionStore, LedgerStore, StoreUnavailable
 from shared.runs import Run
-from shared.stores.ports import Conflict, DeletionStore, LedgerStore, StoreUnavailable
 from shared.sweep.ledger import settled_ledger
 from shared.sweep.reconciliation import intruder, ledger_faults
 from shared.sweep.rounds import Round

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from shared.accounts import Accounts
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
+from shared.ports import DeletionStore, LedgerStore, OperationStore
 from shared.runs import Run
-from shared.stores.ports import DeletionStore, LedgerStore, OperationStore
 from shared.sweep.ledger import LedgerSweep
 from shared.sweep.rounds import Round
 from shared.sweep.storage import StorageSweep

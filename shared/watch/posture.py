@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.clock import Clock
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck, Rule
-from shared.stores.ports import Inspected, InspectedAccount, Setup, StoreUnavailable
+from shared.ports import Inspected, InspectedAccount, Setup, StoreUnavailable
 
 MAX_AGE = timedelta(hours=3)
 """Three sweeps: what an older check found is not known to be so now."""

@@ -14,7 +14,7 @@ from shared.model.findings import FINDINGS, Intruder, LedgerFault, Notable
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import OptedOut
 from shared.model.posture import PostureCheck
-from shared.stores.ports import (
+from shared.ports import (
     CaptureStore,
     DeletionCounts,
     DeletionStore,

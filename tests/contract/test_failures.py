@@ -21,13 +21,13 @@ from shared import bootstrap
 from shared.clock import SystemClock
 from shared.configuration import Configuration, ConfigurationError
 from shared.model.ledger import Change
+from shared.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
 from shared.stores import blobs
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import account as cosmos
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
 from shared.stores.cosmos.ledger import CosmosLedger
-from shared.stores.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
 from shared.stores.receipt_keys import KeyVaultSigner
 from shared.stores.signing_keys import fetch_keys
 from tests.contract.test_deletions import deletion, new_account

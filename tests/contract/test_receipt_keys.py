@@ -25,8 +25,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
 from local.ports import free_ports
+from shared.ports import ReceiptSigner, StoreUnavailable
 from shared.stores import receipt_keys
-from shared.stores.ports import ReceiptSigner, StoreUnavailable
 from shared.stores.receipt_keys import KeyVaultSigner, LocalSigner
 from tests.clocks import ManualClock
 

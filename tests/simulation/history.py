@@ -17,9 +17,9 @@ from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import DayContainer
 from shared.model.items import format_instant
+from shared.ports import Conflict, StoreUnavailable
 from shared.problems import Problem
 from shared.sharing.data_sharing import RequestedChange
-from shared.stores.ports import Conflict, StoreUnavailable
 from shared.sweep.sweep import Bounds as SweepBounds
 from tests.simulation.faults import TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation

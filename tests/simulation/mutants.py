@@ -19,12 +19,12 @@ from shared.model.capture import Submission
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut, Setting
+from shared.ports import Conflict, Put, Stored, StoreUnavailable
 from shared.sharing import captures as captures_module
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger
-from shared.stores.ports import Conflict, Put, Stored, StoreUnavailable
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import storage as storage_sweep
 from shared.sweep.ledger import LedgerSweep

@@ -15,8 +15,8 @@ from shared.bootstrap import assemble
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.deletion import Deletion
 from shared.model.ledger import Change
+from shared.ports import ContainerMissing, ListedContainer, Put, Stores
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
-from shared.stores.ports import ContainerMissing, ListedContainer, Put, Stores
 from shared.sweep.sweep import Bounds as SweepBounds
 from tests.simulation.faults import REQUEST_MAX, Faults, Faulty
 from tests.simulation.oracle import Oracle

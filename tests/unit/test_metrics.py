@@ -13,9 +13,9 @@ from shared.model.containers import DayContainer
 from shared.model.findings import FINDINGS
 from shared.model.geos import GEOS as ALL_GEOS
 from shared.model.metrics import METRICS, Measurement
+from shared.ports import StoreUnavailable
 from shared.stores.memory import MemoryCaptures
 from shared.stores.monitor import Monitor
-from shared.stores.ports import StoreUnavailable
 from shared.watch.metrics import measured, unreadable
 from tests.world import OTHER_TENANT, TENANT, World
 

@@ -7,11 +7,11 @@ import pytest
 
 from shared.model import deadlines
 from shared.model.ledger import Setting
+from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import DataSharingOff, GeoPinned, PreconditionFailed, Unavailable
 from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import RequestedChange
 from shared.stores.memory import MemoryLedger
-from shared.stores.ports import Conflict, Stored, StoreUnavailable
 from tests.clocks import ManualClock, settle
 from tests.world import TENANT, World, capture, submission
 

@@ -14,8 +14,8 @@ from audit.posture import Row, table
 from local import private
 from shared import bootstrap
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Outcome, PostureCheck
+from shared.ports import Inspected, Setup, StoreUnavailable
 from shared.stores.memory import MemoryPosture
-from shared.stores.ports import Inspected, Setup, StoreUnavailable
 from shared.watch.posture import Posture
 from shared.watch.status import Status
 from tests.clocks import ManualClock, settle

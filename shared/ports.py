@@ -1,20 +1,16 @@
 """What the rules ask of storage, and how storage may fail them."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from shared.model.deletion import Deletion
-    from shared.model.grants import AccessRecord, ReviewGrant
-    from shared.model.heartbeats import Heartbeat
-    from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
-    from shared.model.posture import PostureCheck
+from shared.model.deletion import Deletion
+from shared.model.grants import AccessRecord, ReviewGrant
+from shared.model.heartbeats import Heartbeat
+from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
+from shared.model.posture import PostureCheck
 
 T = TypeVar("T")
 
