@@ -16,7 +16,7 @@ from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
 from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, UnknownGeo
-from shared.sharing.data_sharing import Wish
+from shared.sharing.data_sharing import RequestedChange
 
 blueprint = func.Blueprint()
 
@@ -153,8 +153,8 @@ async def data_sharing_get(call: Call) -> func.HttpResponse:
 async def data_sharing(call: Call) -> func.HttpResponse:
     """Switch data sharing on or off."""
     body = call.body(_BODY)
-    wish = Wish(body.enabled, body.geo, call.caller.object_id, call.value(_IF_MATCH))
-    return _setting_answer(await services().data_sharing.put(call.tenant_id, wish))
+    requested = RequestedChange(body.enabled, body.geo, call.caller.object_id, call.value(_IF_MATCH))
+    return _setting_answer(await services().data_sharing.put(call.tenant_id, requested))
 
 
 @serves(blueprint, _HISTORY)

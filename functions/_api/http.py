@@ -19,8 +19,8 @@ from shared.bootstrap import services
 from shared.configuration import ConfigurationError
 from shared.identity.callers import Caller
 from shared.model.items import GUID
+from shared.ports import Conflict, StoreUnavailable
 from shared.problems import Forbidden, InternalError, Problem, StepUpRequired, Unavailable
-from shared.stores.ports import Conflict, StoreUnavailable
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from functions._api.operations import OPERATIONS, Body
 from functions._api.parameters import CORRELATION_ID, LIMIT, TENANT_ID, Parameter
 from local.tokens import Role
 from shared.identity.callers import Who
+from shared.ports import StoreUnavailable
 from shared.problems import InvalidRequest
-from shared.stores.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.functions.test_http import SECRET, Api, api, opt_in
 from tests.world import OTHER_TENANT, TENANT

@@ -19,7 +19,7 @@ from functions._api.openapi import COMMON_HEADERS, all_problems, document
 from functions._api.operations import OPERATIONS, Operation, declare
 from local.tokens import Role
 from shared.identity.callers import EVERYBODY, Who
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.functions.test_http import Api, api, opt_in  # noqa: F401
 
