@@ -26,7 +26,7 @@ from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger
 from shared.sweep import ledger as ledger_sweep
-from shared.sweep import storage as storage_sweep
+from shared.sweep import reconciliation
 from shared.sweep.ledger import LedgerSweep
 from shared.sweep.storage import StorageSweep
 from shared.sweep.sweep import Sweep
@@ -556,42 +556,42 @@ def _() -> Iterator[None]:
 
 @mutant("sweep repairs with a deadline of its own")
 def _() -> Iterator[None]:
-    async def anew(self: LedgerSweep, run: Any, event: OptedOut) -> None:
+    async def anew(self: LedgerSweep, event: OptedOut) -> None:
         late = max(event.deadline, self.clock.now() + timedelta(days=30))
         await self.deletions.create(Deletion.owed_for(event).model_copy(update={"deadline": late}))
 
-    with patched(LedgerSweep, "_create", anew):
+    with patched(LedgerSweep, "_create_deletion", anew):
         yield
 
 
 @mutant("sweep looks at the last opt-out only")
 def _() -> Iterator[None]:
-    reconcile = LedgerSweep._reconcile_tenant
+    reconcile = LedgerSweep._reconcile
 
-    async def last_only(self: LedgerSweep, run: Any, ledger: Any, *more: Any) -> None:
-        await reconcile(self, run, replace(ledger, events=ledger.events[-1:]), *more)
+    async def last_only(self: LedgerSweep, ledger: Any, *more: Any) -> None:
+        await reconcile(self, replace(ledger, events=ledger.events[-1:]), *more)
 
-    with patched(LedgerSweep, "_reconcile_tenant", last_only), patched(ledger_sweep, "ledger_faults", lambda *_: {}):
+    with patched(LedgerSweep, "_reconcile", last_only), patched(ledger_sweep, "ledger_faults", lambda *_: {}):
         yield
 
 
 @mutant("sweep blind to other geos' data")
 def _() -> Iterator[None]:
-    why = storage_sweep.intruder
+    trespass = reconciliation.trespass
 
     def blind(*args: Any, **facts: Any) -> Any:
-        found = why(*args, **facts)
+        found = trespass(*args, **facts)
         return None if found == "wrongAccount" else found
 
-    with patched(storage_sweep, "intruder", blind):
+    with patched(reconciliation, "trespass", blind):
         yield
 
 
 @mutant("sweep reads the ledger before storage")
 def _() -> Iterator[None]:
-    sweep = StorageSweep.sweep
+    sweep = StorageSweep.run
 
-    async def old_news(self: StorageSweep, each: Any) -> None:
+    async def old_news(self: StorageSweep) -> None:
         events = {shard: [found async for found in self.ledger.events_of_shard(shard)] for shard in "0123456789abcdef"}
 
         class Ledger:
@@ -602,9 +602,9 @@ def _() -> Iterator[None]:
                 for found in events[shard]:
                     yield found
 
-        await sweep(replace(self, ledger=Ledger()), each)
+        await sweep(replace(self, ledger=Ledger()))
 
-    with patched(StorageSweep, "sweep", old_news):
+    with patched(StorageSweep, "run", old_news):
         yield
 
 
@@ -612,11 +612,11 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     names = StorageSweep._sweep_names
 
-    async def greedy(self: StorageSweep, run: Any) -> None:
-        await names(self, run)
-        async for listed in self.store.list_containers(""):
+    async def greedy(self: StorageSweep) -> None:
+        await names(self)
+        async for listed in self.account.store.list_containers(""):
             if DayContainer.parse(listed.name) is None:
-                await self.store.delete_container(listed.name)
+                await self.account.store.delete_container(listed.name)
 
     with patched(StorageSweep, "_sweep_names", greedy):
         yield
@@ -635,10 +635,10 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     delete = StorageSweep._delete
 
-    async def hasty(self: StorageSweep, each: Any, why: Any, containers: Any, known: Any) -> None:
-        for container in containers:
-            await each.run.isolated(self._delete_container(each, container))
-        await delete(self, each, why, containers, known)
+    async def hasty(self: StorageSweep, intruder: Any) -> None:
+        for container in intruder.containers:
+            await self.round.run.isolated(self._delete_container(container))
+        await delete(self, intruder)
 
     with patched(StorageSweep, "_delete", hasty):
         yield

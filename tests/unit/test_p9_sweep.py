@@ -335,8 +335,8 @@ async def test_items_that_nobody_understands_are_reported_and_block_no_tenant() 
 
 
 async def test_a_bounded_sweep_of_the_ledger_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_sweep, "_SLICE", 2)
-    world = World(sweep_bounds=Bounds(tenants=2))
+    monkeypatch.setattr(ledger_sweep, "_SLICE_MAX", 2)
+    world = World(sweep_bounds=Bounds(max_ledgers=2))
     for n in range(5):
         await world.opt_in(tenant_id(n))
         await world.opt_out(tenant_id(n))
@@ -360,7 +360,7 @@ async def test_a_bounded_sweep_of_the_ledger_goes_on_where_it_stopped(monkeypatc
 
 
 async def test_a_sweep_of_the_ledger_that_fails_midway_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_sweep, "_SLICE", 1)
+    monkeypatch.setattr(ledger_sweep, "_SLICE_MAX", 1)
     world = World()
     for n in range(3):
         await world.opt_in(tenant_id(n))
@@ -383,7 +383,7 @@ async def test_a_sweep_of_the_ledger_that_fails_midway_goes_on_from_there(monkey
 
 
 async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaired() -> None:
-    world = World(sweep_bounds=Bounds(repairs=2))
+    world = World(sweep_bounds=Bounds(max_deletes=2))
     await world.opt_in()
     today = world.clock.now().date()
     for n in range(5):
@@ -685,7 +685,7 @@ async def test_what_came_back_with_an_account_is_looked_at_no_further_than_it_is
 
     world.stores["europe"].list_containers = counting
     assert (await swept(world, "europe"))["afterReceipt"] == 300
-    assert world.stored_containers() == {} and listed == 300
+    assert world.stored_containers() == {} and listed == 1
     found = await world.deletions.get(TENANT, done.enrollment_id)
     assert [entry.containers_found for entry in found.reappeared] == [300], "one enrollment is one reappearance"
 
@@ -939,9 +939,9 @@ async def test_a_ledger_that_does_not_know_most_of_an_account_is_not_believed(st
 async def test_containers_that_cannot_be_deleted_starve_neither_those_behind_them_nor_the_other_shards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(storage_sweep, "_CHUNK", 2)
-    monkeypatch.setattr(storage_sweep, "_FAILURES", 4)
-    world = World(sweep_bounds=Bounds(repairs=3))
+    monkeypatch.setattr(storage_sweep, "_CHUNK_MAX", 2)
+    monkeypatch.setattr(storage_sweep, "_FAILURES_MAX", 4)
+    world = World(sweep_bounds=Bounds(max_deletes=3))
     await world.opt_in()
     live = world.ledger.settings[TENANT].value.enrollment.enrollment_id
     today = world.clock.now().date()
