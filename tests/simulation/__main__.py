@@ -45,10 +45,9 @@ def _run(histories: int, seed: int, jobs: int) -> int:
     random, _ = campaign.run_all(campaign.chunks(seed, histories), jobs, progress)
     total.merge(random)
     print(total.table(time.monotonic() - began))
+    commit = campaign.commit()
     for found, what in total.violations[:20]:
-        print(
-            f"\nseed {found} at {campaign.commit()}: {what}\n  replay: .venv/bin/python -m tests.simulation replay {found}"
-        )
+        print(f"\nseed {found} at {commit}: {what}\n  replay: .venv/bin/python -m tests.simulation replay {found}")
     return 1 if total.violations else 0
 
 
