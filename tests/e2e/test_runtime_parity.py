@@ -81,6 +81,8 @@ async def test_http_calls_are_answered_as_by_the_worker(
         ("openapi", "GET", "/api/openapi.json", {}, b""),
         ("access_log", "GET", f"{base}/access-log", admin, b""),
         ("review_grants", "GET", f"{base}/review-grants", admin, b""),
+        ("review_grant_request", "POST", f"{base}/review-grants", admin, encoded({"purpose": "improve"})),
+        ("captures_list", "GET", f"{base}/captures", admin, b""),
     ]
     correlated = {"x-correlation-id": "parity"}
     async with aiohttp.ClientSession(stack.description.host) as session:
