@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Literal
 
 from shared.clock import Clock
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 

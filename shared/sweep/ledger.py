@@ -10,8 +10,8 @@ from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.findings import LedgerFault, Notable
 from shared.model.ledger import OptedOut, TenantLedger
+from shared.ports import Conflict, DeletionStore, LedgerStore, Stored
 from shared.runs import Run
-from shared.stores.ports import Conflict, DeletionStore, LedgerStore, Stored
 from shared.sweep.reconciliation import ledger_faults
 from shared.sweep.rounds import Round
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import pairwise
 
+from shared.accounts import Account
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.findings import Intruder, LedgerFault
@@ -55,25 +56,24 @@ def _is_outcome(ledger: TenantLedger) -> bool:
 
 
 def intruder(
-    container: DayContainer, account: str, event: Event | None, *, verified: bool, now: datetime, days: int
+    container: DayContainer, account: Account, event: Event | None, *, verified: bool, now: datetime
 ) -> Intruder | None:
     """Return why a container may not be where it is, or None if it may.
 
     Args:
         container: what was found.
-        account: the storage account in which it was found.
+        account: where it was found.
         event: an event of its enrollment on the ledger; None if there is none.
         verified: whether its enrollment's deletion is finished, with a receipt.
         now: the time of the comparison.
-        days: how many days a capture is kept.
     """
     if event is None:
         return Intruder.UNKNOWN_ENROLLMENT  # P1
-    if event.storage_account != account:
+    if not account.holds(event):
         return Intruder.WRONG_ACCOUNT  # P3
     if verified:
         return Intruder.AFTER_RECEIPT  # P5, P6
-    if now >= deadlines.day_deadline(container.day, days):
+    if now >= deadlines.day_deadline(container.day, account.retention_days):
         return Intruder.PAST_DEADLINE  # P4
     if container.day > (deadlines.latest_capture(now) + deadlines.CLOCK_SKEW).date():
         return Intruder.IMPOSSIBLE_DAY  # P4: retention would leave it lying until that day has come and gone

@@ -4,8 +4,8 @@ from collections import Counter
 
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
+from shared.ports import OperationStore
 from shared.runs import Run
-from shared.stores.ports import OperationStore
 
 
 class Round:

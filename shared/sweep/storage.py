@@ -5,12 +5,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from shared.accounts import Account
 from shared.clock import Clock
 from shared.model.containers import SHARDS, DayContainer, shard_prefix
 from shared.model.findings import Intruder, Notable
 from shared.model.ledger import Event, OptedOut
+from shared.ports import Conflict, DeletionStore, LedgerStore, StoreUnavailable
 from shared.runs import Run
-from shared.stores.ports import CaptureStore, Conflict, DeletionStore, LedgerStore, StoreUnavailable
 from shared.sweep.ledger import settled_ledger
 from shared.sweep.reconciliation import intruder, ledger_faults
 from shared.sweep.rounds import Round
@@ -77,21 +78,17 @@ class StorageSweep:
     """Compares one geo's account with the ledger, shard by shard and within a shard oldest first.
 
     Attributes:
-        geo: the geo.
-        store: its account.
+        account: the account.
         ledger: the ledger.
         deletions: the deletions.
         clock: time.
-        retention_days: how long a day's captures are kept.
         repairs: how many containers one run deletes.
     """
 
-    geo: str
-    store: CaptureStore
+    account: Account
     ledger: LedgerStore
     deletions: DeletionStore
     clock: Clock
-    retention_days: int
     repairs: int
 
     async def sweep(self, each: Round) -> None:
@@ -115,7 +112,7 @@ class StorageSweep:
         await each.report()
 
     async def _sweep_names(self, run: Run) -> None:
-        async for listed in self.store.list_containers(""):
+        async for listed in self.account.store.list_containers(""):
             run.counts["containers"] += 1
             if DayContainer.parse(listed.name) is None:
                 run.counts[Notable.FOREIGN_CONTAINER] += 1  # not ours to delete
@@ -123,7 +120,7 @@ class StorageSweep:
     async def _sweep_shard(self, each: Round, shard: str) -> None:
         # Storage first: whoever created a container had read the ledger before, so what is read now knows of it.
         found = list[DayContainer]()
-        async for listed in self.store.list_containers(shard_prefix(shard), include_deleted=True):
+        async for listed in self.account.store.list_containers(shard_prefix(shard), include_deleted=True):
             container = DayContainer.parse(listed.name)
             if listed.deleted:
                 # Storage keeps what we delete, and nothing of ours can help it.
@@ -155,9 +152,9 @@ class StorageSweep:
             if mine in known.unclear:
                 continue
             verified = mine in known.verified and mine in known.ended
-            event, days = known.events.get(mine), self.retention_days
-            why = intruder(container, self.store.account, event, verified=verified, now=now, days=days)
-            if event is not None and event.storage_account == self.store.account and event.geo != self.geo:
+            event = known.events.get(mine)
+            why = intruder(container, self.account, event, verified=verified, now=now)
+            if event is not None and self.account.is_of_another_geo(event):
                 known.exchanged = True  # it lies just where it belongs; the setting does not
             elif why is Intruder.AFTER_RECEIPT:
                 came_back[mine].append(container)
@@ -214,7 +211,9 @@ class StorageSweep:
         return known.sound[event.tenant_id] and any([await self._is_there(container) for container in containers])
 
     async def _is_there(self, container: DayContainer) -> bool:
-        return any([listed.name == container.name async for listed in self.store.list_containers(container.name)])
+        return any(
+            [listed.name == container.name async for listed in self.account.store.list_containers(container.name)]
+        )
 
     async def _delete(
         self, each: Round, why: Intruder, containers: Sequence[DayContainer], known: _Enrollments
@@ -226,7 +225,7 @@ class StorageSweep:
             await each.run.isolated(self._delete_container(each, container))
 
     async def _delete_container(self, each: Round, container: DayContainer) -> None:
-        await self.store.delete_container(container.name)
+        await self.account.store.delete_container(container.name)
         each.repairs += 1
 
     async def _reopen(self, event: Event, found: Sequence[date]) -> None:

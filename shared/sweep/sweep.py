@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.accounts import Accounts
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
+from shared.ports import DeletionStore, LedgerStore, OperationStore
 from shared.runs import Run
-from shared.stores.ports import CaptureStore, DeletionStore, LedgerStore, OperationStore
 from shared.sweep.ledger import LedgerSweep
 from shared.sweep.rounds import Round
 from shared.sweep.storage import StorageSweep
@@ -37,22 +38,20 @@ class Sweep:
 
     def __init__(
         self,
-        stores: Mapping[str, CaptureStore],
+        accounts: Accounts,
         ledger: LedgerStore,
         deletions: DeletionStore,
         operations: OperationStore,
         clock: Clock,
-        retention_days: int,
         bounds: Bounds | None = None,
     ) -> None:
-        self._stores = stores
+        self._accounts = accounts
         self._operations = operations
         self._clock = clock
         self._bounds = bounds or Bounds()
         self._ledger_sweep = LedgerSweep(ledger, deletions, clock, self._bounds.tenants)
         self._storage_sweeps = {
-            geo: StorageSweep(geo, store, ledger, deletions, clock, retention_days, self._bounds.repairs)
-            for geo, store in stores.items()
+            account.geo: StorageSweep(account, ledger, deletions, clock, self._bounds.repairs) for account in accounts
         }
 
     async def run(self) -> Mapping[str | None, Heartbeat]:
@@ -63,7 +62,7 @@ class Sweep:
         """
         last = await self._operations.read_all("sweep")
         on_ledger = self._round(None, None, last.get(None))
-        in_geos = {geo: self._round(geo, store.account, last.get(geo)) for geo, store in self._stores.items()}
+        in_geos = {each.geo: self._round(each.geo, each.name, last.get(each.geo)) for each in self._accounts}
         await asyncio.gather(
             self._ledger_sweep.sweep(on_ledger),
             *(self._storage_sweeps[geo].sweep(each) for geo, each in in_geos.items()),

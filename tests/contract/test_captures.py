@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.stores.ports import CaptureStore, ContainerMissing, Put
+from shared.ports import CaptureStore, ContainerMissing, Put
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

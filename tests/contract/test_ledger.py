@@ -8,7 +8,7 @@ from unittest.mock import ANY
 import pytest
 
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, OptedOut, Setting, TenantLedger
-from shared.stores.ports import Conflict, LedgerStore
+from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

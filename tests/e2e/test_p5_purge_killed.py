@@ -20,7 +20,7 @@ from shared.bootstrap import Services, connect
 from shared.configuration import Configuration
 from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut
-from shared.sharing.data_sharing import Wish
+from shared.sharing.data_sharing import RequestedChange
 from tests.clocks import ManualClock
 from tests.world import capture, submission
 
@@ -98,11 +98,11 @@ async def proxy(stack: Stack) -> AsyncIterator[KillingProxy]:
 async def owed(services: Services, clock: ManualClock) -> Deletion:
     """Let a tenant share data for some days and opt out, and return the deletion that is due now."""
     tenant = str(uuid.uuid4())
-    await services.data_sharing.put(tenant, Wish(True, GEO, "admin"))
+    await services.data_sharing.put(tenant, RequestedChange(True, GEO, "admin"))
     for n in range(DAYS):
         await services.captures.submit(tenant, submission(capture(clock.now()), key=f"key-{n}"))
         clock.move(timedelta(days=1))
-    await services.data_sharing.put(tenant, Wish(False, None, "admin"))
+    await services.data_sharing.put(tenant, RequestedChange(False, None, "admin"))
     [event] = await services.data_sharing.history(tenant, limit=1, before=None)
     assert isinstance(event, OptedOut)
     await services.deletions.schedule([event])

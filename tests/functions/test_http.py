@@ -12,7 +12,7 @@ import pytest
 from local.tokens import Role
 from shared import bootstrap
 from shared.model.items import format_instant
-from shared.stores.ports import Conflict, StoreUnavailable
+from shared.ports import Conflict, StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.unit.test_tokens import Issuer, token, verifier
 from tests.world import TENANT, World, capture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared import bootstrap
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from tests.functions.test_http import SECRET, Api, api  # noqa: F401
 from tests.world import SIGNER
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
+from shared.accounts import Account, Accounts
 from shared.deletion import purge as purge_module
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
@@ -18,12 +19,12 @@ from shared.model.capture import Submission
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut, Setting
+from shared.ports import Conflict, Put, Stored, StoreUnavailable
 from shared.sharing import captures as captures_module
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger
-from shared.stores.ports import Conflict, Put, Stored, StoreUnavailable
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import storage as storage_sweep
 from shared.sweep.ledger import LedgerSweep
@@ -67,9 +68,9 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     put = DataSharing.put
 
-    async def at_once(self: DataSharing, tenant_id: str, wish: Any) -> Any:
+    async def at_once(self: DataSharing, tenant_id: str, requested: Any) -> Any:
         setting = await self.get(tenant_id)
-        return setting if not wish.enabled and not setting.enabled else await put(self, tenant_id, wish)
+        return setting if not requested.enabled and not setting.enabled else await put(self, tenant_id, requested)
 
     with patched(DataSharing, "put", at_once):
         yield
@@ -163,7 +164,7 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     put = DataSharing.put
 
-    async def careless(self: DataSharing, tenant_id: str, wish: Any) -> Setting:
+    async def careless(self: DataSharing, tenant_id: str, requested: Any) -> Setting:
         class Store:
             read_setting = staticmethod(self.ledger.read_setting)
 
@@ -171,7 +172,7 @@ def _() -> Iterator[None]:
                 with suppress(Conflict):
                     await self.ledger.commit(change, etag)
 
-        return await put(replace(self, ledger=Store()), tenant_id, wish)  # type: ignore[arg-type]
+        return await put(replace(self, ledger=Store()), tenant_id, requested)  # type: ignore[arg-type]
 
     with patched(DataSharing, "put", careless):
         yield
@@ -198,9 +199,9 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     opt_in = DataSharing._opt_in
 
-    def again(self: DataSharing, setting: Setting, wish: Any, now: datetime) -> Any:
+    def again(self: DataSharing, setting: Setting, *more: Any) -> Any:
         same = replace(self, new_id=lambda: setting.tenant_id.replace("-", ""))
-        return opt_in(same, setting, wish, now)
+        return opt_in(same, setting, *more)
 
     with patched(DataSharing, "_opt_in", again):
         yield
@@ -208,13 +209,11 @@ def _() -> Iterator[None]:
 
 @mutant("an enrollment in another geo's account")
 def _() -> Iterator[None]:
-    opt_in = DataSharing._opt_in
+    def elsewhere(self: Accounts, geo: str) -> Account:
+        stores = dict(zip(self.stores, reversed(self.stores.values()), strict=True))
+        return Account(geo, stores[geo], self.retention_days)
 
-    def elsewhere(self: DataSharing, setting: Setting, wish: Any, now: datetime) -> Any:
-        accounts = dict(zip(self.accounts, reversed(self.accounts.values()), strict=True))
-        return opt_in(replace(self, accounts=accounts), setting, wish, now)
-
-    with patched(DataSharing, "_opt_in", elsewhere):
+    with patched(Accounts, "for_opt_in", elsewhere):
         yield
 
 
@@ -223,7 +222,7 @@ def _() -> Iterator[None]:
 
 @mutant("other geo's account")
 def _() -> Iterator[None]:
-    with patched(Captures, "_store", lambda self, enrollment: next(iter(self.stores.values()))):
+    with patched(Accounts, "of", lambda self, enrollment: next(iter(self.stores.values()))):
         yield
 
 
@@ -330,7 +329,7 @@ def _() -> Iterator[None]:
 @mutant("retention stops at the first container that fails")
 def _() -> Iterator[None]:
     async def strict(self: Purge, store: Any, run: Any, shard: str) -> None:
-        newest = deadlines.newest_expired_day(self._clock.now(), self._retention_days)
+        newest = deadlines.newest_expired_day(self._clock.now(), self._accounts.retention_days)
         async for listed in store.list_containers(f"{shard}-"):
             container = DayContainer.parse(listed.name)
             if container is not None and container.day <= newest:
@@ -471,8 +470,8 @@ def _() -> Iterator[None]:
 @mutant("second look ignores what it finds")
 def _() -> Iterator[None]:
     async def hopeful(self: Purge, store: Any, run: Any, stored: Any, *, found: Any, soft_deleted: bool) -> None:
-        verified = await stored.value.verified(self._clock.now()).signed(self._signer)
-        await self._replace(run, verified, stored.etag)
+        verified = stored.value.verified(self._clock.now())
+        await self._replace(run, verified.signed(await self._signer.sign(verified.receipt_claims)), stored.etag)
 
     with patched(Purge, "_conclude", hopeful):
         yield

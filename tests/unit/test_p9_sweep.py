@@ -11,8 +11,8 @@ from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import OptedIn, OptedOut, Setting
+from shared.ports import Conflict, ListedContainer, Stored, StoreUnavailable
 from shared.stores.memory import MemoryCaptures
-from shared.stores.ports import Conflict, ListedContainer, Stored, StoreUnavailable
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import storage as storage_sweep
 from shared.sweep.sweep import Bounds
