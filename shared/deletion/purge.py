@@ -78,16 +78,7 @@ class Purge:
             run.isolated(self._begin_deletions(store, run)),
             run.isolated(self._look_again(store, run)),
         )
-        heartbeat = Heartbeat(
-            kind="purge",
-            geo=account.geo,
-            storage_account=account.name,
-            started_at=run.started_at,
-            at=self._clock.now(),
-            outcome=run.outcome,
-            error=run.error,
-            counts=dict(run.counts),
-        )
+        heartbeat = run.heartbeat(account, more=run.more)
         await run.isolated(self._operations.write(heartbeat))
         return heartbeat
 

@@ -10,7 +10,7 @@ from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_prefix
-from shared.model.findings import FINDINGS, Intruder, LedgerFault, Notable
+from shared.model.findings import FINDINGS, LedgerFault, Notable, Trespass
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import OptedOut
 from shared.model.posture import PostureCheck
@@ -170,14 +170,14 @@ class Status:
 
         lost = now - min((event.at for event in unscheduled), default=now) > SWEEP_MAX_AGE
         return {
-            "P1": swept_without(Intruder.UNKNOWN_ENROLLMENT),
-            "P3": swept_without(Intruder.WRONG_ACCOUNT),
+            "P1": swept_without(Trespass.UNKNOWN_ENROLLMENT),
+            "P3": swept_without(Trespass.WRONG_ACCOUNT),
             "P4": all(self._retention_holds(geo, now) for geo in geos)
-            and swept_without(Intruder.PAST_DEADLINE, Intruder.IMPOSSIBLE_DAY),
+            and swept_without(Trespass.PAST_DEADLINE, Trespass.IMPOSSIBLE_DAY),
             "P5": overdue == 0
             and all(now <= event.deadline for event in unscheduled)
-            and swept_without(Intruder.AFTER_RECEIPT),
-            "P6": swept_without(Intruder.AFTER_RECEIPT, Notable.SOFT_DELETED),
+            and swept_without(Trespass.AFTER_RECEIPT),
+            "P6": swept_without(Trespass.AFTER_RECEIPT, Notable.SOFT_DELETED),
             "P9": not lost
             and _found_none(ledger_sweep, now, LedgerFault)
             and all(_runs(geo.last_purge, now, PURGE_MAX_AGE) for geo in geos)

@@ -523,7 +523,7 @@ async def whole_story(history: History) -> None:
             faults.count("names not free at once")
     if random.random() < 0.15:
         cloud.purge_bounds = PurgeBounds(seconds=60.0, containers=1, deletions=1)
-        cloud.sweep_bounds = SweepBounds(seconds=60.0, tenants=1, repairs=1)
+        cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
     if random.random() < 0.04:
         faults.count("timers off for a month")
         history.oracle.nothing_owed = True
