@@ -1,13 +1,10 @@
 """Short scripts, run once for each store call in them: there the process is killed, before the call or after."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from tests.simulation.campaign import Summary, pool, quiet
 from tests.simulation.faults import KillAt
-from tests.simulation.history import MINUTE, History, Outcome, Setup, Storm, reckoning, tenant
-
-Script = Callable[[History], Awaitable[None]]
+from tests.simulation.history import MINUTE, History, Outcome, Setup, Storm, Story, reckoning, tenant
 
 
 async def expedited(history: History) -> None:
@@ -84,7 +81,7 @@ async def _end(history: History) -> None:
     await reckoning(history, Storm(history.random, history.faults, calm=True))
 
 
-SCRIPTS: dict[str, tuple[Script, str]] = {
+SCRIPTS: dict[str, tuple[Story, str]] = {
     "expedited": (expedited, "healthy"),
     "off-on-off": (off_on_off, "lossy"),
     "without-feed": (without_feed, "off"),

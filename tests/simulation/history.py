@@ -23,11 +23,13 @@ from shared.sharing.data_sharing import RequestedChange
 from shared.sweep.sweep import Bounds as SweepBounds
 from tests.simulation.faults import TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
-from tests.simulation.scheduler import CURRENT_REQUEST, VirtualLoop
+from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
 from tests.simulation.world import ACCOUNTS, Cloud, Instance
 
 HOUR = 3600.0
 MINUTE = 60.0
+HISTORY_SECONDS = 60.0
+"""Real time of one history, hundreds of times what the busiest takes; so a chunk of 20 ends within 20 minutes."""
 
 _STARTS = (
     datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
@@ -103,6 +105,9 @@ def tenant(n: int) -> str:
     return f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30"
 
 
+Story = Callable[["History"], Awaitable[None]]
+
+
 class History:
     """Clients, timers and mishaps on one virtual timeline."""
 
@@ -136,11 +141,14 @@ class History:
 
     # Running it
 
-    def run(self, story: "Callable[[History], Awaitable[None]] | None" = None) -> Outcome:
+    def run(self, story: Story | None = None) -> Outcome:
         """Run the history to its end, or to the first violation."""
         self.loop.set_exception_handler(self._unexpected)
         try:
-            self.loop.run_until_complete(self._run(story or whole_story))
+            with limited_to(HISTORY_SECONDS):
+                self.loop.run_until_complete(self._run(story or whole_story))
+        except Endless as error:
+            self.oracle.fail("P9", f"the history came to no end: {error}")
         finally:
             for task in asyncio.all_tasks(self.loop):
                 task.get_coro().close()  # type: ignore[union-attr]  # of killed processes; nothing runs any more
@@ -157,7 +165,7 @@ class History:
             self.scripted_calls,
         )
 
-    async def _run(self, story: "Callable[[History], Awaitable[None]]") -> None:
+    async def _run(self, story: Story) -> None:
         for _ in range(self.setup.instances):
             self._start_instance()
         try:
@@ -468,6 +476,10 @@ class History:
         ]
         return sorted((max(begin, now), end) for begin, end in days + deletions if until is None or begin <= until)
 
+    def time_left(self) -> float:
+        """Return the seconds until the first of what is owed must be done; 0 if nothing is, or it is late."""
+        return max(min((end for _, end in self.due(None)), default=0.0) - self.loop.time(), 0.0)
+
     def seconds(self, at: datetime) -> float:
         return (at - self.setup.base).total_seconds()
 
@@ -762,7 +774,7 @@ async def month(history: History, storm: Storm, until: float | None) -> None:
             await history.wait_until(blackout_ends)
         await history.wait_until(due[0][0])
         # Whatever begins later and ends sooner bounds the dawdling too.
-        left = max(min(end for _, end in history.due(None)) - history.loop.time(), 0.0)
+        left = history.time_left()
         for _ in range(random.choice((0, 0, 1, 2))):
             storm.begin()
             await history.wait(min(0.2 * left, 3 * HOUR) * random.random())
@@ -789,7 +801,7 @@ async def _calm_purges(history: History) -> None:
         due = history.due(now)
         if not due:
             return
-        if gap > 60 and min(end for _, end in history.due(None)) < now + (gap + 60) * MINUTE:
+        if gap > 60 and history.time_left() < (gap + 60) * MINUTE:
             return  # something falls due before the next try
         await history.wait(gap * MINUTE)
 

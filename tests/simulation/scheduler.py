@@ -1,13 +1,43 @@
 """Virtual time: an event loop that never waits, and processes that have clocks and can be killed and paused."""
 
 import asyncio
-from collections.abc import Callable
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 DRIFT_MAX = 30.0
 """Seconds that a wall clock may be off the true time, so that no two are more than 60 apart."""
+
+TURNS_MAX = 5_000_000
+"""Turns of the loop in one history; the busiest of 10,000 takes a tenth of them."""
+
+
+class Endless(KeyboardInterrupt):
+    """A history that comes to no end. It derives from what neither asyncio nor the rules catch."""
+
+
+@contextmanager
+def limited_to(seconds: float) -> Iterator[None]:
+    """Raise ``Endless`` in what takes longer in real time, wherever it is: not every loop without an end turns ours."""
+
+    def ring(*_: object) -> NoReturn:
+        raise Endless(f"{seconds:.0f} s of real time and no end")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other thread can be interrupted
+        return
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -19,7 +49,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
-        self._clock_resolution = 1e-9
+        self._turns = 0
+        self._clock_resolution = math.ulp(0.0)
         self._selector = self
 
     def time(self) -> float:
@@ -27,9 +58,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def select(self, timeout: float | None) -> tuple[()]:
         if timeout is None:
-            raise RuntimeError("Everything waits, and nothing is left to wait for.")
+            raise Endless("everything waits, and nothing is left to wait for")
+        self._turns += 1
+        if self._turns > TURNS_MAX:
+            raise Endless(f"{TURNS_MAX} turns of the loop and no end")
         if timeout > 0:
             self._now = max(self._now, self._scheduled[0].when())
+            # No timer runs before its time: what waits for the rest of it would wait again, for ever.
+            self._clock_resolution = math.ulp(self._now)
         return ()
 
     def _process_events(self, event_list: Any) -> None:
@@ -62,6 +98,10 @@ class Process:
         true = self._loop.time()
         drift = max(-DRIFT_MAX, min(DRIFT_MAX, self._drift + self._drift_rate * true))
         return self._base + timedelta(seconds=true + drift)
+
+    def step(self, drift: float) -> None:
+        """Set the wall clock, as NTP does: to ``drift`` seconds off the true time, which may be back."""
+        self._drift = max(-DRIFT_MAX, min(DRIFT_MAX, drift)) - self._drift_rate * self._loop.time()
 
     def monotonic(self) -> float:
         return self._loop.time() + 4096.0  # a machine's own, and not the true time
