@@ -101,16 +101,14 @@ def run_chunk(seeds: list[int]) -> Summary:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back what the rules log of the faults, or it would be all that there is to see."""
-    loggers = [logging.getLogger(name) for name in ("shared", "asyncio")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    """Keep back what asyncio logs of killed processes; what the rules log, the oracle reads (``Claims.logs``)."""
+    logger = logging.getLogger("asyncio")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logger.setLevel(level)
 
 
 def chunks(first: int, histories: int) -> Iterator[list[int]]:

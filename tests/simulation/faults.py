@@ -47,7 +47,7 @@ class Work:
     ``sent`` is what the oracle knows a capture by. ``held_until`` is the time until which its process may be held up. A
     capture has one from when it begins to read consent afresh to create a container: a writer that is held up between
     this read and its create for longer than the wait before the second look could create a container behind the
-    receipt, and the sweep would delete it.
+    receipt, and the sweep would delete it. ``failed`` is which store failed it in which call, and with what code.
     """
 
     number: int
@@ -56,6 +56,7 @@ class Work:
     sent: Any = None
     held_until: float = float("inf")
     lands_until: float = 0.0
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -191,12 +192,17 @@ class Faulty:
         faults.trace(process.name, self._name, method)
         if not process.alive or faults.loop.time() < process.resumes_at:
             await process.running()
-        if method == "delete_container" and args and args[0] in faults.weather.stuck:
-            faults.count("stuck container")
-            raise StoreUnavailable("storage-LeaseIdMissing")
-        if faults.calm:
-            return await carry_out()
-        return await self._call_in_storm(method, carry_out, work)
+        try:
+            if method == "delete_container" and args and args[0] in faults.weather.stuck:
+                faults.count("stuck container")
+                raise StoreUnavailable("storage-LeaseIdMissing")
+            if faults.calm:
+                return await carry_out()
+            return await self._call_in_storm(method, carry_out, work)
+        except StoreUnavailable as error:
+            if work is not None:
+                work.failed.append((self._name, method, error.code))
+            raise
 
     async def _call_in_storm(self, method: str, carry_out: Callable[[], Any], work: Work | None) -> Any:
         faults, process, random, loop = self._faults, self._process, self._faults.random, self._faults.loop

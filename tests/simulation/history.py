@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import random as global_random
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -21,8 +22,10 @@ from shared.ports import Conflict, StoreUnavailable
 from shared.problems import Problem
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep.sweep import Bounds as SweepBounds
-from tests.simulation.faults import TOGGLE_MAX, Aimed, Faults, Work
+from tests.simulation import reviewing
+from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
+from tests.simulation.reviewing import Reviewers
 from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
 from tests.simulation.world import ACCOUNTS, Cloud, Instance
 
@@ -130,6 +133,7 @@ class History:
             self.loop.call_at,
         )
         self.cloud.attach(self.oracle)
+        self.reading, self.claims, self.reviewers = self.cloud.reading, self.cloud.claims, Reviewers()
         self.instances: list[Instance] = []
         self.counted: list[Planted] = []
         self._verbose = verbose
@@ -145,7 +149,8 @@ class History:
         """Run the history to its end, or to the first violation."""
         self.loop.set_exception_handler(self._unexpected)
         try:
-            with limited_to(HISTORY_SECONDS):
+            global_random.seed(f"rules {self.seed}")  # the rules draw from it how long they wait after a conflict
+            with limited_to(HISTORY_SECONDS), self.claims.logs():
                 self.loop.run_until_complete(self._run(story or whole_story))
         except Endless as error:
             self.oracle.fail("P9", f"the history came to no end: {error}")
@@ -274,6 +279,10 @@ class History:
         instance.process.forget(key)
         del self.faults.work[work.number]
         self.trace(kind, work.number, result.how)
+        if isinstance(result.value, Exception):
+            self.claims.text("an error", f"{result.value!r} {vars(result.value)}")
+        elif kind in JOBS and result.how == "ok":
+            self.claims.job_answered(kind, result.value, work)
         return result, work
 
     def spawn(self, client: Coroutine[Any, Any, None]) -> None:
@@ -355,6 +364,7 @@ class History:
             )
             if answer.how == "ok":
                 self.oracle.captures_accepted(sent, answer.value.enrollment_id, answer.value.batch_id)
+                self.claims.expires(sent, answer.value)
             elif answer.how == "refused":
                 self.oracle.captures_refused(sent)
             else:
@@ -369,6 +379,8 @@ class History:
             self.oracle.expedite_sent(enrollment)
             instance = self.instance()
             answer, _ = await self.ask(instance, "expedite", partial(_expedite, instance, tenant, enrollment))
+            if answer.how == "ok":
+                self.claims.expedited((tenant, enrollment))
             if answer.how in {"ok", "refused"}:
                 return
             await asyncio.sleep(self.random.random())
@@ -490,7 +502,7 @@ class History:
                 container = DayContainer.parse(name)
                 if container is not None and name not in self.faults.weather.stuck:
                     midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
-                    deadline = self.seconds(midnight) + self.setup.retention_days * DAY
+                    deadline = self.oracle.retention.deadline(self.seconds(midnight))
                     if deadline < self.loop.time() + 40 * DAY:  # not one that was planted on an impossible day
                         deadlines.append(deadline)
         return deadlines
@@ -571,8 +583,10 @@ async def episode(history: History, storm: Storm) -> None:
             history.spawn(_opt_in(history, who))
         elif action < 0.3:
             await _withdrawal(history, who)
-        elif action < 0.6:
+        elif action < 0.5:
             history.spawn(history.post(who, _offsets(random)))
+        elif action < 0.6:
+            history.spawn(reviewing.act(history, who))
         elif action < 0.63:
             await _overtaken(history, who)
         elif action < 0.67:

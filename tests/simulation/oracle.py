@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from tests.simulation.retention import Retention
+
 DAY = 86400.0
 SKEW = 60.0
 """Seconds that two stamps of two instances may be apart."""
@@ -70,6 +72,7 @@ class Term:
     ended: float | None = None
     opted_out_at: datetime | None = None
     expedited: float | None = None
+    purged: float | None = None
     emptied: float | None = None
     verified: float | None = None
     strays: list[tuple[str, str]] = field(default_factory=list)
@@ -119,7 +122,7 @@ class Oracle:
         call_at: Callable[..., Any],
     ) -> None:
         self.base = base
-        self.retention_days = retention_days
+        self.retention = Retention(retention_days, time)
         self.accounts = accounts
         self.violation: Violation | None = None
         self.checks = 0
@@ -128,6 +131,7 @@ class Oracle:
         self.terms: dict[str, Term] = {}
         self.planted: list[Planted] = []
         self.accepted: dict[str, int] = {}
+        self.placed: dict[tuple[str, str], str] = {}
         self._captures = captures
         self._ledger = ledger
         self._deletions = deletions
@@ -330,7 +334,7 @@ class Oracle:
                 if batch in known:
                     self.fail("D6", f"a batch in {name} was replaced")
                 self._contents[geo][name, batch] = content
-                known[batch] = self._batch_new(geo, name, content, work)
+                known[batch] = self.placed[name, batch] = self._batch_new(geo, name, content, work)
 
     def _container_new(self, geo: str, name: str) -> None:
         if self._by_hand(geo, name) is not None:
@@ -410,8 +414,20 @@ class Oracle:
 
     def _gone_by_retention(self, geo: str, name: str, tag: str) -> None:
         self.checks += 1
-        if tag in self._stored[geo].get(name, {}).values() and not self.nothing_owed and name not in self.waived:
-            self.fail("P4", f"captures are stored in {name}, {self.retention_days} days after they happened")
+        expires = self._expires(min(self._sent[tag][0].instants))
+        if self._time() < expires:
+            self._call_at(expires, self._gone_by_retention, geo, name, tag)  # the setting is longer by now
+        elif tag in self._stored[geo].get(name, {}).values() and not self.nothing_owed and name not in self.waived:
+            self.fail("P4", f"captures are stored in {name}, after their day's deadline")
+
+    def retention_changed(self, days: int) -> None:
+        """All instances live by another setting from now on; what is stored may be due sooner."""
+        self.retention.deployed(days)
+        for geo, containers in self._stored.items():
+            for name, batches in containers.items():
+                for tag in filter(None, batches.values()):
+                    expires = self._expires(min(self._sent[tag][0].instants))
+                    self._call_at(expires, self._gone_by_retention, geo, name, tag)
 
     def _gone_by_deadline(self, term: Term) -> None:
         self.checks += 1
@@ -446,6 +462,8 @@ class Oracle:
             new.not_before < begins and term.expedited is None and not new.reappeared
         ):
             self.fail("P5", "a deletion's beginning was moved")
+        if old is None or old.status != new.status:
+            term.purged = None if new.status == "scheduled" else self._time()
         if old is None:
             if new.status != "scheduled":
                 self.fail("P6", "a deletion began its life done")
@@ -536,7 +554,7 @@ class Oracle:
             for geo, containers in self._stored.items()
             for name in containers
             if (read := Name.read(name)) is not None
-            and self._day_starts(read.day) + self.retention_days * DAY + SKEW < began
+            and self._day_starts(read.day) + self.retention.longest_since(began) * DAY + SKEW < began
         ]
         if stale and promises["P4"]:
             self.fail("P4", f"the status says that P4 holds, and {stale[0]} is stored")
@@ -629,14 +647,12 @@ class Oracle:
         return self._seconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
     def _expires(self, instant: float) -> float:
-        return self._day_starts((self.base + timedelta(seconds=instant)).date()) + self.retention_days * DAY
+        return self.retention.deadline(self._day_starts((self.base + timedelta(seconds=instant)).date()))
 
     def _expired(self, name: str) -> bool:
         """Tell whether retention may have begun to delete the day of a container."""
         read = Name.read(name)
-        return read is not None and self._time() >= (
-            self._day_starts(read.day) + (self.retention_days - 0.25) * DAY - SKEW
-        )
+        return read is not None and self._time() >= self.retention.begins(self._day_starts(read.day)) - SKEW
 
     def _container(self, enrollment: str, sent: Sent) -> str:
         day = (self.base + timedelta(seconds=min(sent.instants))).date()

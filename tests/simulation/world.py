@@ -14,12 +14,16 @@ from shared.accounts import Accounts
 from shared.bootstrap import assemble
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.deletion import Deletion
+from shared.model.grants import AccessRecord, ReviewGrant
+from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change
 from shared.ports import ContainerMissing, ListedContainer, Put, Stores
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.sweep.sweep import Bounds as SweepBounds
+from tests.simulation.claims import Claims
 from tests.simulation.faults import REQUEST_MAX, Faults, Faulty
 from tests.simulation.oracle import Oracle
+from tests.simulation.reading import Reading
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
 
 NOBODY: Any = None
@@ -33,8 +37,10 @@ class Signer:
 
     def __init__(self) -> None:
         self.signed: dict[str, Mapping[str, Any]] = {}
+        self.claims: Claims
 
     async def sign(self, claims: Mapping[str, Any]) -> str:
+        self.claims.item(claims)
         jws = hashlib.sha256(json.dumps(claims, sort_keys=True).encode()).hexdigest()
         self.signed[jws] = claims
         return jws
@@ -49,10 +55,12 @@ class ObservedLedger(MemoryLedger):
     def __init__(self) -> None:
         super().__init__()
         self.oracle: Oracle
+        self.claims: Claims
         self.changes: list[tuple[str, str]] = []
 
     async def commit(self, change: Change, etag: str | None) -> None:
         await super().commit(change, etag)
+        self.claims.item(change)
         tenant = change.setting.tenant_id
         self.changes += [(tenant, "setting"), (tenant, change.event.id)]
         self.oracle.notice(CURRENT_REQUEST.get())
@@ -75,15 +83,44 @@ class ObservedDeletions(MemoryDeletions):
     def __init__(self) -> None:
         super().__init__()
         self.oracle: Oracle
+        self.claims: Claims
 
     async def create(self, deletion: Deletion) -> bool:
+        self.claims.item(deletion)
         created = await super().create(deletion)
         self.oracle.notice(CURRENT_REQUEST.get())
         return created
 
     async def replace(self, deletion: Deletion, etag: str) -> None:
+        self.claims.item(deletion)
         await super().replace(deletion, etag)
         self.oracle.notice(CURRENT_REQUEST.get())
+
+
+class ObservedAccess(MemoryAccess):
+    """Container ``access``; the oracle of the readers is told of each record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading: Reading
+        self.claims: Claims
+
+    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
+        self.claims.item(record, grant)
+        await super().commit(record, grant, etag)
+        self.reading.committed(CURRENT_REQUEST.get())
+
+
+class ObservedOperations(MemoryOperations):
+    """Container ``operations``; each heartbeat is checked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims: Claims
+
+    async def write(self, heartbeat: Heartbeat) -> None:
+        self.claims.heartbeat(heartbeat, CURRENT_REQUEST.get())
+        await super().write(heartbeat)
 
 
 class ObservedCaptures(MemoryCaptures):
@@ -97,12 +134,15 @@ class ObservedCaptures(MemoryCaptures):
     def __init__(self, account: str, loop: VirtualLoop) -> None:
         super().__init__(account)
         self.oracle: Oracle
+        self.reading: Reading
+        self.claims: Claims
         self.collecting: float | None = None
         self.soft_delete: float | None = None
         self._loop = loop
 
     async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         work = CURRENT_REQUEST.get()
+        self.claims.item(container, batch_id, body_hash)
         try:
             put = await super().put_batch(container, batch_id, content, body_hash)
         except ContainerMissing:
@@ -129,11 +169,20 @@ class ObservedCaptures(MemoryCaptures):
             self.oracle.notice(CURRENT_REQUEST.get())
         return known
 
+    async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        self.reading.storage_asked(CURRENT_REQUEST.get(), container, None)
+        return await super().list_batches(container, limit=limit, after=after)
+
+    async def read_batch(self, container: str, batch_id: str) -> bytes:
+        self.reading.storage_asked(CURRENT_REQUEST.get(), container, batch_id)
+        return await super().read_batch(container, batch_id)
+
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
         if include_deleted:
             self.oracle.looked(self.account, prefix)
+        self.reading.storage_asked(CURRENT_REQUEST.get(), prefix, None)
         async for each in super().list_containers(prefix, include_deleted=include_deleted, page_size=page_size):
             yield each
 
@@ -146,18 +195,24 @@ class Cloud:
         self.accounts = {geo: ACCOUNTS[geo] for geo in geos}
         self.ledger = ObservedLedger()
         self.deletions = ObservedDeletions()
-        self.operations = MemoryOperations()
+        self.access = ObservedAccess()
+        self.operations = ObservedOperations()
         self.captures = {geo: ObservedCaptures(account, loop) for geo, account in self.accounts.items()}
         self.signer = Signer()
         self.fed = 0
+        self.shards = "0123456789abcdef"
         self.purge_bounds: PurgeBounds | None = None
         self.sweep_bounds: SweepBounds | None = None
 
     def attach(self, oracle: Oracle) -> None:
-        """Let the oracle watch."""
+        """Let the oracle watch, and those that know of reviewers and of what the service says of itself."""
+        self.reading, self.claims = reading, claims = Reading(oracle, self.access), Claims(oracle)
         self.ledger.oracle = self.deletions.oracle = oracle
+        self.access.reading = reading
+        for each in (self.ledger, self.deletions, self.access, self.operations, self.signer):
+            each.claims = claims
         for store in self.captures.values():
-            store.oracle = oracle
+            store.oracle, store.reading, store.claims = oracle, reading, claims
 
 
 class Instance:
@@ -173,7 +228,7 @@ class Instance:
         stores = Stores(
             ledger=reached(cloud.ledger, "cosmos"),
             deletions=reached(cloud.deletions, "cosmos"),
-            access=MemoryAccess(),
+            access=reached(cloud.access, "cosmos"),
             operations=reached(cloud.operations, "cosmos"),
             captures=captures,
             signer=reached(cloud.signer, "key"),
@@ -184,12 +239,13 @@ class Instance:
             process,
             tokens=NOBODY,
             review_auth_context="c1",
-            new_id=lambda: f"{random.getrandbits(128):032x}",
+            new_id=lambda: f"{random.choice(cloud.shards)}{random.getrandbits(124):031x}",
             purge_bounds=cloud.purge_bounds,
             sweep_bounds=cloud.sweep_bounds,
         )
         self.process = process
         self.data_sharing, self.captures, self.deletions = services.data_sharing, services.captures, services.deletions
+        self.access = services.access
         self.purge, self.sweep, self.status = services.purge, services.sweep, services.status
 
     async def opt_outs(self, documents: Sequence[func.Document]) -> int:

@@ -1,0 +1,200 @@
+"""Reviewers and approvers as clients: grants asked for, approved and revoked, and captures looked at under them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from shared.review.access import GrantRequest
+from tests.simulation.faults import Aimed
+from tests.simulation.world import Instance
+
+if TYPE_CHECKING:
+    from tests.simulation.history import Answer, History
+
+MINUTE = 60.0
+REVIEWERS = ("ann", "bob")
+APPROVERS = ("carol", "dave", "ann")
+PURPOSES = ("build", "improve", "improve", "validate", "validate", "train", "train-foundation-model", "IMPROVE", "")
+JUSTIFICATION = "To see why formulas are refused so often."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A grant as the clients know it."""
+
+    tenant: str
+    grant: str
+    reviewer: str
+    asked: float
+    minutes: int
+
+
+@dataclass
+class Reviewers:
+    """What the people of the operator know: their grants, and the batches that they were shown."""
+
+    asked: list[Asked] = field(default_factory=list)
+    shown: dict[str, list[tuple[date, str]]] = field(default_factory=dict)
+
+
+async def act(history: "History", who: str) -> None:
+    """Somebody does something, or several do at a time."""
+    random = history.random
+    action = random.random()
+    mine = [each for each in history.reviewers.asked if each.tenant == who]
+    if not mine or action < 0.3:
+        asked = await ask(history, who)
+        if asked is not None and random.random() < 0.85:
+            await approve(history, asked)
+            await look(history, who, asked.reviewer)
+    elif action < 0.4:
+        await asyncio.gather(*(approve(history, random.choice(mine)) for _ in range(2)))
+    elif action < 0.7:
+        await look(history, who, random.choice(mine).reviewer)
+    elif action < 0.78:
+        await revoke(history, random.choice(mine))
+    elif action < 0.83:
+        await read_the_log(history, who)
+    else:
+        await overtaken(history, random.choice(mine))
+
+
+async def overtaken(history: "History", asked: Asked) -> None:
+    """A look is held up somewhere while its grant is revoked or expires, or while all of it is deleted at once."""
+    random = history.random
+    held = random.choice((1.0, 5.0, 90.0, 600.0)) * random.random()
+    where = random.choice(("read_batch", "read_batch", "commit", "head", "approved_grants", "read_grant"))
+    history.faults.aimed.append(Aimed(where, held))
+    shown = history.reviewers.shown.get(asked.tenant)
+    if shown and random.random() < 0.8:
+        history.spawn(_read(history, asked.tenant, asked.reviewer, *random.choice(shown)))
+    else:
+        history.spawn(look(history, asked.tenant, asked.reviewer))
+    await asyncio.sleep(random.random())
+    if random.random() < 0.6:
+        await revoke(history, asked)
+    if shown and random.random() < 0.5:
+        await _read(history, asked.tenant, asked.reviewer, *random.choice(shown))
+
+
+def edge(history: "History") -> float | None:
+    """Return a moment, about now or within a day, at which a grant lapses or expires."""
+    random = history.random
+    now = history.loop.time()
+    ends = [each.asked + each.minutes * MINUTE for each in history.reviewers.asked]
+    ends += [each.asked + 24 * 60 * MINUTE for each in history.reviewers.asked]
+    coming = [end + random.choice((-40.0, -1.0, 0.0, 1.0, 40.0)) * random.random() for end in ends]
+    return min((end for end in coming if end > now), default=None)
+
+
+async def ask(history: "History", who: str) -> Asked | None:
+    """A reviewer asks for a grant: for the newest enrollment as a rule, now and then for any."""
+    random, oracle = history.random, history.oracle
+    reviewer, purpose = random.choice(REVIEWERS), random.choice(PURPOSES)
+    minutes = random.choice((1, 5, 60, 60, 480))
+    enrollment = None
+    if oracle.terms and random.random() < 0.25:
+        enrollment = random.choice(list(oracle.terms))
+    started = history.loop.time()
+    answer = await _wish(
+        history,
+        "request",
+        who,
+        reviewer,
+        lambda each: each.access.request(who, reviewer, GrantRequest(purpose, JUSTIFICATION, minutes, enrollment)),
+        purpose=purpose,
+        justification=JUSTIFICATION,
+        minutes=minutes,
+        enrollment=enrollment,
+    )
+    if answer.how != "ok":
+        return None
+    asked = Asked(who, answer.value.grant_id, reviewer, started, minutes)
+    history.reviewers.asked.append(asked)
+    return asked
+
+
+async def approve(history: "History", asked: Asked) -> None:
+    """Somebody approves it, sometimes the one who asked for it: that is refused."""
+    approver = history.random.choice(APPROVERS)
+    await _wish(
+        history,
+        "approve",
+        asked.tenant,
+        approver,
+        lambda each: each.access.approve(asked.tenant, asked.grant, approver),
+        grant=asked.grant,
+    )
+
+
+async def revoke(history: "History", asked: Asked) -> None:
+    """The reviewer or an approver ends it; another reviewer tries to, and is refused."""
+    by = history.random.choice((asked.reviewer, "carol", *REVIEWERS))
+    others_too = by in APPROVERS
+    await _wish(
+        history,
+        "revoke",
+        asked.tenant,
+        by,
+        lambda each: each.access.revoke(asked.tenant, asked.grant, by, any_grant=others_too),
+        grant=asked.grant,
+        others_too=others_too,
+    )
+
+
+async def look(history: "History", who: str, reviewer: str) -> None:
+    """A reviewer looks at what there is, and reads some of it."""
+    random, shown = history.random, history.reviewers.shown.setdefault(who, [])
+    answer = await _wish(history, "days", who, reviewer, lambda each: each.access.days(who, reviewer))
+    if answer.how == "ok" and answer.value:
+        day = random.choice(answer.value)
+        answer = await _wish(
+            history,
+            "batches",
+            who,
+            reviewer,
+            lambda each: each.access.batches(who, reviewer, day, limit=100, after=None),
+            day=day,
+        )
+        if answer.how == "ok":
+            shown += [(day, batch) for batch in answer.value if (day, batch) not in shown]
+    for day, batch in random.sample(shown, min(len(shown), random.choice((0, 1, 1, 2)))):
+        await _read(history, who, reviewer, day, batch)
+
+
+async def read_the_log(history: "History", who: str) -> None:
+    """An administrator of the tenant reads who has seen what."""
+    await _wish(history, "log", who, "admin", lambda each: each.access.log(who, limit=10_000, before=None))
+
+
+async def _read(history: "History", who: str, reviewer: str, day: date, batch: str) -> None:
+    await _wish(
+        history,
+        "read",
+        who,
+        reviewer,
+        lambda each: each.access.read(who, reviewer, day, batch),
+        day=day,
+        batch=batch,
+    )
+
+
+async def _wish(
+    history: "History",
+    kind: str,
+    tenant: str,
+    actor: str,
+    call: Callable[[Instance], Coroutine[Any, Any, Any]],
+    **what: Any,
+) -> "Answer":
+    wish = history.reading.wished(kind, tenant, actor, **what)
+    instance = history.instance()
+    answer, _ = await history.ask(instance, f"review: {kind}", partial(call, instance), wish)
+    if answer.how == "ok":
+        history.reading.answered(wish, answer.value)
+    elif answer.how == "refused":
+        history.reading.refused(wish, type(answer.value).__name__)
+    return answer
