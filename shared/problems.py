@@ -239,6 +239,7 @@ class Unavailable(Problem):
     CONFLICT = "Others are changing the same thing; send the same request again."
     NOT_READY = "The service is not ready."
     CONSENT = "Consent cannot be read in time."
+    GRANT = "The grant cannot be read in time."
     CONTAINER_BEING_DELETED = "The day's container is being deleted."
     SIGNING_KEYS = "The issuer's signing keys cannot be had."
 

@@ -33,11 +33,14 @@ from shared.problems import (
     GrantRequired,
     NotFound,
     PurposeRefused,
+    Unavailable,
 )
 
 _ATTEMPTS = 20
 _BACKOFF_SECONDS = 0.01
 _LEDGER_PAGE = 200
+_LAST_LOOK_SECONDS = 2.0
+_LAST_LOOKS = 3
 T = TypeVar("T")
 
 
@@ -251,9 +254,10 @@ class Access:
         """Return one batch as JSON Lines, once the look is on the record.
 
         Raises:
-            GrantRequired: if the reviewer has no live grant.
+            GrantRequired: if the reviewer has no live grant, or it ended while storage was asked.
             NotFound: if there is no such batch, or it may no longer be read.
             StoreUnavailable, Conflict: if the record could not be written; then storage has not been asked.
+            Unavailable: if looking at the grant once more takes too long.
         """
         opened = await self._open(tenant_id, reviewer, "read", day, batch_id)
         container = DayContainer(opened.grant.enrollment_id, day).name
@@ -261,13 +265,12 @@ class Access:
             content = await opened.store.read_batch(container, batch_id)
         except (ContainerMissing, ContainerBeingDeleted, BatchMissing):
             raise NotFound(NotFound.BATCH) from None
-        # Storage may have been slow: what came after a deadline stays here.
-        if not self._day_is_live(day) or self._has_passed(opened.ended.deadline):
-            raise NotFound(NotFound.DAY_GONE)
         try:
-            return gzip.decompress(content)
+            captures = gzip.decompress(content)
         except (OSError, EOFError, zlib.error):
             raise StoreUnavailable("batch-unreadable") from None
+        await self._check_again(tenant_id, opened.grant, day)
+        return captures
 
     async def _open(
         self, tenant_id: str, reviewer: str, action: Action, day: date | None = None, batch_id: str | None = None
@@ -283,6 +286,23 @@ class Access:
             return _Entry(action, reviewer, grant, day=day, batch_id=batch_id), _Opened(grant, ended, store)
 
         return await self._commit(tenant_id, decide)
+
+    async def _check_again(self, tenant_id: str, grant: ReviewGrant, day: date) -> None:
+        """Return if content may leave now: storage may have been slow, and what it opened may have ended meanwhile (P7).
+
+        What is read here is believed for ``_LAST_LOOK_SECONDS``: so nothing leaves later than that after a revocation.
+        """
+        for _ in range(_LAST_LOOKS):
+            started = self.clock.monotonic()
+            ended = await self._readable(tenant_id, grant.enrollment_id)
+            now_granted = await self._grant(tenant_id, grant.grant_id)
+            if now_granted.status(self.clock.now()) is not GrantStatus.APPROVED:
+                raise GrantRequired()
+            if not self._day_is_live(day) or self._has_passed(ended.deadline):
+                raise NotFound(NotFound.DAY_GONE)
+            if self.clock.monotonic() - started < _LAST_LOOK_SECONDS:
+                return
+        raise Unavailable(Unavailable.GRANT)
 
     async def _first_readable(self, tenant_id: str, grants: Sequence[ReviewGrant]) -> tuple[ReviewGrant, _Ended]:
         if not grants:

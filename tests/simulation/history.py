@@ -583,10 +583,11 @@ async def episode(history: History, storm: Storm) -> None:
             history.spawn(_opt_in(history, who))
         elif action < 0.3:
             await _withdrawal(history, who)
-        elif action < 0.5:
+        elif action < 0.46:
             history.spawn(history.post(who, _offsets(random)))
         elif action < 0.6:
-            history.spawn(reviewing.act(history, who))
+            for _ in range(random.choice((1, 1, 3))):
+                history.spawn(reviewing.act(history, who))
         elif action < 0.63:
             await _overtaken(history, who)
         elif action < 0.67:

@@ -19,6 +19,7 @@ from shared.problems import (
     NotFound,
     Problem,
     PurposeRefused,
+    Unavailable,
 )
 from shared.review.access import GrantRequest
 from shared.stores.memory import MemoryCaptures
@@ -188,21 +189,49 @@ async def test_a_revocation_between_decision_and_record_wins() -> None:
     assert actions(world) == ["requested", "approved", "revoked"]
 
 
-async def test_a_grant_that_expires_during_a_read_gives_that_read_and_no_other() -> None:
+@pytest.mark.parametrize("ends", ["expired", "revoked", "purged"])
+async def test_a_grant_that_ends_while_storage_is_slow_lets_nothing_leave(ends: str) -> None:
     world, batch_id = await shared_world()
-    await granted(world)
+    grant_id = await granted(world)
     store = world.stores["europe"]
     slow = store.read_batch
 
     async def slowly(*args: Any) -> bytes:
-        world.clock.move(timedelta(hours=2))
-        return await slow(*args)  # type: ignore[no-any-return]
+        content: bytes = await slow(*args)
+        if ends == "expired":
+            world.clock.move(timedelta(hours=1))
+        elif ends == "revoked":
+            await world.access.revoke(TENANT, grant_id, REVIEWER, any_grant=False)
+        else:
+            event = await world.opt_out()
+            await world.feed()
+            await world.deletions.expedite(TENANT, event.enrollment_id, now=world.clock.now())
+            await world.purge.run()
+        return content
 
     store.read_batch = slowly
-    assert await read(world, batch_id)
-    with pytest.raises(GrantRequired):
+    with pytest.raises(NotFound if ends == "purged" else GrantRequired):
         await read(world, batch_id)
-    assert actions(world).count("read") == 1
+    assert actions(world).count("read") == 1, "it is on the record that storage was asked"
+
+
+async def test_a_last_look_at_the_grant_that_takes_long_is_taken_again_and_then_given_up() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    read_grant, looks = world.access_store.read_grant, list[float]()
+
+    async def slowly(*args: Any) -> Any:
+        looks.append(world.clock.monotonic())
+        found = await read_grant(*args)
+        world.clock.move(timedelta(seconds=1 if len(looks) == 3 else 2))
+        return found
+
+    world.access_store.read_grant = slowly
+    assert await read(world, batch_id)
+    assert len(looks) == 3
+    with pytest.raises(Unavailable):
+        await read(world, batch_id)
+    assert len(looks) == 6
 
 
 async def test_what_cannot_be_recorded_is_not_read() -> None:
