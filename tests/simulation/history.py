@@ -606,6 +606,10 @@ async def episode(history: History, storm: Storm) -> None:
             history.restart()
         else:
             history.spawn(_job(history.status()))
+        if random.random() < 0.06 and (edge := reviewing.edge(history)) is not None:
+            await pass_time(history, storm, edge - history.loop.time())
+            history.spawn(reviewing.act(history, who))
+            continue
         await pass_time(history, storm, _gap(random))
     await history.clients_done()
 
@@ -796,6 +800,8 @@ async def month(history: History, storm: Storm, until: float | None) -> None:
             history.spawn(_job(history.purge()))
             if random.random() < 0.3:
                 history.spawn(_job(history.purge()))
+        if random.random() < 0.2:
+            history.spawn(reviewing.act(history, random.choice(history.setup.tenants)))
         if random.random() < 0.1:
             await history.status()
         await history.wait(min(0.4 * left, 10 * HOUR) * random.random())

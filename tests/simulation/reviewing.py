@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 MINUTE = 60.0
 REVIEWERS = ("ann", "bob")
 APPROVERS = ("carol", "dave", "ann")
-PURPOSES = ("build", "improve", "improve", "validate", "validate", "train", "train-foundation-model", "IMPROVE", "")
+PURPOSES = ("build", "improve", "validate")
+NO_PURPOSES = ("train", "train-foundation-model", "IMPROVE", "")
 JUSTIFICATION = "To see why formulas are refused so often."
 
 
@@ -44,19 +45,24 @@ async def act(history: "History", who: str) -> None:
     """Somebody does something, or several do at a time."""
     random = history.random
     action = random.random()
+    sharing = sorted({term.tenant for term in history.oracle.terms.values()})
+    if sharing and random.random() < 0.95:
+        who = random.choice(sharing)
     mine = [each for each in history.reviewers.asked if each.tenant == who]
-    if not mine or action < 0.3:
+    if not mine or action < 0.25:
         asked = await ask(history, who)
         if asked is not None and random.random() < 0.85:
             await approve(history, asked)
+            if random.random() < 0.7:
+                await approve(history, asked)
             await look(history, who, asked.reviewer)
-    elif action < 0.4:
+    elif action < 0.33:
         await asyncio.gather(*(approve(history, random.choice(mine)) for _ in range(2)))
-    elif action < 0.7:
+    elif action < 0.6:
         await look(history, who, random.choice(mine).reviewer)
-    elif action < 0.78:
+    elif action < 0.65:
         await revoke(history, random.choice(mine))
-    elif action < 0.83:
+    elif action < 0.69:
         await read_the_log(history, who)
     else:
         await overtaken(history, random.choice(mine))
@@ -93,7 +99,8 @@ def edge(history: "History") -> float | None:
 async def ask(history: "History", who: str) -> Asked | None:
     """A reviewer asks for a grant: for the newest enrollment as a rule, now and then for any."""
     random, oracle = history.random, history.oracle
-    reviewer, purpose = random.choice(REVIEWERS), random.choice(PURPOSES)
+    reviewer = random.choice(REVIEWERS)
+    purpose = random.choice(NO_PURPOSES if random.random() < 0.15 else PURPOSES)
     minutes = random.choice((1, 5, 60, 60, 480))
     enrollment = None
     if oracle.terms and random.random() < 0.25:
