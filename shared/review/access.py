@@ -288,7 +288,7 @@ class Access:
         return await self._commit(tenant_id, decide)
 
     async def _check_again(self, tenant_id: str, grant: ReviewGrant, day: date) -> None:
-        """Return if content may leave now: storage may have been slow, and what it opened may have ended meanwhile (P7).
+        """Return if content may leave now: storage may have been slow, and what opened it may have ended (P7).
 
         What is read here is believed for ``_LAST_LOOK_SECONDS``: so nothing leaves later than that after a revocation.
         """

@@ -1,4 +1,4 @@
-"""What the service says of itself in its answers and items, and what it may not say; shares no code with the service."""
+"""What the service says of itself, and what it may not say (P8); shares no code with the service."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -56,7 +56,9 @@ class Claims:
         )
         right = {midnight + timedelta(days=days) for days in oracle.retention.since(sent.started)}
         if answer.expires_at not in right:
-            oracle.fail("P4", f"captures of {midnight:%d %b} were answered to expire at {answer.expires_at:%d %b %H:%M}")
+            oracle.fail(
+                "P4", f"captures of {midnight:%d %b} were answered to expire at {answer.expires_at:%d %b %H:%M}"
+            )
         if answer.accepted != len(sent.instants):
             oracle.fail("D6", f"{len(sent.instants)} captures were sent and {answer.accepted} accepted")
 

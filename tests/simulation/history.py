@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Any
+from unittest import mock
 
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
@@ -21,8 +22,9 @@ from shared.model.items import format_instant
 from shared.ports import Conflict, StoreUnavailable
 from shared.problems import Problem
 from shared.sharing.data_sharing import RequestedChange
+from shared.sweep import ledger as ledger_sweep
 from shared.sweep.sweep import Bounds as SweepBounds
-from tests.simulation import reviewing
+from tests.simulation import deploys, reviewing
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
 from tests.simulation.reviewing import Reviewers
@@ -90,6 +92,7 @@ class Setup:
     tenants: tuple[str, ...]
     instances: int
     feed: str = "healthy"  # or lossy, or off
+    slice: int = 500  # tenants that the sweep of the ledger takes at a time
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -98,7 +101,8 @@ class Setup:
             base=base,
             retention_days=random.choice((3, 4, 7, 30, 30)),
             geos=tuple(ACCOUNTS)[: random.choice((2, 2, 3))],
-            tenants=tuple(tenant(n) for n in range(random.choice((1, 1, 2, 3)))),
+            tenants=tuple(tenant(n) for n in range(random.choice((1, 1, 2, 3, 5)))),
+            slice=random.choice((1, 2, 500)),
             instances=random.choice((2, 2, 3)),
             feed=random.choice(("healthy", "lossy", "lossy", "off")),
         )
@@ -135,6 +139,7 @@ class History:
         self.cloud.attach(self.oracle)
         self.reading, self.claims, self.reviewers = self.cloud.reading, self.cloud.claims, Reviewers()
         self.instances: list[Instance] = []
+        self.beside: Instance | None = None
         self.counted: list[Planted] = []
         self._verbose = verbose
         self._hash = hashlib.sha256()
@@ -150,7 +155,8 @@ class History:
         self.loop.set_exception_handler(self._unexpected)
         try:
             global_random.seed(f"rules {self.seed}")  # the rules draw from it how long they wait after a conflict
-            with limited_to(HISTORY_SECONDS), self.claims.logs():
+            slices = mock.patch.object(ledger_sweep, "_SLICE_MAX", self.setup.slice)
+            with limited_to(HISTORY_SECONDS), self.claims.logs(), slices:
                 self.loop.run_until_complete(self._run(story or whole_story))
         except Endless as error:
             self.oracle.fail("P9", f"the history came to no end: {error}")
@@ -172,7 +178,7 @@ class History:
 
     async def _run(self, story: Story) -> None:
         for _ in range(self.setup.instances):
-            self._start_instance()
+            self.instance_starts()
         try:
             await story(self)
         except Violation:
@@ -212,7 +218,7 @@ class History:
 
     # Instances
 
-    def _start_instance(self) -> Instance:
+    def instance_starts(self) -> Instance:
         self._numbers += 1
         name = f"i{self._numbers}"
         instance = Instance(name, self.cloud, self.loop, self.setup.base, self.random, self.faults)
@@ -223,9 +229,11 @@ class History:
     def instance(self, *, awake: bool = False) -> Instance:
         """Return one that lives; a dead one is replaced, as the platform does."""
         while len([each for each in self.instances if each.process.alive]) < self.setup.instances:
-            self._start_instance()
+            self.instance_starts()
+        if self.beside is not None and not awake and self.random.random() < 0.3:
+            return self.beside
         ready = [each for each in self.instances if not awake or each.process.resumes_at <= self.loop.time()]
-        return self.random.choice(ready) if ready else self._start_instance()
+        return self.random.choice(ready) if ready else self.instance_starts()
 
     def restart(self) -> None:
         self.operations["restarts"] += 1
@@ -548,6 +556,13 @@ async def whole_story(history: History) -> None:
     if random.random() < 0.15:
         cloud.purge_bounds = PurgeBounds(seconds=60.0, containers=1, deletions=1)
         cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
+    if random.random() < 0.3:
+        cloud.sweep_bounds = SweepBounds(seconds=random.choice((0.05, 0.5, 5.0)))
+        cloud.purge_bounds = PurgeBounds(seconds=random.choice((0.05, 0.5, 5.0)))
+    if random.random() < 0.5:
+        cloud.shards = random.choice(("0", "7", "af", "f"))  # so that enrollments share one
+    if random.random() < 0.5:
+        foreign_names(history)
     if random.random() < 0.04:
         faults.count("timers off for a month")
         history.oracle.nothing_owed = True
@@ -602,10 +617,15 @@ async def episode(history: History, storm: Storm) -> None:
             history.spawn(_job(history.purge()))
         elif action < 0.94 and history.setup.feed != "healthy":
             history.spawn(_job(history.sweep()))
-        elif action < 0.97:
+        elif action < 0.965:
             history.restart()
-        else:
+        elif action < 0.975:
             history.spawn(_job(history.status()))
+        elif action < 0.985:
+            deploys.set_a_clock(history)
+        else:
+            change = random.choice((deploys.change_retention, deploys.configured_wrongly))
+            await change(history, partial(pass_time, history, storm))
         if random.random() < 0.06 and (edge := reviewing.edge(history)) is not None:
             await pass_time(history, storm, edge - history.loop.time())
             history.spawn(reviewing.act(history, who))
@@ -827,6 +847,31 @@ async def _calm_purges(history: History) -> None:
         await history.wait(gap * MINUTE)
 
 
+def foreign_names(history: History) -> None:
+    """Containers of others, between ours: their names lie in a shard's range, and some nearly are such names."""
+    random, cloud = history.random, history.cloud
+    shard = random.choice(cloud.shards)
+    digits = f"{random.getrandbits(124):031x}"
+    day = f"{history.setup.base:%Y%m%d}"
+    other = "1" if shard == "0" else "0"
+    names = (
+        f"{shard}-00000000",
+        f"{shard}-2026",
+        f"{shard}-zzz",
+        f"{shard}-{day}",
+        f"{shard}-{day}-{digits}",
+        f"{shard}-{day}-{shard}{digits}0",
+        f"{shard}-{day}-{other}{digits}",
+        f"{shard}-20261301-{shard}{digits}",
+        f"{shard}-20270229-{shard}{digits}",
+        f"{shard}{shard}-{day}-{shard}{digits}",
+        f"{shard}-19990101-{shard}{digits}",
+    )
+    history.faults.count("foreign names in a shard")
+    for name in random.sample(names, random.randint(1, 4)):
+        history.oracle.plant("foreign", random.choice(history.setup.geos), name, "")
+
+
 def stick(history: History) -> None:
     """The oldest container of an enrollment cannot be deleted until some days after its time."""
     random, weather = history.random, history.faults.weather
@@ -838,7 +883,7 @@ def stick(history: History) -> None:
     assert container is not None
     weather.stuck.add(name)
     history.oracle.waived |= {name, container.enrollment_id}
-    past = history.setup.retention_days - 1 + 4 * random.random()
+    past = history.cloud.retention_days - 1 + 4 * random.random()
     midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
     history.loop.call_at(history.seconds(midnight) + past * DAY, weather.stuck.discard, name)
 

@@ -104,7 +104,11 @@ class Name:
         match = _NAME.fullmatch(name)
         if match is None or match[1] != match[5][0]:
             return None
-        return cls(match[5], date(int(match[2]), int(match[3]), int(match[4])))
+        try:
+            day = date(int(match[2]), int(match[3]), int(match[4]))
+        except ValueError:
+            return None
+        return cls(match[5], day) if day.year > 2000 else None
 
 
 class Oracle:

@@ -25,7 +25,7 @@ _ACTIONS = {"request": "requested", "approve": "approved", "revoke": "revoked", 
 
 @dataclass(eq=False, slots=True)
 class Wish:
-    """A request as its client knows it; ``records`` is what of it went on the record, and ``ended`` when it was answered."""
+    """A request as its client knows it; ``records`` is what of it went on the record."""
 
     kind: str
     tenant: str
@@ -39,7 +39,6 @@ class Wish:
     day: date | None = None
     batch: str | None = None
     others_too: bool = False
-    ended: float | None = None
     records: list[Any] = field(default_factory=list)
 
     @property
@@ -70,7 +69,7 @@ class Reading:
 
     def answered(self, wish: Wish, answer: Any) -> None:
         """A 200, and what it says."""
-        wish.ended = now = self._oracle._time()
+        now = self._oracle._time()
         self._oracle.checks += 1
         if wish.kind == "log":
             self._log(wish, answer)
@@ -94,7 +93,6 @@ class Reading:
 
     def refused(self, wish: Wish, why: str) -> None:
         """A 4xx; ``why`` is the name of what was raised."""
-        wish.ended = self._oracle._time()
         if wish.kind == "request" and wish.purpose not in PURPOSES:
             if why != "PurposeRefused":
                 self._fail("P10", f"a purpose that is none was refused as {why}")
@@ -312,8 +310,10 @@ class Reading:
         if oracle._expired(name) or not stored:
             return False
         first = min((sent.started for tag in stored.values() for sent in oracle._sent.get(tag, ())), default=now)
-        return first < wish.started and (wish.batch in stored if wish.kind == "read" else True) and all(
-            sent.ended < wish.started for tag in stored.values() for sent in oracle._sent.get(tag, ())
+        return (
+            first < wish.started
+            and (wish.batch in stored if wish.kind == "read" else True)
+            and all(sent.ended < wish.started for tag in stored.values() for sent in oracle._sent.get(tag, ()))
         )
 
     def _log(self, wish: Wish, records: Any) -> None:

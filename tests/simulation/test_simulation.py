@@ -21,6 +21,7 @@ def test_random_histories_keep_every_promise() -> None:
     assert summary.histories == HISTORIES
     assert summary.operations["toggle"] > HISTORIES
     assert summary.operations["capture"] > HISTORIES
+    assert summary.operations["review: read"] > HISTORIES / 10
     assert len(summary.faults) >= 15, "most kinds of fault have happened"
 
 
@@ -71,15 +72,18 @@ def test_a_seed_is_the_same_history_each_time_and_in_each_process() -> None:
         assert here[0] in told.stdout
 
 
-def test_the_oracle_shares_no_code_with_the_service() -> None:
+def test_the_oracles_share_no_code_with_the_service() -> None:
     modules = set()
-    for node in ast.walk(ast.parse((HERE / "oracle.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            modules.add(node.module)
-    assert modules <= set(sys.stdlib_module_names) | {"collections.abc"}
+    oracles = ("oracle", "reading", "claims", "retention")
+    for oracle in oracles:
+        for node in ast.walk(ast.parse((HERE / f"{oracle}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                modules.add(node.module)
+    one_another = {f"tests.simulation.{oracle}" for oracle in oracles}
+    assert modules <= set(sys.stdlib_module_names) | {"collections.abc"} | one_another
 
 
 def test_a_violation_is_told_with_the_command_that_shows_it_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -219,7 +219,7 @@ class Instance:
     """One process with services of its own on the shared stores."""
 
     def __init__(self, name: str, cloud: Cloud, loop: VirtualLoop, base: datetime, random: Random, faults: Faults):
-        process = Process(name, loop, base, 60 * random.random() - 30, 2e-5 * random.random() - 1e-5)
+        process = Process(name, loop, base, 60 * random.random() - 30, 2e-4 * random.random() - 1e-4)
 
         def reached(store: Any, kind: str) -> Any:
             return Faulty(store, kind, process, faults)

@@ -1,0 +1,64 @@
+"""Versions side by side: ``RETENTION_DAYS`` changed, a geo missing, two geos exchanged; and clocks that are set."""
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from tests.simulation.scheduler import DRIFT_MAX
+from tests.simulation.world import Instance
+
+if TYPE_CHECKING:
+    from tests.simulation.history import History
+
+MINUTE = 60.0
+Wait = Callable[[float], Awaitable[None]]
+
+
+def set_a_clock(history: "History") -> None:
+    """NTP sets the clock of an instance: ahead, or back by up to a minute."""
+    process = history.random.choice(history.instances).process
+    history.faults.count("clock set")
+    history.trace("clock set", process.name)
+    process.step(DRIFT_MAX * history.random.choice((-1.0, 1.0, 2 * history.random.random() - 1)))
+
+
+async def change_retention(history: "History", wait: Wait) -> None:
+    """Deploy another ``RETENTION_DAYS``: old and new instances run side by side for minutes, then only new ones do."""
+    random, cloud = history.random, history.cloud
+    days = random.choice([each for each in (3, 4, 7, 30) if each != cloud.retention_days])
+    history.faults.count("retention made longer" if days > cloud.retention_days else "retention made shorter")
+    cloud.retention_days = days
+    history.oracle.retention.deploying(days)
+    old = list(history.instances)
+    history.instance_starts()
+    for instance in old:
+        await wait(random.choice((1.0, MINUTE, 10 * MINUTE)) * random.random())
+        instance.process.kill()
+    history.oracle.retention_changed(days)
+
+
+async def configured_wrongly(history: "History", wait: Wait) -> None:
+    """An instance runs for minutes that knows a geo less than the others, or has two of them exchanged.
+
+    Where a geo is missing, clients come to it as to any other. Where two are exchanged, only timers do: who opts in
+    there is rightly told to be in the other account, and that is what the configuration says.
+    """
+    random, cloud = history.random, copy.copy(history.cloud)
+    cloud.captures = dict(cloud.captures)
+    missing = random.random() < 0.5
+    one, other = random.sample(list(cloud.captures), 2)
+    if missing:
+        del cloud.captures[one]
+    else:
+        cloud.captures |= {one: cloud.captures[other], other: cloud.captures[one]}
+    history.faults.count("a geo missing" if missing else "two geos exchanged")
+    odd = Instance("odd", cloud, history.loop, history.setup.base, random, history.faults)
+    history.beside = odd if missing else None
+    for _ in range(random.randint(1, 4)):
+        kind, job = random.choice((("purge", odd.purge.run), ("sweep", odd.sweep.run), ("status", odd.status.report)))
+        await history.ask(odd, kind, job)
+        await wait(random.choice((0.0, MINUTE, 10 * MINUTE)) * random.random())
+    history.beside = None
+    await asyncio.sleep(random.random())
+    odd.process.kill()
