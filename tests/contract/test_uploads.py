@@ -50,7 +50,11 @@ class Account:
             request.transport.abort()
         if status == 201 and request.path in self.stored:
             return web.Response(status=409, headers={"x-ms-error-code": "BlobAlreadyExists"})
-        return web.Response(status=status or 500, headers={} if status == 201 else {"x-ms-error-code": self.code})
+        headers = {} if status == 201 else {"x-ms-error-code": self.code}
+        if 300 <= status < 400:
+            # To where the batch would be taken, and out of the geo: one without an address cannot be followed anyway.
+            headers["Location"] = f"http://127.0.0.1:{self.port}/elsewhere"
+        return web.Response(status=status or 500, headers=headers)
 
 
 class Credential:
@@ -117,7 +121,7 @@ async def test_after_three_attempts_the_caller_is_told(
     assert 3 <= len(account.asked) <= 6
 
 
-@pytest.mark.parametrize("final", [302, 307, 400, 403, 404, 409, 412, 413])
+@pytest.mark.parametrize("final", [301, 302, 303, 307, 308, 400, 403, 404, 409, 412, 413])
 async def test_what_does_not_pass_is_not_tried_again(account: Account, store: AzureCaptureStore, final: int) -> None:
     account.answers = [final]
     with pytest.raises(StoreUnavailable, match="storage-SomeCode"):

@@ -89,12 +89,14 @@ class Weather:
 class Aimed:
     """A fault for the next call of one method: held up for some seconds, carried out, and ``then`` this.
 
-    ``then`` is empty, ``ambiguous`` or ``crash after``.
+    ``then`` is empty, ``ambiguous``, ``slow answer`` or ``crash after``; ``of`` is the kind of request or job that it
+    hits, or empty for any.
     """
 
     method: str
     seconds: float
     then: str = ""
+    of: str = ""
 
 
 @dataclass
@@ -219,7 +221,14 @@ class Faulty:
             faults.count("slow store")
             await faults.hold_up(process, 4.0 * random.random())
         fault = faults.draw(work)
-        aimed = next((each for each in faults.aimed if each.method == method), None)
+        aimed = next(
+            (
+                each
+                for each in faults.aimed
+                if each.method == method and (not each.of or (work is not None and work.kind == each.of))
+            ),
+            None,
+        )
         if aimed is not None:
             faults.aimed.remove(aimed)
             faults.count("held for minutes" if aimed.seconds > 60 else "held")

@@ -34,7 +34,7 @@ from tests.simulation.world import ACCOUNTS, Cloud, Instance
 HOUR = 3600.0
 MINUTE = 60.0
 HISTORY_SECONDS = 60.0
-"""Real time of one history, hundreds of times what the busiest takes; so a chunk of 20 ends within 20 minutes."""
+"""Processor time of one history, hundreds of times what the busiest takes; so a chunk of 20 ends within 20 minutes."""
 
 _STARTS = (
     datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
@@ -561,9 +561,10 @@ async def whole_story(history: History) -> None:
         cloud.purge_bounds = PurgeBounds(seconds=random.choice((0.05, 0.5, 5.0)))
     if random.random() < 0.5:
         cloud.shards = random.choice(("0", "7", "af", "f"))  # so that enrollments share one
-    if random.random() < 0.5:
+    blackout = random.random() < 0.04
+    if blackout or random.random() < 0.5:
         foreign_names(history)
-    if random.random() < 0.04:
+    if blackout:
         faults.count("timers off for a month")
         history.oracle.nothing_owed = True
         history.blackout_ends = (32 + 5 * random.random()) * DAY
@@ -626,10 +627,8 @@ async def episode(history: History, storm: Storm) -> None:
         else:
             change = random.choice((deploys.change_retention, deploys.configured_wrongly))
             await change(history, partial(pass_time, history, storm))
-        if random.random() < 0.06 and (edge := reviewing.edge(history)) is not None:
-            await pass_time(history, storm, edge - history.loop.time())
-            history.spawn(reviewing.act(history, who))
-            continue
+        if random.random() < 0.06:
+            await reviewing.at_its_end(history, partial(pass_time, history, storm))
         await pass_time(history, storm, _gap(random))
     await history.clients_done()
 
@@ -702,6 +701,8 @@ async def _withdrawal(history: History, who: str) -> None:
     for _ in range(random.randint(1, 3)):
         history.spawn(history.post(who, random.choice(((-1.0,), (270.0,))), attempts=1))
     await history.wait(random.choice((0.0, 0.3, 1.9)) * random.random())
+    if random.random() < 0.15:
+        deploys.set_a_clock(history)
     held = 0.0
     if random.random() < 0.15:
         held = random.choice((1.0, 5.0, min(400.0, TOGGLE_MAX))) * random.random()

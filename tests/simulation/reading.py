@@ -194,7 +194,7 @@ class Reading:
                 self._fail("P7", "a grant was changed on another one's record")
             self._changed(record, wish, before, after)
         if not changed:
-            self._look(record, grant)
+            self._look(record, wish, grant)
 
     def _changed(self, record: Any, wish: Wish, before: Any, after: Any) -> None:
         """One grant, as it was before a record of it and as it is after."""
@@ -238,7 +238,7 @@ class Reading:
                 self._fail("P7", "a revoked grant does not say who revoked it, and when")
             self._revoked[after.grant_id] = now
 
-    def _look(self, record: Any, grant: Any) -> None:
+    def _look(self, record: Any, wish: Wish, grant: Any) -> None:
         """At the moment of the record of a look, the grant under which it happens is live."""
         term = self._oracle.terms.get(grant.enrollment_id)
         if grant.requested_by != record.actor:
@@ -249,6 +249,10 @@ class Reading:
             self._fail("P7", "somebody looked under a grant that had been revoked")
         elif record.at >= grant.expires_at:
             self._fail("P7", "somebody looked under a grant that had expired")
+        elif wish.day is not None and self._oracle._seconds(record.at) >= (
+            self._oracle._day_starts(wish.day) + self._oracle.retention.longest_since(wish.started) * DAY
+        ):
+            self._fail("P4", "somebody looked at a day after its deadline")
         elif term is None or term.tenant != record.tenant_id:
             self._fail("P7", "somebody looked at an enrollment that the tenant has not")
         elif term.opted_out_at is not None and record.at >= term.opted_out_at + timedelta(days=30) + timedelta(

@@ -1,7 +1,7 @@
 """Reviewers and approvers as clients: grants asked for, approved and revoked, and captures looked at under them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -19,6 +19,7 @@ REVIEWERS = ("ann", "bob")
 APPROVERS = ("carol", "dave", "ann")
 PURPOSES = ("build", "improve", "validate")
 NO_PURPOSES = ("train", "train-foundation-model", "IMPROVE", "")
+_HELD_UP = ("read_batch", "read_batch", "commit", "head", "approved_grants", "read_setting", "read_grant")
 JUSTIFICATION = "To see why formulas are refused so often."
 
 
@@ -61,7 +62,9 @@ async def act(history: "History", who: str) -> None:
     elif action < 0.6:
         await look(history, who, random.choice(mine).reviewer)
     elif action < 0.65:
-        await revoke(history, random.choice(mine))
+        asked = random.choice(mine)
+        await revoke(history, asked)
+        await look(history, who, asked.reviewer)
     elif action < 0.69:
         await read_the_log(history, who)
     else:
@@ -72,8 +75,8 @@ async def overtaken(history: "History", asked: Asked) -> None:
     """A look is held up somewhere while its grant is revoked or expires, or while all of it is deleted at once."""
     random = history.random
     held = random.choice((1.0, 5.0, 90.0, 600.0)) * random.random()
-    where = random.choice(("read_batch", "read_batch", "commit", "head", "approved_grants", "read_grant"))
-    history.faults.aimed.append(Aimed(where, held))
+    of = "review: read" if random.random() < 0.8 else "review: days"
+    history.faults.aimed.append(Aimed(random.choice(_HELD_UP), held, random.choice(("", "slow answer")), of))
     shown = history.reviewers.shown.get(asked.tenant)
     if shown and random.random() < 0.8:
         history.spawn(_read(history, asked.tenant, asked.reviewer, *random.choice(shown)))
@@ -86,14 +89,19 @@ async def overtaken(history: "History", asked: Asked) -> None:
         await _read(history, asked.tenant, asked.reviewer, *random.choice(shown))
 
 
-def edge(history: "History") -> float | None:
-    """Return a moment, about now or within a day, at which a grant lapses or expires."""
+async def at_its_end(history: "History", wait: Callable[[float], Awaitable[None]]) -> None:
+    """Just before or after a grant lapses or expires, somebody approves it, and its reviewer looks."""
     random = history.random
     now = history.loop.time()
-    ends = [each.asked + each.minutes * MINUTE for each in history.reviewers.asked]
-    ends += [each.asked + 24 * 60 * MINUTE for each in history.reviewers.asked]
-    coming = [end + random.choice((-40.0, -1.0, 0.0, 1.0, 40.0)) * random.random() for end in ends]
-    return min((end for end in coming if end > now), default=None)
+    ends = [(each.asked + lasts * MINUTE, each) for each in history.reviewers.asked for lasts in (each.minutes, 1440)]
+    coming = [(end, each) for end, each in ends if end > now]
+    if not coming:
+        return
+    end, asked = random.choice(coming)
+    await wait(end + random.choice((-40.0, -1.0, 0.0, 1.0, 40.0)) * random.random() - now)
+    if random.random() < 0.7:
+        history.spawn(approve(history, asked))
+    history.spawn(look(history, asked.tenant, asked.reviewer))
 
 
 async def ask(history: "History", who: str) -> Asked | None:

@@ -60,7 +60,7 @@ def test_what_was_owed_and_is_gone_when_it_falls_due_ends_the_month() -> None:
     ("story", "what"),
     [
         (for_ever, "1000 turns of the loop and no end"),
-        (without_a_turn, "0 s of real time and no end"),
+        (without_a_turn, "0 s of processor time and no end"),
         (for_nothing, "everything waits, and nothing is left to wait for"),
     ],
 )
