@@ -1,6 +1,6 @@
 """P4 on the real stack: midnight, 29 February, and the day's deadline, seen in storage."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -52,3 +52,21 @@ async def test_days_at_midnight_before_29_february_and_their_last_instant_in_sto
         await client.move_to(due)
         assert await client.run("purge") == "completed"
         assert await days() == left
+
+
+@pytest.mark.parametrize("minutes", [330, -480, 840, -720, 1])
+async def test_a_capture_is_of_its_day_in_utc_whatever_its_offset(client: Client, tenant: str, minutes: int) -> None:
+    midnight = (await client.now()).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    await client.move_to(midnight - timedelta(minutes=20))
+    enrollment_id = (await client.opt_in(tenant, "europe")).body["enrollmentId"]
+    await client.move_to(midnight + timedelta(minutes=10))
+    zone = timezone(timedelta(minutes=minutes))
+    for at in (midnight - timedelta(minutes=5), midnight, midnight + timedelta(minutes=5)):
+        sent = at.astimezone(zone).isoformat()
+        assert not sent.endswith("Z") and not sent.endswith("+00:00")
+        answer = await client.post(tenant, [{**capture(at), "capturedAt": sent}])
+        assert answer.status == 201
+        assert answer.body["expiresAt"] == f"{(at + timedelta(days=30)).date()}T00:00:00.000000Z"
+    days = [name[2:10] for name in await client.batches("europe", enrollment_id)]
+    before = f"{midnight - timedelta(days=1):%Y%m%d}"
+    assert sorted(days) == [before, f"{midnight:%Y%m%d}", f"{midnight:%Y%m%d}"]

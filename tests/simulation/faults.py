@@ -249,6 +249,8 @@ class Faulty:
             raise StoreUnavailable("storage-unreachable")
         if fault == "fail before":
             raise StoreUnavailable("storage-503")
+        if fault == "conflict with another" and method in {"commit", "replace"}:
+            raise Conflict  # who wrote what was there: it need not have changed what this writer cares for
         if fault in {"late landing", "crash, late landing"}:
             if method in WRITES:
                 delay = LANDING_MAX * random.random()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from random import Random
 from typing import Any
@@ -18,7 +18,6 @@ from unittest import mock
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import DayContainer
-from shared.model.items import format_instant
 from shared.ports import Conflict, StoreUnavailable
 from shared.problems import Problem
 from shared.sharing.data_sharing import RequestedChange
@@ -49,6 +48,7 @@ _FAULTS = (
     "ambiguous",
     "late landing",
     "conflict with itself",
+    "conflict with another",
     "slow call",
     "slow answer",
     "pause before",
@@ -350,11 +350,12 @@ class History:
         tag = tag or f"tag-{self._numbers}"
         key = key or f"key-{tag}"
         instants = tuple(self.loop.time() + offset for offset in offsets)
+        zone = timezone(timedelta(minutes=self.random.choice((0, 0, 330, -480, 840))))
         body = json.dumps(
             {
                 "captures": [
                     {
-                        "capturedAt": format_instant(self.setup.base + timedelta(seconds=at)),
+                        "capturedAt": (self.setup.base + timedelta(seconds=at)).astimezone(zone).isoformat(),
                         "feature": "f",
                         "input": tag,
                         "output": "o",

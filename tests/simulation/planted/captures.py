@@ -34,6 +34,18 @@ def _() -> Iterator[None]:
         yield
 
 
+@mutant("a batch under its day where it was captured")
+def _() -> Iterator[None]:
+    put = Captures._put
+
+    async def shifted(self: Captures, who: str, store: Any, container: DayContainer, sent: Submission) -> Put:
+        day = min(capture.captured_at for capture in sent.batch.captures).date()
+        return await put(self, who, store, DayContainer(container.enrollment_id, day), sent)
+
+    with patched(Captures, "_put", shifted):
+        yield
+
+
 @mutant("captures of any age")
 def _() -> Iterator[None]:
     with patched(deadlines, "earliest_capture", lambda now, started_at: started_at - timedelta(days=60)):
