@@ -29,8 +29,7 @@ from shared.stores.cosmos.ledger import CosmosLedger
 from shared.stores.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
 from shared.stores.receipt_keys import KeyVaultSigner
 from shared.stores.signing_keys import fetch_keys
-from tests.contract.test_deletions import deletion, new_account
-from tests.contract.test_ledger import opt_in
+from tests.contract.items import deletion, new_account, opt_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

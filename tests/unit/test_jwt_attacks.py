@@ -13,7 +13,7 @@ from shared.configuration import ENTRA_ISSUERS
 from shared.identity import signing_keys
 from shared.problems import Unauthenticated, Unavailable
 from tests.clocks import ManualClock
-from tests.unit.test_tokens import BAD_TOKENS, ISSUER, KEY, NOW, OTHER_KEY, Issuer, encoded, token, verifier
+from tests.tokens import BAD_TOKENS, ISSUER, KEY, NOW, OTHER_KEY, Issuer, encoded, token, verifier
 from tests.world import OTHER_TENANT, TENANT
 
 ATTACKER_JWK = OTHER_KEY.as_dict(private=False)

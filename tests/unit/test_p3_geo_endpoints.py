@@ -12,8 +12,8 @@ from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing, Wish
 from shared.stores.memory import MemoryCaptures
-from tests.functions.test_http import Api, api  # noqa: F401
-from tests.unit.test_configuration import GOOD, SECRET
+from tests.functions.api import Api, api  # noqa: F401
+from tests.unit.settings import GOOD, SECRET
 from tests.world import TENANT, World, capture, submission
 
 STAMP = "https://uk.example/stamp"

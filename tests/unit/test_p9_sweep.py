@@ -18,7 +18,7 @@ from shared.sweep import storage as storage_sweep
 from shared.sweep.sweep import Bounds
 from tests import world as world_module
 from tests.clocks import settle
-from tests.unit.test_p5_deletion import opted_out
+from tests.unit.opt_outs import opted_out
 from tests.world import OTHER_TENANT, TENANT, Crash, Crashing, Steps, World
 
 STRANGER = "ffffffffffffffffffffffffffffffff"
