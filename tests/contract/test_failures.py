@@ -259,7 +259,7 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         ("STORAGE_ACCOUNTS", {"europe": ACCOUNT, "japan": ACCOUNT + "EndpointSuffix=core.windows.net;"}),
         ("STORAGE_ACCOUNTS", {"europe": "https://st.blob.core.x", "japan": "https://ST.blob.core.x/"}),
         ("RECEIPT_KEY", f"no/such/file/{SECRET}.json"),
-        ("RECEIPT_KEY", __file__),
+        pytest.param("RECEIPT_KEY", __file__, id="RECEIPT_KEY-no key"),
     ],
 )
 async def test_a_setting_that_only_its_client_can_judge_is_named_too(

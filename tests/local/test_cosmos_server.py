@@ -163,6 +163,7 @@ async def test_malformed_body_is_400(server: RunningServer, body: bytes) -> None
     assert (status, answer["code"]) == (400, "BadRequest")
 
 
+@pytest.mark.stack
 async def test_kill_loses_nothing_and_tokens_go_on(tmp_path: Path) -> None:
     with running(tmp_path / "data.sqlite") as server:
         async with fresh_container(server) as container:
@@ -203,6 +204,7 @@ async def test_kill_loses_nothing_and_tokens_go_on(tmp_path: Path) -> None:
             assert new["_rid"] == again["_rid"]
 
 
+@pytest.mark.stack
 async def test_kill_amid_writes_keeps_every_answered_one(tmp_path: Path) -> None:
     with running(tmp_path / "data.sqlite") as server:
         async with fresh_container(server) as container:
@@ -233,11 +235,12 @@ async def test_kill_amid_writes_keeps_every_answered_one(tmp_path: Path) -> None
 
 def test_a_second_server_on_the_same_file_does_not_start(server: RunningServer) -> None:
     command = [sys.executable, "-m", "local.cosmos", "--port", "1", "--data", str(server.data), "--key", KEY]
-    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode != 0
     assert "locked" in second.stderr
 
 
+@pytest.mark.stack
 def test_ends_with_its_standard_input(tmp_path: Path) -> None:
     server = RunningServer(tmp_path / "data.sqlite")
     assert server.end() == b""

@@ -80,6 +80,7 @@ def test_settings_in_percent_signs_are_resolved(tmp_path: Path) -> None:
     assert functions[1].trigger.schedule == "0 0 1 * * *"  # type: ignore[union-attr]
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(("body", "reason"), [("", "the app has no functions"), (None, "no function app at")])
 def test_the_process_says_in_one_line_why_it_refuses(tmp_path: Path, body: str | None, reason: str) -> None:
     file = tmp_path / "missing.py" if body is None else write_app(tmp_path, body)
@@ -94,11 +95,12 @@ def test_the_process_says_in_one_line_why_it_refuses(tmp_path: Path, body: str |
         "--app",
         str(file),
     ]
-    run = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=20)
+    run = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (run.returncode, "Traceback" in run.stderr) == (1, False)
     assert f"local host: refused to start: {reason}" in run.stderr
 
 
+@pytest.mark.stack
 def test_the_process_runs_and_ends_with_its_standard_input(tmp_path: Path) -> None:
     port = free_ports(1)[0]
     file = write_app(tmp_path, http("a", "x"))
