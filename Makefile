@@ -24,10 +24,11 @@ bench: setup  ## what it costs, next to bare storage calls; about ten minutes (b
 bench-quick: setup  ## proves that the bench runs; its figures mean nothing
 	@$(IN_VENV) -m pytest -q bench
 
-lint: setup  ## format, lint and types
+lint: setup  ## format, lint, types, and which room may know which
 	@$(IN_VENV) -m ruff format --check --quiet
 	@$(IN_VENV) -m ruff check --quiet
 	@$(IN_VENV) -m mypy
+	@.venv/bin/lint-imports --no-cache --no-logo
 
 scan:  ## infra/ for what is not secure; with packages that do not go with ours
 	@local/setup.sh scan

@@ -21,6 +21,7 @@ from shared.clock import SystemClock
 from shared.configuration import Configuration, ConfigurationError, is_endpoint
 from shared.model.geos import GEOS
 from shared.model.posture import KEPT, KIND, LEDGER, LEDGER_KEPT, REPLICATION, Finding, Rule, has_one, is_off, is_one_of
+from shared.ports import Inspected
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos.account import DATABASE, CosmosAccount
 from shared.stores.cosmos.schema import CONTAINERS
@@ -502,7 +503,7 @@ async def _check_here(configuration: Configuration) -> Sequence[Row]:
     stores = {geo: AzureCaptureStore.connect(setting, None) for geo, setting in configuration.storage.items()}
     accounts: Sequence[CosmosAccount | AzureCaptureStore] = (cosmos, *stores.values())
     # Kept in memory alone: whoever looks must not make the service believe that it has looked.
-    posture = Posture(stores, cosmos, MemoryPosture(), SystemClock())
+    posture = Posture(Inspected(stores, cosmos, MemoryPosture()), SystemClock())
     try:
         checks = await posture.check()
     finally:

@@ -19,8 +19,8 @@ from shared.bootstrap import services
 from shared.configuration import ConfigurationError
 from shared.identity.callers import Caller
 from shared.model.items import ENROLLMENT_ID, GUID
+from shared.ports import Conflict, StoreUnavailable
 from shared.problems import InternalError, InvalidRequest, PayloadTooLarge, Problem, Unavailable
-from shared.stores.ports import Conflict, StoreUnavailable
 
 Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 B = TypeVar("B", bound=BaseModel)

@@ -15,7 +15,7 @@ from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
 from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, UnknownGeo
-from shared.sharing.data_sharing import Wish
+from shared.sharing.data_sharing import RequestedChange
 
 blueprint = func.Blueprint()
 
@@ -152,8 +152,8 @@ async def _put(req: func.HttpRequest) -> func.HttpResponse:
     tenant_id = tenant_in_path(req)
     allow(caller.is_admin_of(tenant_id))
     body = parsed_body(req, DataSharingRequest, BODY_MAX_BYTES)
-    wish = Wish(body.enabled, body.geo, caller.object_id, _sequence(req.headers.get("if-match")))
-    return _setting_answer(await services().data_sharing.put(tenant_id, wish))
+    requested = RequestedChange(body.enabled, body.geo, caller.object_id, _sequence(req.headers.get("if-match")))
+    return _setting_answer(await services().data_sharing.put(tenant_id, requested))
 
 
 def _sequence(if_match: str | None) -> int | None:

@@ -11,7 +11,7 @@ from shared import log
 from shared.bootstrap import new_id, services
 from shared.configuration import ConfigurationError
 from shared.model.metrics import Measurement
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from shared.watch.metrics import measured, unreadable
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ async def metrics(timer: func.TimerRequest) -> None:
 
 async def _look() -> Iterable[Measurement]:
     try:
-        status = services().status
-        report = await status.report()
+        report = await services().status.report()
     except Exception as error:
         _log.error("the status cannot be read: %(code)s", {"code": _code(error)})
         return unreadable()
@@ -48,7 +47,7 @@ async def _look() -> Iterable[Measurement]:
     else:
         broken = [promise for promise, holds in report.promises.items() if not holds]
         _log.error("promises that do not hold: %(promises)s", {"promises": ", ".join(broken)})
-    return measured(report, status.retention_days)
+    return measured(report)
 
 
 async def _send(measurements: Iterable[Measurement]) -> None:

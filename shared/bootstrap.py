@@ -6,37 +6,27 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TypeVar
-
-from azure.core.credentials_async import AsyncTokenCredential
-from azure.identity.aio import DefaultAzureCredential
 
 from shared import log
+from shared.accounts import Accounts
 from shared.clock import Clock, SystemClock
-from shared.configuration import Configuration, ConfigurationError, is_endpoint
+from shared.configuration import Configuration
+from shared.deletion import purge
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
+from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
-from shared.stores.blobs import AzureCaptureStore
-from shared.stores.cosmos.access import CosmosAccess
-from shared.stores.cosmos.account import CosmosAccount
-from shared.stores.cosmos.deletions import CosmosDeletions
-from shared.stores.cosmos.ledger import CosmosLedger
-from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
-from shared.stores.ports import ReceiptSigner
-from shared.stores.receipt_keys import KeyVaultSigner, LocalSigner
+from shared.stores import azure
 from shared.stores.signing_keys import fetch_keys
+from shared.sweep import sweep
 from shared.sweep.sweep import Sweep
 from shared.watch.posture import Posture
 from shared.watch.status import Status
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +44,8 @@ class Services:
     sweep: Sweep
     status: Status
     signer: ReceiptSigner
+    posture: Posture | None
     closers: tuple[Callable[[], Awaitable[None]], ...]
-    posture: Posture | None = None
 
 
 class _Process:
@@ -108,43 +98,14 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
     Raises:
         ConfigurationError: if a store's setting is not one that its client understands.
     """
-    identity = DefaultAzureCredential() if _needs_identity(configuration) else None
-    cosmos = _made("COSMOS_CONNECTION", lambda: CosmosAccount.connect(configuration.cosmos, identity))
-    stores = {
-        geo: _made("STORAGE_ACCOUNTS", partial(AzureCaptureStore.connect, setting, identity))
-        for geo, setting in configuration.storage.items()
-    }
-    accounts = {geo: store.account for geo, store in stores.items()}
-    # By the names that the clients came to, however the settings were written: one account is of one geo (P3).
-    if len({account.lower() for account in accounts.values()}) < len(accounts):
-        raise ConfigurationError("STORAGE_ACCOUNTS must give each geo an account of its own.")
-    ledger = CosmosLedger(cosmos)
-    deletions = CosmosDeletions(cosmos)
-    operations = CosmosOperations(cosmos)
-    signer = _made("RECEIPT_KEY", partial(_signer, configuration.receipt_key, identity, clock))
-    closers = [cosmos.close, *(store.close for store in stores.values())]
-    if isinstance(signer, KeyVaultSigner):
-        closers.append(signer.close)
-    if identity is not None:
-        closers.append(identity.close)
+    stores = azure.connect(configuration, clock)
     keys = SigningKeys(partial(fetch_keys, configuration.jwks_uri), clock)
-    days = configuration.retention_days
-    elsewhere = configuration.geo_endpoints
-    posture = Posture(stores, cosmos, CosmosPosture(cosmos), clock)
-    return Services(
-        clock=clock,
+    return assemble(
+        stores,
+        Accounts(stores.captures, configuration.retention_days, configuration.geo_endpoints),
+        clock,
         tokens=Tokens(configuration, keys, clock),
         review_auth_context=configuration.review_auth_context,
-        data_sharing=DataSharing(ledger, accounts, clock, new_id, elsewhere),
-        captures=Captures(Consent(ledger, clock), stores, clock, days, elsewhere),
-        access=Access(CosmosAccess(cosmos), ledger, deletions, stores, clock, days, new_id),
-        deletions=Deletions(deletions),
-        purge=Purge(stores, deletions, operations, signer, clock, days),
-        sweep=Sweep(stores, ledger, deletions, operations, clock, days),
-        status=Status(stores, ledger, deletions, operations, clock, days, posture),
-        signer=signer,
-        closers=tuple(closers),
-        posture=posture,
     )
 
 
@@ -153,27 +114,48 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-async def _look(posture: Posture) -> None:
-    with log.during(log.Request("posture", new_id())):  # and not the request that happened to be the first
-        await posture.check()
+def assemble(
+    stores: Stores,
+    accounts: Accounts,
+    clock: Clock,
+    *,
+    tokens: Tokens,
+    review_auth_context: str,
+    new_id: Callable[[], str] = new_id,
+    purge_bounds: purge.Bounds | None = None,
+    sweep_bounds: sweep.Bounds | None = None,
+) -> Services:
+    """Wire rules to stores, for the app, the tests and the simulation alike.
 
-
-def _needs_identity(configuration: Configuration) -> bool:
-    return any(
-        is_endpoint(value)
-        for value in (configuration.cosmos, configuration.receipt_key, *configuration.storage.values())
+    Args:
+        stores: Azure's, or fakes.
+        accounts: the storage accounts among them that are served.
+        clock: time.
+        tokens: who calls.
+        review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy.
+        new_id: makes ids of 32 hexadecimal digits.
+        purge_bounds: how much one purge may do, if not as much as usual.
+        sweep_bounds: how much one sweep may do, if not as much as usual.
+    """
+    ledger, deletions, operations = stores.ledger, stores.deletions, stores.operations
+    posture = None if stores.inspected is None else Posture(stores.inspected, clock)
+    return Services(
+        clock=clock,
+        tokens=tokens,
+        review_auth_context=review_auth_context,
+        data_sharing=DataSharing(ledger, accounts, clock, new_id),
+        captures=Captures(Consent(ledger, clock), accounts, clock),
+        access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
+        deletions=Deletions(deletions),
+        purge=Purge(accounts, deletions, operations, stores.signer, clock, purge_bounds),
+        sweep=Sweep(accounts, ledger, deletions, operations, clock, sweep_bounds),
+        status=Status(accounts, ledger, deletions, operations, clock, posture),
+        signer=stores.signer,
+        posture=posture,
+        closers=stores.closers,
     )
 
 
-def _signer(setting: str, identity: AsyncTokenCredential | None, clock: Clock) -> KeyVaultSigner | LocalSigner:
-    if is_endpoint(setting):
-        assert identity is not None
-        return KeyVaultSigner.connect(setting, identity, clock)
-    return LocalSigner.read(Path(setting))
-
-
-def _made(name: str, make: Callable[[], T]) -> T:
-    try:
-        return make()
-    except Exception:  # of whatever kind: what an SDK says of a value may repeat it
-        raise ConfigurationError(f"{name} is not understood.") from None
+async def _look(posture: Posture) -> None:
+    with log.during(log.Request("posture", new_id())):  # and not the request that happened to be the first
+        await posture.check()

@@ -1,12 +1,13 @@
-"""One run of a timer's job: its bounds in time, what it counts, and failures that stay where they happen."""
+"""One run of a timer's job: its bound in time, what it counts, and failures that stay where they happen."""
 
 import logging
 from collections import Counter
 from collections.abc import Awaitable
-from typing import Literal
 
+from shared.accounts import Account
 from shared.clock import Clock
-from shared.stores.ports import StoreUnavailable
+from shared.model.heartbeats import Heartbeat, Job
+from shared.ports import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ class Run:
         more: whether it stopped at its bounds, so that the next run has to go on.
     """
 
-    def __init__(self, kind: str, clock: Clock, seconds: float) -> None:
+    def __init__(self, kind: Job, clock: Clock, seconds: float) -> None:
         """Begin a run.
 
         Args:
@@ -37,18 +38,6 @@ class Run:
         self.errors: list[str] = []
         self.more = False
 
-    @property
-    def outcome(self) -> Literal["done", "more", "failed"]:
-        """How the run ended, if it ends now."""
-        if self.errors:
-            return "failed"
-        return "more" if self.more else "done"
-
-    @property
-    def error(self) -> str | None:
-        """The first error's code."""
-        return self.errors[0] if self.errors else None
-
     def out_of_time(self) -> bool:
         """Tell whether no new work may begin; then there is more for the next run."""
         if self._clock.monotonic() >= self._ends_at:
@@ -61,6 +50,24 @@ class Run:
         _log.warning("%s: %s", self._kind, code)
         self.errors.append(code)
         self.counts["failures"] += 1
+
+    def heartbeat(self, account: Account | None, *, more: bool) -> Heartbeat:
+        """Return what the run has come to, if it ends now.
+
+        Args:
+            account: where it ran; None for the ledger.
+            more: whether the next run has to go on with what this one has left.
+        """
+        return Heartbeat(
+            kind=self._kind,
+            geo=None if account is None else account.geo,
+            storage_account=None if account is None else account.name,
+            started_at=self.started_at,
+            at=self._clock.now(),
+            outcome="failed" if self.errors else "more" if more else "done",
+            error=self.errors[0] if self.errors else None,
+            counts=dict(self.counts),
+        )
 
     async def isolated(self, work: Awaitable[None]) -> None:
         """Carry out work whose failure must not keep other work from being done; it is noted."""

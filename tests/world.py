@@ -10,17 +10,18 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
-from shared.bootstrap import Services
+from shared.accounts import Accounts
+from shared.bootstrap import Services, assemble
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Bounds, Purge
 from shared.model.capture import CaptureBatch, StoredBatch, Submission
 from shared.model.containers import DayContainer
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut, Setting
+from shared.ports import Inspected, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
-from shared.sharing.consent import Consent
-from shared.sharing.data_sharing import DataSharing, Wish
+from shared.sharing.data_sharing import DataSharing, RequestedChange
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Bounds as SweepBounds
@@ -60,76 +61,67 @@ class World:
     sweep_bounds: SweepBounds = field(default_factory=SweepBounds)
     ids: Iterator[str] = field(default_factory=lambda: (f"{n % 16:x}{n:031x}" for n in itertools.count(1)))
 
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    inspected: Inspected | None = None
+
     def __post_init__(self) -> None:
         self.captures = self.instance()
 
-    def instance(self) -> Captures:
+    def services(self, tokens: Any = None) -> Services:
         """Another process: leases of its own, the same stores."""
-        return Captures(Consent(self.ledger, self.clock), self.stores, self.clock, self.retention_days)
+        stores = Stores(
+            ledger=self.ledger,
+            deletions=self.deletion_items,
+            access=self.access_store,
+            operations=self.operations,
+            captures=self.stores,
+            signer=SIGNER,
+            inspected=self.inspected,
+        )
+        return assemble(
+            stores,
+            Accounts(self.stores, self.retention_days, self.elsewhere),
+            self.clock,
+            tokens=tokens,
+            review_auth_context="c1",
+            new_id=lambda: next(self.ids),
+            purge_bounds=self.bounds,
+            sweep_bounds=self.sweep_bounds,
+        )
+
+    def instance(self) -> Captures:
+        """What another process does with captures."""
+        return self.services().captures
 
     @property
     def data_sharing(self) -> DataSharing:
-        return DataSharing(self.ledger, GEOS, self.clock, lambda: next(self.ids))
+        return self.services().data_sharing
 
     @property
     def deletions(self) -> Deletions:
-        return Deletions(self.deletion_items)
+        return self.services().deletions
 
     @property
     def access(self) -> Access:
-        return Access(
-            self.access_store,
-            self.ledger,
-            self.deletion_items,
-            self.stores,
-            self.clock,
-            self.retention_days,
-            lambda: next(self.ids),
-        )
+        return self.services().access
 
     @property
     def purge(self) -> Purge:
-        return Purge(
-            self.stores, self.deletion_items, self.operations, SIGNER, self.clock, self.retention_days, self.bounds
-        )
+        return self.services().purge
 
     @property
     def sweep(self) -> Sweep:
-        return Sweep(
-            self.stores,
-            self.ledger,
-            self.deletion_items,
-            self.operations,
-            self.clock,
-            self.retention_days,
-            self.sweep_bounds,
-        )
+        return self.services().sweep
 
     @property
     def status(self) -> Status:
-        return Status(self.stores, self.ledger, self.deletion_items, self.operations, self.clock, self.retention_days)
-
-    def services(self, tokens: Any) -> Services:
-        return Services(
-            clock=self.clock,
-            tokens=tokens,
-            data_sharing=self.data_sharing,
-            review_auth_context="c1",
-            captures=self.captures,
-            access=self.access,
-            deletions=self.deletions,
-            purge=self.purge,
-            sweep=self.sweep,
-            status=self.status,
-            signer=SIGNER,
-            closers=(),
-        )
+        return self.services().status
 
     async def opt_in(self, tenant: str = TENANT, geo: str = "europe") -> Setting:
-        return await self.data_sharing.put(tenant, Wish(True, geo, "admin"))
+        return await self.data_sharing.put(tenant, RequestedChange(True, geo, "admin"))
 
     async def opt_out(self, tenant: str = TENANT) -> OptedOut:
-        await self.data_sharing.put(tenant, Wish(False, None, "admin"))
+        await self.data_sharing.put(tenant, RequestedChange(False, None, "admin"))
         event = self.ledger.events[tenant][-1]
         assert isinstance(event, OptedOut)
         return event

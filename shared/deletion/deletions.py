@@ -6,8 +6,8 @@ from datetime import datetime
 
 from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut
+from shared.ports import Conflict, DeletionStore, Stored, StoreUnavailable
 from shared.problems import NotFound
-from shared.stores.ports import Conflict, DeletionStore, Stored, StoreUnavailable
 
 _ATTEMPTS = 5
 

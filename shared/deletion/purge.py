@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
-from shared.runs import Run
-from shared.stores.ports import (
+from shared.ports import (
     CaptureStore,
     Conflict,
     DeletionStore,
@@ -20,6 +20,7 @@ from shared.stores.ports import (
     Stored,
     StoreUnavailable,
 )
+from shared.runs import Run
 
 _CONCURRENCY = 8
 _PAGE = 200  # a run in which few days expire reads little more than their names
@@ -49,28 +50,27 @@ class Purge:
 
     def __init__(
         self,
-        stores: Mapping[str, CaptureStore],
+        accounts: Accounts,
         deletions: DeletionStore,
         operations: OperationStore,
         signer: ReceiptSigner,
         clock: Clock,
-        retention_days: int,
         bounds: Bounds | None = None,
     ) -> None:
-        self._stores = stores
+        self._accounts = accounts
         self._deletions = deletions
         self._operations = operations
         self._signer = signer
         self._clock = clock
-        self._retention_days = retention_days
         self._bounds = bounds or Bounds()
 
     async def run(self) -> Mapping[str, Heartbeat]:
         """Purge all served geos and return the heartbeat of each; a failure is told there and not raised."""
-        heartbeats = await asyncio.gather(*(self._purge_geo(geo, store) for geo, store in self._stores.items()))
-        return dict(zip(self._stores, heartbeats, strict=True))
+        heartbeats = await asyncio.gather(*(self._purge_account(account) for account in self._accounts))
+        return {account.geo: heartbeat for account, heartbeat in zip(self._accounts, heartbeats, strict=True)}
 
-    async def _purge_geo(self, geo: str, store: CaptureStore) -> Heartbeat:
+    async def _purge_account(self, account: Account) -> Heartbeat:
+        store = account.store
         run = Run("purge", self._clock, self._bounds.seconds)
         # Side by side, so that none of the three promises waits for the work of another.
         await asyncio.gather(
@@ -78,16 +78,7 @@ class Purge:
             run.isolated(self._begin_deletions(store, run)),
             run.isolated(self._look_again(store, run)),
         )
-        heartbeat = Heartbeat(
-            kind="purge",
-            geo=geo,
-            storage_account=store.account,
-            started_at=run.started_at,
-            at=self._clock.now(),
-            outcome=run.outcome,
-            error=run.error,
-            counts=dict(run.counts),
-        )
+        heartbeat = run.heartbeat(account, more=run.more)
         await run.isolated(self._operations.write(heartbeat))
         return heartbeat
 
@@ -97,7 +88,7 @@ class Purge:
         await asyncio.gather(*(run.isolated(self._expire_shard(store, run, shard)) for shard in SHARDS))
 
     async def _expire_shard(self, store: CaptureStore, run: Run, shard: str) -> None:
-        newest = deadlines.newest_expired_day(self._clock.now(), self._retention_days)
+        newest = deadlines.newest_expired_day(self._clock.now(), self._accounts.retention_days)
         expired = 0
         async for listed in store.list_containers(shard_prefix(shard), page_size=_PAGE):
             container = DayContainer.parse(listed.name)

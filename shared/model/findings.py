@@ -14,7 +14,7 @@ class LedgerFault(StrEnum):
     DISAGREEING = "deletionsDisagreeing"
 
 
-class Intruder(StrEnum):
+class Trespass(StrEnum):
     """Why a container has no business where it lies; each is deleted."""
 
     UNKNOWN_ENROLLMENT = "unknownEnrollment"
@@ -32,4 +32,4 @@ class Notable(StrEnum):
     SOFT_DELETED = "softDeleted"
 
 
-FINDINGS = (*LedgerFault, *Intruder, *Notable)
+FINDINGS = (*LedgerFault, *Trespass, *Notable)

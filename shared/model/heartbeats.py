@@ -5,6 +5,8 @@ from typing import Literal
 
 from shared.model.items import Instant, Item
 
+Job = Literal["purge", "sweep"]
+
 
 class Heartbeat(Item):
     """The last run of a kind of job in a geo; ``geo`` and ``storage_account`` are absent for the sweep of the ledger.
@@ -15,7 +17,7 @@ class Heartbeat(Item):
     run goes on.
     """
 
-    kind: Literal["purge", "sweep"]
+    kind: Job
     geo: str | None = None
     storage_account: str | None = None
     started_at: Instant

@@ -4,26 +4,19 @@ import asyncio
 import gzip
 import random
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TypeVar
 
+from shared.accounts import Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
 from shared.model.ledger import Enrollment, OptedOut
-from shared.problems import (
-    Forbidden,
-    GeoNotServed,
-    GrantNotPending,
-    GrantRequired,
-    NotFound,
-    PurposeRefused,
-)
-from shared.stores.ports import (
+from shared.ports import (
     AccessStore,
     BatchMissing,
     CaptureStore,
@@ -33,6 +26,13 @@ from shared.stores.ports import (
     DeletionStore,
     LedgerStore,
     StoreUnavailable,
+)
+from shared.problems import (
+    Forbidden,
+    GrantNotPending,
+    GrantRequired,
+    NotFound,
+    PurposeRefused,
 )
 
 _ATTEMPTS = 20
@@ -100,9 +100,8 @@ class Access:
     store: AccessStore
     ledger: LedgerStore
     deletions: DeletionStore
-    captures: Mapping[str, CaptureStore]
+    accounts: Accounts
     clock: Clock
-    retention_days: int
     new_id: Callable[[], str]
 
     async def request(self, tenant_id: str, reviewer: str, asked: GrantRequest) -> ReviewGrant:
@@ -280,9 +279,7 @@ class Access:
         async def decide(now: datetime, sequence: int) -> tuple[_Entry, _Opened]:
             grants = live_newest_first(await self.store.approved_grants(tenant_id, reviewer, now), now)
             grant, ended = await self._first_readable(tenant_id, grants)
-            store = self.captures.get(ended.enrollment.geo)
-            if store is None or store.account != ended.enrollment.storage_account:
-                raise GeoNotServed("Another deployment serves this tenant's geo.")
+            store = self.accounts.of(ended.enrollment)
             if day is not None and not self._day_is_live(day):
                 raise NotFound("The captures of that day are gone.")  # however late retention is (P4)
             return _Entry(action, reviewer, grant, day=day, batch_id=batch_id), _Opened(grant, ended, store)
@@ -355,7 +352,7 @@ class Access:
         return deadline is not None and self.clock.now() >= deadline
 
     def _day_is_live(self, day: date) -> bool:
-        return self.clock.now() < deadlines.day_deadline(day, self.retention_days)
+        return self.clock.now() < deadlines.day_deadline(day, self.accounts.retention_days)
 
 
 def _record(tenant_id: str, record_id: str, sequence: int, now: datetime, entry: _Entry) -> AccessRecord:

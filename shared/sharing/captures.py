@@ -1,25 +1,24 @@
 """How a batch of captures is stored once, in its enrollment's account (D3-D7)."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from shared.accounts import Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.capture import StoredBatch, Submission
 from shared.model.containers import DayContainer
 from shared.model.ledger import Enrollment, Setting
+from shared.ports import CaptureStore, ContainerBeingDeleted, ContainerMissing, Put
 from shared.problems import (
     CapturedTooEarly,
     CapturedTooLate,
     DataSharingOff,
-    GeoNotServed,
     IdempotencyKeyReused,
     Unavailable,
 )
 from shared.sharing.consent import Consent
-from shared.stores.ports import CaptureStore, ContainerBeingDeleted, ContainerMissing, Put
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +27,13 @@ class Captures:
 
     Attributes:
         consent: who shares data.
-        stores: the capture store of each served geo.
+        accounts: the served storage accounts.
         clock: time.
-        retention_days: how long a day's captures are kept.
-        geo_endpoints: the addresses of the deployments that serve other geos.
     """
 
     consent: Consent
-    stores: Mapping[str, CaptureStore]
+    accounts: Accounts
     clock: Clock
-    retention_days: int
-    geo_endpoints: Mapping[str, str] = field(default_factory=dict)
 
     async def submit(self, tenant_id: str, submission: Submission) -> StoredBatch:
         """Store a batch, or recognise it as stored before.
@@ -51,7 +46,7 @@ class Captures:
             Unavailable, StoreUnavailable: if the batch may not be stored; sending it again is safe.
         """
         enrollment = _enrollment(await self.consent.current(tenant_id))
-        store = self._store(enrollment)
+        store = self.accounts.of(enrollment)
         instants = [capture.captured_at for capture in submission.batch.captures]
         _check_instants(instants, self.clock.now(), enrollment.started_at)
         # By its oldest capture, so that none is kept longer than its own day allows (P4).
@@ -63,15 +58,9 @@ class Captures:
             batch_id=submission.batch_id,
             accepted=len(instants),
             enrollment_id=enrollment.enrollment_id,
-            expires_at=deadlines.day_deadline(day, self.retention_days),
+            expires_at=deadlines.day_deadline(day, self.accounts.retention_days),
             created=put is Put.CREATED,
         )
-
-    def _store(self, enrollment: Enrollment) -> CaptureStore:
-        store = self.stores.get(enrollment.geo)
-        if store is None or store.account != enrollment.storage_account:
-            raise GeoNotServed("Another deployment serves this tenant's geo.", self.geo_endpoints.get(enrollment.geo))
-        return store
 
     async def _put(self, tenant_id: str, store: CaptureStore, container: DayContainer, submission: Submission) -> Put:
         content = submission.content

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.ledger import Setting
+from shared.ports import LedgerStore
 from shared.problems import Unavailable
-from shared.stores.ports import LedgerStore
 
 _ATTEMPTS = 3
 _LEASES_MAX = 10_000

@@ -1,21 +1,21 @@
 """The toggle: opting in and out, as one batch of setting and ledger event (decisions D1 and D5)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
-from shared.model.geos import GEOS
 from shared.model.ledger import Change, Enrollment, Event, OptedIn, OptedOut, Setting
-from shared.problems import GeoNotServed, GeoPinned, InvalidRequest, PreconditionFailed, UnknownGeo
-from shared.stores.ports import Conflict, LedgerStore
+from shared.ports import Conflict, LedgerStore
+from shared.problems import GeoPinned, InvalidRequest, PreconditionFailed
 
 _ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedChange:
     """What a tenant's administrator asks for.
 
     Attributes:
@@ -37,17 +37,15 @@ class DataSharing:
 
     Attributes:
         ledger: where they are kept.
-        accounts: the storage account of each served geo.
+        accounts: the served storage accounts.
         clock: time.
         new_id: makes an enrollment id of 32 hex digits.
-        geo_endpoints: the addresses of the deployments that serve other geos.
     """
 
     ledger: LedgerStore
-    accounts: Mapping[str, str]
+    accounts: Accounts
     clock: Clock
     new_id: Callable[[], str]
-    geo_endpoints: Mapping[str, str] = field(default_factory=dict)
 
     async def get(self, tenant_id: str) -> Setting:
         """Return a tenant's setting; that of a tenant never seen is off (P1)."""
@@ -64,7 +62,7 @@ class DataSharing:
         """
         return await self.ledger.history(tenant_id, limit=limit, before=before)
 
-    async def put(self, tenant_id: str, wish: Wish) -> Setting:
+    async def put(self, tenant_id: str, requested: RequestedChange) -> Setting:
         """Bring a tenant's setting to what is wished for and return it; nothing is written if it is there already.
 
         Returns only when no instance relies any more on a consent read from before the change (P2).
@@ -72,23 +70,25 @@ class DataSharing:
         Raises:
             UnknownGeo, GeoNotServed: if there can be no enrollment in that geo, here.
             GeoPinned: if data sharing is on in another geo.
-            PreconditionFailed: if the setting is not that of ``wish.sequence``.
+            PreconditionFailed: if the setting is not that of ``requested.sequence``.
             Conflict: if others kept changing the setting meanwhile.
         """
-        if wish.enabled:
-            self._check_geo(wish.geo)
+        account = self._account_for(requested) if requested.enabled else None
         change: Change | None = None
         for _ in range(_ATTEMPTS):
             stored = await self.ledger.read_setting(tenant_id)
             setting = Setting(tenant_id=tenant_id) if stored is None else stored.value
             if change is not None and change.setting == setting:
                 break  # the conflict was with our own commit, sent twice because its first answer was lost
-            if wish.sequence is not None and wish.sequence != setting.sequence:
+            if requested.sequence is not None and requested.sequence != setting.sequence:
                 raise PreconditionFailed("Read the setting again; its ETag is not the one in If-Match.")
             now = self.clock.now()
-            change = self._change(setting, wish, now)
+            if account is None:
+                change = _opt_out(setting, requested, now)
+            else:
+                change = self._opt_in(setting, account, requested, now)
             if change is None:
-                if not wish.enabled:
+                if not requested.enabled:
                     # It may repeat an opt-out whose answer was lost, committed just now and however long ago stamped.
                     await self._outlast_leases()
                 return setting
@@ -105,41 +105,31 @@ class DataSharing:
     async def _outlast_leases(self) -> None:
         await self.clock.sleep(deadlines.CONSENT_LEASE_SECONDS)
 
-    def _check_geo(self, geo: str | None) -> None:
-        if geo is None:
+    def _account_for(self, requested: RequestedChange) -> Account:
+        if requested.geo is None:
             raise InvalidRequest("geo is needed to opt in.")
-        if geo not in GEOS:
-            raise UnknownGeo("geo must be the Power Platform name of a geography, such as europe.")
-        if geo not in self.accounts:
-            raise GeoNotServed("Another deployment serves that geo.", self.geo_endpoints.get(geo))
+        return self.accounts.for_opt_in(requested.geo)
 
-    def _change(self, setting: Setting, wish: Wish, now: datetime) -> Change | None:
-        if wish.enabled:
-            return self._opt_in(setting, wish, now)
-        return _opt_out(setting, wish, now)
-
-    def _opt_in(self, setting: Setting, wish: Wish, now: datetime) -> Change | None:
-        assert wish.geo is not None
+    def _opt_in(self, setting: Setting, account: Account, requested: RequestedChange, now: datetime) -> Change | None:
         if setting.enrollment is not None:
-            if setting.enrollment.geo != wish.geo:
+            if setting.enrollment.geo != account.geo:
                 raise GeoPinned("Opt out first; then opt in to the other geo.")
             return None
-        # By name: should the geo get another account later, nobody looks there for this enrollment's data.
         enrollment = Enrollment(
-            enrollment_id=self.new_id(), geo=wish.geo, storage_account=self.accounts[wish.geo], started_at=now
+            enrollment_id=self.new_id(), geo=account.geo, storage_account=account.name, started_at=now
         )
         event = OptedIn(
             **dict(enrollment),
             tenant_id=setting.tenant_id,
             sequence=setting.sequence + 1,
             at=now,
-            actor=wish.actor,
+            actor=requested.actor,
             previous_hash=setting.ledger_hash,
         )
         return Change(_after(event, enrollment), event)
 
 
-def _opt_out(setting: Setting, wish: Wish, now: datetime) -> Change | None:
+def _opt_out(setting: Setting, requested: RequestedChange, now: datetime) -> Change | None:
     if setting.enrollment is None:
         return None
     event = OptedOut(
@@ -147,7 +137,7 @@ def _opt_out(setting: Setting, wish: Wish, now: datetime) -> Change | None:
         tenant_id=setting.tenant_id,
         sequence=setting.sequence + 1,
         at=now,
-        actor=wish.actor,
+        actor=requested.actor,
         previous_hash=setting.ledger_hash,
         deadline=deadlines.deletion_deadline(now),
     )

@@ -1,1 +1,1 @@
-"""Where data lies: the ports, their Azure adapters, and in-memory fakes that pass the same contract tests (D9)."""
+"""Where data lies: the Azure adapters of the ports, and in-memory fakes that pass the same contract tests (D9)."""

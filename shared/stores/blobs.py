@@ -10,8 +10,7 @@ from azure.storage.blob import StorageErrorCode
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
 from shared.configuration import is_endpoint, is_this_machine
-from shared.stores.calls import Calls
-from shared.stores.ports import (
+from shared.ports import (
     BatchMissing,
     ContainerBeingDeleted,
     ContainerMissing,
@@ -20,6 +19,7 @@ from shared.stores.ports import (
     Setup,
     StoreUnavailable,
 )
+from shared.stores.calls import Calls
 from shared.stores.uploads import Authorizer, ByIdentity, ByKey, Uploads
 
 _CODE = re.compile(r"[A-Za-z0-9]{1,64}")

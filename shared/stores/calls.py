@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 
 
 class Unreachable(Exception):

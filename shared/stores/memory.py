@@ -10,7 +10,7 @@ from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
 from shared.model.posture import PostureCheck
-from shared.stores.ports import (
+from shared.ports import (
     BatchMissing,
     Conflict,
     ContainerBeingDeleted,

@@ -19,8 +19,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from shared.clock import Clock
+from shared.ports import StoreUnavailable
 from shared.stores.calls import Calls
-from shared.stores.ports import StoreUnavailable
 
 ALGORITHM = "ES256"
 TYPE = "deletion-receipt+jwt"

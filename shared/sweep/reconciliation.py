@@ -1,13 +1,15 @@
-"""What the sweep compares: a ledger with itself, and a container with the ledger (P9). Pure functions."""
+"""What the sweep compares: a ledger with itself, and containers with the ledger (P9). Pure functions."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
+from shared.accounts import Account
 from shared.model import deadlines
 from shared.model.containers import DayContainer
-from shared.model.findings import Intruder, LedgerFault
+from shared.model.findings import LedgerFault, Trespass
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, TenantLedger
 
 
@@ -54,27 +56,127 @@ def _is_outcome(ledger: TenantLedger) -> bool:
     return enrollment is not None and dict(enrollment).items() <= dict(last).items()
 
 
-def intruder(
-    container: DayContainer, account: str, event: Event | None, *, verified: bool, now: datetime, days: int
-) -> Intruder | None:
+@dataclass(slots=True)
+class Enrollments:
+    """What the ledger and the deletions say of the enrollments whose containers were found in a shard.
+
+    Attributes:
+        events: of each enrollment one event, if the ledger has any.
+        unclear: the enrollments of which the ledger says two different things, or what nobody understands.
+        ended: the enrollments that were opted out.
+        verified: the enrollments whose deletion has its receipt.
+        ledger_has_shard: whether the ledger has any enrollment of the shard, found or not.
+    """
+
+    events: dict[str, Event] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    verified: set[str] = field(default_factory=set)
+    ledger_has_shard: bool = False
+
+    def learn(self, enrollment_id: str, event: Event | None) -> None:
+        """Take in one event of an enrollment; None is one that nobody understands."""
+        if event is None:
+            self.unclear.add(enrollment_id)
+            return
+        first = self.events.setdefault(enrollment_id, event)
+        if _pinned_to(first) != _pinned_to(event):
+            self.unclear.add(enrollment_id)
+        if isinstance(event, OptedOut):
+            self.ended.add(enrollment_id)
+
+
+def _pinned_to(event: Event) -> tuple[str, str, str]:
+    return event.tenant_id, event.geo, event.storage_account
+
+
+@dataclass(frozen=True, slots=True)
+class Intruder:
+    """Containers of one enrollment that have no business in an account.
+
+    Attributes:
+        trespass: why.
+        containers: which; after a receipt all that there are of the enrollment, else one.
+        event: an event of the enrollment, or None if the ledger has none.
+    """
+
+    trespass: Trespass
+    containers: Sequence[DayContainer]
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a shard's containers.
+
+    Attributes:
+        intruders: those to drive out.
+        doubts: the codes of what keeps some of them from being judged.
+    """
+
+    intruders: Sequence[Intruder]
+    doubts: Sequence[str]
+
+    @property
+    def strangers(self) -> int:
+        """How many containers are of an enrollment that the ledger does not know."""
+        return sum(each.trespass is Trespass.UNKNOWN_ENROLLMENT for each in self.intruders)
+
+
+def judge(containers: Sequence[DayContainer], enrollments: Enrollments, account: Account, now: datetime) -> Judgement:
+    """Tell which containers of a shard have no business in the account in which they were found.
+
+    Args:
+        containers: what was found, in the order of their names.
+        enrollments: what is known of their enrollments.
+        account: where they were found.
+        now: the time of the comparison.
+    """
+    intruders = list[Intruder]()
+    came_back: defaultdict[str, list[DayContainer]] = defaultdict(list)
+    doubts = ["ledger-unclear"] if enrollments.unclear else []
+    for container in containers:
+        enrollment_id = container.enrollment_id
+        if enrollment_id in enrollments.unclear:
+            continue
+        event = enrollments.events.get(enrollment_id)
+        if event is not None and account.is_of_another_geo(event):
+            # The container lies just where it belongs; the setting gives the account to another geo.
+            doubts.append("geo-exchanged")
+            continue
+        verified = enrollment_id in enrollments.verified and enrollment_id in enrollments.ended
+        found = trespass(container, account, event, verified=verified, now=now)
+        if found is Trespass.AFTER_RECEIPT:
+            came_back[enrollment_id].append(container)
+        elif found is not None:
+            intruders.append(Intruder(found, [container], event))
+    intruders += [
+        Intruder(Trespass.AFTER_RECEIPT, returned, enrollments.events[enrollment_id])
+        for enrollment_id, returned in came_back.items()
+    ]
+    return Judgement(intruders, list(dict.fromkeys(doubts)))
+
+
+def trespass(
+    container: DayContainer, account: Account, event: Event | None, *, verified: bool, now: datetime
+) -> Trespass | None:
     """Return why a container may not be where it is, or None if it may.
 
     Args:
         container: what was found.
-        account: the storage account in which it was found.
+        account: where it was found.
         event: an event of its enrollment on the ledger; None if there is none.
         verified: whether its enrollment's deletion is finished, with a receipt.
         now: the time of the comparison.
-        days: how many days a capture is kept.
     """
     if event is None:
-        return Intruder.UNKNOWN_ENROLLMENT  # P1
-    if event.storage_account != account:
-        return Intruder.WRONG_ACCOUNT  # P3
+        return Trespass.UNKNOWN_ENROLLMENT  # P1
+    if not account.holds(event):
+        return Trespass.WRONG_ACCOUNT  # P3
     if verified:
-        return Intruder.AFTER_RECEIPT  # P5, P6
-    if now >= deadlines.day_deadline(container.day, days):
-        return Intruder.PAST_DEADLINE  # P4
+        return Trespass.AFTER_RECEIPT  # P5, P6
+    if now >= deadlines.day_deadline(container.day, account.retention_days):
+        return Trespass.PAST_DEADLINE  # P4
     if container.day > (deadlines.latest_capture(now) + deadlines.CLOCK_SKEW).date():
-        return Intruder.IMPOSSIBLE_DAY  # P4: retention would leave it lying until that day has come and gone
+        return Trespass.IMPOSSIBLE_DAY  # P4: retention would leave it lying until that day has come and gone
     return None

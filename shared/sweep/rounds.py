@@ -1,11 +1,11 @@
-"""One way round all that a sweep looks at, in one geo or on the ledger; it may take several runs."""
+"""One way round all that a sweep looks at, in one account or on the ledger; it may take several runs."""
 
 from collections import Counter
 
-from shared.clock import Clock
+from shared.accounts import Account
 from shared.model.heartbeats import Heartbeat
+from shared.ports import OperationStore
 from shared.runs import Run
-from shared.stores.ports import OperationStore
 
 
 class Round:
@@ -14,57 +14,43 @@ class Round:
     Attributes:
         run: the run that is under way.
         cursor: where to go on; None at the start and at the end.
-        repairs: how many containers this run has deleted.
+        deleted: how many containers this run has deleted.
         heartbeat: as last reported.
     """
 
     heartbeat: Heartbeat
 
     def __init__(
-        self,
-        run: Run,
-        last: Heartbeat | None,
-        *,
-        geo: str | None,
-        account: str | None,
-        operations: OperationStore,
-        clock: Clock,
+        self, run: Run, last: Heartbeat | None, *, account: Account | None, operations: OperationStore
     ) -> None:
         """Go on where the last run stopped, or begin anew.
 
         Args:
             run: the run that begins.
             last: the last run's heartbeat, if there was one.
-            geo: the geo, or None for the ledger.
-            account: the geo's storage account, or None for the ledger.
+            account: the account, or None for the ledger.
             operations: where heartbeats are kept.
-            clock: time.
         """
         self.run = run
         self.cursor = last.cursor if last else None
-        self.repairs = 0
-        self._geo, self._account = geo, account
-        self._operations, self._clock = operations, clock
-        self._totals = Counter((last and last.totals) or {})
-        self._counts = Counter(last.counts if last and last.cursor else {})
+        self.deleted = 0
+        self._account = account
+        self._operations = operations
+        self._totals_before = Counter((last and last.totals) or {})
+        self._counts_before = Counter(last.counts if last and last.cursor else {})
         if last is None:
-            self._previous = None
+            self._previous_counts = None
         else:
-            self._previous = last.previous_counts if last.cursor else last.counts
+            self._previous_counts = last.previous_counts if last.cursor else last.counts
 
     async def report(self) -> None:
         """Keep what the round has come to by now; a failure to do so is noted."""
-        self.heartbeat = Heartbeat(
-            kind="sweep",
-            geo=self._geo,
-            storage_account=self._account,
-            started_at=self.run.started_at,
-            at=self._clock.now(),
-            outcome="failed" if self.run.errors else "more" if self.cursor else "done",
-            error=self.run.error,
-            counts=self._counts + self.run.counts,
-            previous_counts=self._previous,
-            totals=self._totals + self.run.counts,
-            cursor=self.cursor,
-        )
+        so_far = {
+            "counts": dict(self._counts_before + self.run.counts),
+            "previous_counts": self._previous_counts,
+            "totals": dict(self._totals_before + self.run.counts),
+            "cursor": self.cursor,
+        }
+        heartbeat = self.run.heartbeat(self._account, more=self.cursor is not None)
+        self.heartbeat = heartbeat.model_copy(update=so_far)
         await self.run.isolated(self._operations.write(self.heartbeat))

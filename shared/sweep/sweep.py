@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
+from shared.ports import DeletionStore, LedgerStore, OperationStore
 from shared.runs import Run
-from shared.stores.ports import CaptureStore, DeletionStore, LedgerStore, OperationStore
 from shared.sweep.ledger import LedgerSweep
 from shared.sweep.rounds import Round
 from shared.sweep.storage import StorageSweep
@@ -15,61 +16,67 @@ from shared.sweep.storage import StorageSweep
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much one run may do on the ledger and in each geo; the next run goes on where it stopped.
+    """How much one run may do on the ledger and in each account; the next run goes on where it stopped.
 
     Attributes:
         seconds: no new work is begun this long after the start.
-        tenants: ledgers compared.
-        repairs: containers deleted in each geo.
+        max_ledgers: ledgers compared.
+        max_deletes: containers deleted in each account.
     """
 
     seconds: float = 200.0
-    tenants: int = 100_000
-    repairs: int = 1_000
+    max_ledgers: int = 100_000
+    max_deletes: int = 1_000
 
 
 class Sweep:
     """Compares every tenant's ledger with itself and its deletions, and every served account with the ledger.
 
-    It believes nothing that the feed or the purge say of themselves. Ledger and geos are swept side by side and
+    It believes nothing that the feed or the purge say of themselves. Ledger and accounts are swept side by side and
     isolated: what fails in one delays no other. Where a run stopped at its bounds is kept in its heartbeat.
     """
 
     def __init__(
         self,
-        stores: Mapping[str, CaptureStore],
+        accounts: Accounts,
         ledger: LedgerStore,
         deletions: DeletionStore,
         operations: OperationStore,
         clock: Clock,
-        retention_days: int,
         bounds: Bounds | None = None,
     ) -> None:
-        self._stores = stores
+        self._accounts = accounts
+        self._ledger = ledger
+        self._deletions = deletions
         self._operations = operations
         self._clock = clock
         self._bounds = bounds or Bounds()
-        self._ledger_sweep = LedgerSweep(ledger, deletions, clock, self._bounds.tenants)
-        self._storage_sweeps = {
-            geo: StorageSweep(geo, store, ledger, deletions, clock, retention_days, self._bounds.repairs)
-            for geo, store in stores.items()
-        }
 
     async def run(self) -> Mapping[str | None, Heartbeat]:
-        """Sweep the ledger and all served geos; return the heartbeat of each, the ledger's under None.
+        """Sweep the ledger and all served accounts; return the heartbeat of each geo, the ledger's under None.
 
         Raises:
             StoreUnavailable: if not even the last heartbeats can be read; what fails later is told and not raised.
         """
         last = await self._operations.read_all("sweep")
-        on_ledger = self._round(None, None, last.get(None))
-        in_geos = {geo: self._round(geo, store.account, last.get(geo)) for geo, store in self._stores.items()}
-        await asyncio.gather(
-            self._ledger_sweep.sweep(on_ledger),
-            *(self._storage_sweeps[geo].sweep(each) for geo, each in in_geos.items()),
+        on_ledger = LedgerSweep(
+            self._round(None, last), self._ledger, self._deletions, self._clock, self._bounds.max_ledgers
         )
-        return {None: on_ledger.heartbeat, **{geo: each.heartbeat for geo, each in in_geos.items()}}
+        in_accounts = {
+            account.geo: StorageSweep(
+                self._round(account, last),
+                account,
+                self._ledger,
+                self._deletions,
+                self._clock,
+                self._bounds.max_deletes,
+            )
+            for account in self._accounts
+        }
+        await asyncio.gather(on_ledger.run(), *(sweep.run() for sweep in in_accounts.values()))
+        return {None: on_ledger.round.heartbeat} | {geo: sweep.round.heartbeat for geo, sweep in in_accounts.items()}
 
-    def _round(self, geo: str | None, account: str | None, last: Heartbeat | None) -> Round:
+    def _round(self, account: Account | None, last: Mapping[str | None, Heartbeat]) -> Round:
         run = Run("sweep", self._clock, self._bounds.seconds)
-        return Round(run, last, geo=geo, account=account, operations=self._operations, clock=self._clock)
+        geo = None if account is None else account.geo
+        return Round(run, last.get(geo), account=account, operations=self._operations)

@@ -23,13 +23,8 @@ from shared.model.metrics import (
 from shared.watch.status import GeoStatus, StatusReport
 
 
-def measured(report: StatusReport, retention_days: int) -> Iterator[Measurement]:
-    """Yield the values of a report.
-
-    Args:
-        report: the state of the service.
-        retention_days: how many days a capture is kept.
-    """
+def measured(report: StatusReport) -> Iterator[Measurement]:
+    """Yield the values of a report."""
     yield Measurement(STATUS_READABLE, 1)
     for promise, holds in report.promises.items():
         yield Measurement(PROMISE_HOLDS, int(holds), {"promise": promise})
@@ -41,7 +36,7 @@ def measured(report: StatusReport, retention_days: int) -> Iterator[Measurement]
         yield Measurement(FINDINGS, report.findings.get(kind, 0), {"kind": kind})
     yield from _of_job(report.ledger.last_sweep, report.at)
     for geo, status in report.geos.items():
-        yield from _of_geo(geo, status, report.at, retention_days)
+        yield from _of_geo(geo, status, report.at, report.retention_days)
 
 
 def unreadable() -> Iterator[Measurement]:

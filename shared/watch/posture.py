@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.clock import Clock
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck, Rule
-from shared.stores.ports import InspectedAccount, PostureStore, Setup, StoreUnavailable
+from shared.ports import Inspected, InspectedAccount, Setup, StoreUnavailable
 
 MAX_AGE = timedelta(hours=3)
 """Three sweeps: what an older check found is not known to be so now."""
@@ -21,21 +21,17 @@ class Posture:
     """Checks the accounts that this deployment uses, and tells what follows from the last check.
 
     Attributes:
-        storage: the account of each served geo.
-        cosmos: the Cosmos DB account.
-        checks: where checks are kept, so that every instance can tell the last one.
+        accounts: the accounts that promises rest on, and where their checks are kept.
         clock: time.
     """
 
-    storage: Mapping[str, InspectedAccount]
-    cosmos: InspectedAccount
-    checks: PostureStore
+    accounts: Inspected
     clock: Clock
 
     async def check(self) -> Sequence[PostureCheck]:
         """Check every account, keep what was found, and return it; a failure is found and not raised."""
-        checks = [self._check(geo, account) for geo, account in self.storage.items()]
-        return await asyncio.gather(self._check(None, self.cosmos), *checks)
+        checks = [self._check(geo, account) for geo, account in self.accounts.storage.items()]
+        return await asyncio.gather(self._check(None, self.accounts.cosmos), *checks)
 
     async def last(self) -> Mapping[str | None, PostureCheck]:
         """Return the last check of each account by geo; under None that of Cosmos DB.
@@ -43,7 +39,7 @@ class Posture:
         Raises:
             StoreUnavailable: if they cannot be read.
         """
-        return await self.checks.read_all()
+        return await self.accounts.checks.read_all()
 
     def broken(self, checks: Mapping[str | None, PostureCheck], now: datetime) -> frozenset[str]:
         """Return the promises that cannot rest on the accounts, by their last checks.
@@ -54,7 +50,7 @@ class Posture:
         """
         return frozenset(
             promise
-            for geo in (None, *self.storage)
+            for geo in (None, *self.accounts.storage)
             for finding in self._findings(geo, checks.get(geo), now)
             if not finding.holds
             for promise in finding.promises
@@ -79,7 +75,7 @@ class Posture:
                 where, found = geo or "Cosmos DB", finding.found
                 _log.error("posture of %s: %s is %s, not %s", where, finding.path, found, finding.needed)
         try:
-            await self.checks.write(check)
+            await self.accounts.checks.write(check)
         except Exception as error:  # also one of ours: the sweep, which comes after, must not be kept away by it
             _log.warning("the posture of %s cannot be kept: %s", geo or "Cosmos DB", _code(error))
         return check
@@ -94,7 +90,7 @@ class Posture:
         yield from (found.get(rule.path, rule.unreadable("not-checked")) for rule in _rules(geo))
 
     def _account(self, geo: str | None) -> str | None:
-        return None if geo is None else self.storage[geo].account
+        return None if geo is None else self.accounts.storage[geo].account
 
 
 def _rules(geo: str | None) -> Sequence[Rule]:

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_prefix
-from shared.model.findings import FINDINGS, Intruder, LedgerFault, Notable
+from shared.model.findings import FINDINGS, LedgerFault, Notable, Trespass
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import OptedOut
 from shared.model.posture import PostureCheck
-from shared.stores.ports import (
+from shared.ports import (
     CaptureStore,
     DeletionCounts,
     DeletionStore,
@@ -65,9 +66,13 @@ class GeoStatus:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """The state of the service at ``at``: which promises hold, and from what that follows."""
+    """The state of the service at ``at``: which promises hold, and from what that follows.
+
+    ``retention_days`` is how long a day's captures are kept.
+    """
 
     at: datetime
+    retention_days: int
     promises: Mapping[str, bool]
     overdue_deletions: int
     ledger: LedgerStatus
@@ -97,21 +102,19 @@ class Status:
     """Reads the state of the service.
 
     Attributes:
-        stores: the capture store of each served geo.
+        accounts: the served storage accounts.
         ledger: the tenants' settings and events.
         deletions: the deletions.
         operations: the heartbeats.
         clock: time.
-        retention_days: how long a day's captures are kept.
         posture: how the accounts are set up; None where there are only fakes, and nothing that could be set up.
     """
 
-    stores: Mapping[str, CaptureStore]
+    accounts: Accounts
     ledger: LedgerStore
     deletions: DeletionStore
     operations: OperationStore
     clock: Clock
-    retention_days: int
     posture: Posture | None = None
 
     async def report(self) -> StatusReport:
@@ -128,7 +131,7 @@ class Status:
         overdue = await self.deletions.overdue(now)
         unscheduled, unreadable = await self._unscheduled(now)
         statuses = await asyncio.gather(
-            *(self._of_geo(store, now, purges.get(geo), sweeps.get(geo)) for geo, store in self.stores.items())
+            *(self._of_geo(each, now, purges.get(each.geo), sweeps.get(each.geo)) for each in self.accounts)
         )
         promises = self._promises(now, sweeps.get(None), statuses, unscheduled, overdue)
         promises["P9"] &= not unreadable
@@ -138,6 +141,7 @@ class Status:
             promises = {promise: holds and promise not in broken for promise, holds in {"P2": True, **promises}.items()}
         return StatusReport(
             at=now,
+            retention_days=self.accounts.retention_days,
             promises=dict(sorted(promises.items())),
             overdue_deletions=overdue,
             ledger=LedgerStatus(
@@ -148,7 +152,8 @@ class Status:
                 posture=checks.get(None),
             ),
             geos={
-                geo: replace(status, posture=checks.get(geo)) for geo, status in zip(self.stores, statuses, strict=True)
+                account.geo: replace(status, posture=checks.get(account.geo))
+                for account, status in zip(self.accounts, statuses, strict=True)
             },
         )
 
@@ -165,14 +170,14 @@ class Status:
 
         lost = now - min((event.at for event in unscheduled), default=now) > SWEEP_MAX_AGE
         return {
-            "P1": swept_without(Intruder.UNKNOWN_ENROLLMENT),
-            "P3": swept_without(Intruder.WRONG_ACCOUNT),
+            "P1": swept_without(Trespass.UNKNOWN_ENROLLMENT),
+            "P3": swept_without(Trespass.WRONG_ACCOUNT),
             "P4": all(self._retention_holds(geo, now) for geo in geos)
-            and swept_without(Intruder.PAST_DEADLINE, Intruder.IMPOSSIBLE_DAY),
+            and swept_without(Trespass.PAST_DEADLINE, Trespass.IMPOSSIBLE_DAY),
             "P5": overdue == 0
             and all(now <= event.deadline for event in unscheduled)
-            and swept_without(Intruder.AFTER_RECEIPT),
-            "P6": swept_without(Intruder.AFTER_RECEIPT, Notable.SOFT_DELETED),
+            and swept_without(Trespass.AFTER_RECEIPT),
+            "P6": swept_without(Trespass.AFTER_RECEIPT, Notable.SOFT_DELETED),
             "P9": not lost
             and _found_none(ledger_sweep, now, LedgerFault)
             and all(_runs(geo.last_purge, now, PURGE_MAX_AGE) for geo in geos)
@@ -194,18 +199,22 @@ class Status:
         return list(events.values()), unreadable
 
     async def _of_geo(
-        self, store: CaptureStore, now: datetime, last_purge: Heartbeat | None, last_sweep: Heartbeat | None
+        self, account: Account, now: datetime, last_purge: Heartbeat | None, last_sweep: Heartbeat | None
     ) -> GeoStatus:
         try:
-            oldest_day, counts = await asyncio.gather(_oldest_day(store), self.deletions.counts(store.account, now))
+            oldest_day, counts = await asyncio.gather(
+                _oldest_day(account.store), self.deletions.counts(account.name, now)
+            )
         except StoreUnavailable as error:
-            return GeoStatus(store.account, None, None, last_purge, last_sweep, error.code)
-        return GeoStatus(store.account, oldest_day, counts, last_purge, last_sweep)
+            return GeoStatus(account.name, None, None, last_purge, last_sweep, error.code)
+        return GeoStatus(account.name, oldest_day, counts, last_purge, last_sweep)
 
     def _retention_holds(self, status: GeoStatus, now: datetime) -> bool:
         if status.error is not None:
             return False
-        return status.oldest_day is None or now < deadlines.day_deadline(status.oldest_day, self.retention_days)
+        return status.oldest_day is None or now < deadlines.day_deadline(
+            status.oldest_day, self.accounts.retention_days
+        )
 
 
 def _runs(heartbeat: Heartbeat | None, now: datetime, max_age: timedelta) -> bool:

@@ -14,6 +14,7 @@ from azure.cosmos.aio import CosmosClient
 
 from local.stack import CosmosAccount as Address
 from local.stack import Stack, create_cosmos_containers
+from shared.ports import AccessStore, CaptureStore, DeletionStore, LedgerStore, OperationStore
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos.access import CosmosAccess
 from shared.stores.cosmos.account import CosmosAccount
@@ -21,7 +22,6 @@ from shared.stores.cosmos.deletions import CosmosDeletions
 from shared.stores.cosmos.ledger import CosmosLedger
 from shared.stores.cosmos.operations import CosmosOperations
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
-from shared.stores.ports import AccessStore, CaptureStore, DeletionStore, LedgerStore, OperationStore
 
 KINDS = ["fake", pytest.param("real", marks=pytest.mark.stack)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.model.grants import AccessRecord, Purpose, ReviewGrant
-from shared.stores.ports import AccessStore, BatchMissing, CaptureStore, Conflict, ContainerMissing
+from shared.ports import AccessStore, BatchMissing, CaptureStore, Conflict, ContainerMissing
 from tests.clocks import START
 from tests.contract.items import new_name
 

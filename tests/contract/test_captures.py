@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.stores.ports import CaptureStore, ContainerMissing, Put
+from shared.ports import CaptureStore, ContainerMissing, Put
 from tests.contract.items import new_name
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

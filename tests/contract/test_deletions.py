@@ -9,7 +9,7 @@ import pytest
 
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
-from shared.stores.ports import Conflict, DeletionStore, OperationStore
+from shared.ports import Conflict, DeletionStore, OperationStore
 from tests.clocks import START
 from tests.contract.items import deletion, new_account
 

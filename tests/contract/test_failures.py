@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ from shared import bootstrap
 from shared.clock import SystemClock
 from shared.configuration import Configuration, ConfigurationError
 from shared.model.ledger import Change
+from shared.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
 from shared.stores import blobs
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import account as cosmos
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
 from shared.stores.cosmos.ledger import CosmosLedger
-from shared.stores.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
 from shared.stores.receipt_keys import KeyVaultSigner
 from shared.stores.signing_keys import fetch_keys
 from tests.contract.items import deletion, new_account, opt_in
@@ -136,7 +137,7 @@ async def test_an_account_that_hangs_or_is_not_there_is_told_in_bounded_time(
     broken: Broken, store: AzureCaptureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken.hangs = True
-    monkeypatch.setattr(blobs, "_CALL_SECONDS", 0.2)
+    monkeypatch.setattr(blobs, "_call", replace(blobs._call, seconds=0.2))
     assert set((await calls(store)).values()) == {"storage-timeout"}
     monkeypatch.undo()
     nobody = f"AccountName=stnobody;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{free_ports(1)[0]}/stnobody;"
@@ -159,7 +160,7 @@ async def test_a_cosmos_db_that_hangs_errs_or_is_not_there(broken: Broken, monke
     assert await code_of_a_read(broken.port) == "cosmos-403"
     assert (await code_of_a_read(free_ports(1)[0])).startswith("cosmos-")
     broken.hangs = True
-    monkeypatch.setattr(cosmos, "_CALL_SECONDS", 0.2)
+    monkeypatch.setattr(cosmos, "call", replace(cosmos.call, seconds=0.2))
     assert await code_of_a_read(broken.port) == "cosmos-timeout"
 
 
@@ -245,7 +246,7 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         receipt_key="https://kv-receipts.vault.azure.net/keys/receipts",
     )
     services = bootstrap.connect(settings, SystemClock())
-    assert {store.account for store in services.captures.stores.values()} == {"steurope", "stjapan"}
+    assert {store.account for store in services.captures.accounts.stores.values()} == {"steurope", "stjapan"}
     closed = [type(getattr(close, "__self__", None)) for close in services.closers]
     assert closed[-2:] == [KeyVaultSigner, DefaultAzureCredential], "what uses the identity is closed before it"
     for close in services.closers:

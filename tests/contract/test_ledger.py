@@ -8,7 +8,7 @@ from unittest.mock import ANY
 import pytest
 
 from shared.model.ledger import Change, OptedOut, Setting, TenantLedger
-from shared.stores.ports import Conflict, LedgerStore
+from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
 from tests.contract.items import opt_in
 

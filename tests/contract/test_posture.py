@@ -12,11 +12,11 @@ from azure.storage.blob.aio import BlobServiceClient
 from local.stack import CosmosAccount as Address
 from local.stack import Stack, create_cosmos_containers
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, PostureCheck
+from shared.ports import PostureStore
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.operations import CosmosPosture
 from shared.stores.memory import MemoryPosture
-from shared.stores.ports import PostureStore
 from tests.clocks import START
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
 from local.ports import free_ports
+from shared.ports import ReceiptSigner, StoreUnavailable
 from shared.stores import receipt_keys
-from shared.stores.ports import ReceiptSigner, StoreUnavailable
 from shared.stores.receipt_keys import KeyVaultSigner, LocalSigner
 from tests.clocks import ManualClock
 
@@ -365,10 +366,10 @@ async def test_a_vault_that_hangs_or_is_not_there_is_told_in_bounded_time(
     vault: Vault, remote: KeyVaultSigner, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault.hangs = True
-    monkeypatch.setattr(receipt_keys, "_CALL_SECONDS", 0.2)
+    monkeypatch.setattr(receipt_keys, "_call", replace(receipt_keys._call, seconds=0.2))
     assert await refusal(remote.sign(CLAIMS)) == "vault-timeout"
     assert await refusal(remote.public_keys()) == "vault-timeout"
-    monkeypatch.setattr(receipt_keys, "_CALL_SECONDS", 20.0)
+    monkeypatch.setattr(receipt_keys, "_call", replace(receipt_keys._call, seconds=20.0))
     vault.port = free_ports(1)[0]
     clock.move(timedelta(seconds=5))
     assert await refusal(remote.sign(CLAIMS)) == "vault-unreachable"

@@ -14,9 +14,9 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
 from local.ports import free_ports
+from shared.ports import ContainerMissing, Put, StoreUnavailable
 from shared.stores import uploads
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.ports import ContainerMissing, Put, StoreUnavailable
 from shared.stores.uploads import ByIdentity, ByKey, Uploads
 
 HEADERS = {"x-ms-meta-bodysha256": "ab"}

@@ -10,7 +10,8 @@ import resource
 import sys
 from datetime import timedelta
 
-from shared.sharing.data_sharing import DataSharing, Wish
+from shared.accounts import Accounts
+from shared.sharing.data_sharing import DataSharing, RequestedChange
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.memory import MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.sweep.sweep import Sweep
@@ -21,13 +22,13 @@ async def main() -> None:
     setting, days = sys.argv[1], int(sys.argv[2])
     clock = ManualClock(START - timedelta(days=days), jumping=True)
     store = AzureCaptureStore.connect(setting, None)
-    ledger = MemoryLedger()
+    ledger, accounts = MemoryLedger(), Accounts({"europe": store}, 30)
     enrollments = sys.stdin.read().split()
     for n, enrollment_id in enumerate(enrollments):
-        sharing = DataSharing(ledger, {"europe": store.account}, clock, lambda: enrollment_id)  # noqa: B023
-        await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", Wish(True, "europe", "admin"))
+        sharing = DataSharing(ledger, accounts, clock, lambda: enrollment_id)  # noqa: B023
+        await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", RequestedChange(True, "europe", "admin"))
     clock.set(START)
-    sweep = Sweep({"europe": store}, ledger, MemoryDeletions(), MemoryOperations(), clock, 30)
+    sweep = Sweep(accounts, ledger, MemoryDeletions(), MemoryOperations(), clock)
     heartbeat = (await sweep.run())["europe"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"outcome": heartbeat.outcome, "counts": dict(heartbeat.counts), "peakBytes": peak}))

@@ -19,7 +19,7 @@ from shared.bootstrap import Services, connect
 from shared.configuration import Configuration
 from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut
-from shared.sharing.data_sharing import Wish
+from shared.sharing.data_sharing import RequestedChange
 from tests.clocks import ManualClock
 from tests.e2e.purge_once import start_purge
 from tests.world import capture, submission
@@ -97,11 +97,11 @@ async def proxy(stack: Stack) -> AsyncIterator[KillingProxy]:
 async def owed(services: Services, clock: ManualClock) -> Deletion:
     """Let a tenant share data for some days and opt out, and return the deletion that is due now."""
     tenant = str(uuid.uuid4())
-    await services.data_sharing.put(tenant, Wish(True, GEO, "admin"))
+    await services.data_sharing.put(tenant, RequestedChange(True, GEO, "admin"))
     for n in range(DAYS):
         await services.captures.submit(tenant, submission(capture(clock.now()), key=f"key-{n}"))
         clock.move(timedelta(days=1))
-    await services.data_sharing.put(tenant, Wish(False, None, "admin"))
+    await services.data_sharing.put(tenant, RequestedChange(False, None, "admin"))
     [event] = await services.data_sharing.history(tenant, limit=1, before=None)
     assert isinstance(event, OptedOut)
     await services.deletions.schedule([event])
@@ -128,7 +128,7 @@ async def test_a_purge_killed_at_any_storage_call_finishes_with_the_same_deadlin
     through_proxy["STORAGE_ACCOUNTS"] = json.dumps(accounts)
 
     async def containers(deletion: Deletion) -> list[str]:
-        store: Any = direct.captures.stores[GEO]
+        store: Any = direct.captures.accounts.stores[GEO]
         listed = [each.name async for each in store.list_containers(deletion.enrollment_id[0] + "-")]
         return [name for name in listed if name.endswith(deletion.enrollment_id)]
 

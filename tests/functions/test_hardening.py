@@ -9,8 +9,8 @@ import pytest
 
 from functions import _json
 from local.tokens import Role
+from shared.ports import StoreUnavailable
 from shared.problems import InvalidRequest
-from shared.stores.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.functions.api import SECRET, Api, opt_in
 from tests.world import OTHER_TENANT, TENANT

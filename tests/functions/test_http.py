@@ -10,7 +10,7 @@ import pytest
 from local.tokens import Role
 from shared import bootstrap
 from shared.model.items import format_instant
-from shared.stores.ports import Conflict, StoreUnavailable
+from shared.ports import Conflict, StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.functions.api import SECRET, Api, opt_in
 from tests.tokens import token

@@ -19,7 +19,7 @@ from functions import metrics as timer
 from local.ports import free_ports
 from shared import bootstrap
 from shared.model.metrics import METRICS
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.world import TENANT, World
 

@@ -15,7 +15,7 @@ from referencing.jsonschema import DRAFT202012
 from functions import _openapi
 from functions._openapi import OPERATIONS, Declared, Operation, Who, all_problems, declare
 from local.tokens import Role
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.functions.api import Api
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared import bootstrap
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from tests.functions.api import SECRET, Api
 from tests.world import SIGNER
 

@@ -7,7 +7,7 @@ import azure.functions as func
 import pytest
 
 from shared import bootstrap
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.world import TENANT, World
 

@@ -45,8 +45,9 @@ def _run(histories: int, seed: int, jobs: int) -> int:
     random, _ = campaign.run_all(campaign.chunks(seed, histories), jobs, progress)
     total.merge(random)
     print(total.table(time.monotonic() - began))
+    commit = campaign.commit()
     for found, what in total.violations[:20]:
-        print(f"\nseed {found}: {what}\n  replay: .venv/bin/python -m tests.simulation replay {found}")
+        print(f"\nseed {found} at {commit}: {what}\n  replay: .venv/bin/python -m tests.simulation replay {found}")
     return 1 if total.violations else 0
 
 
@@ -55,7 +56,7 @@ def _replay(seed: str, verbose: bool) -> int:
         outcome = campaign.run_seed(int(seed), verbose=verbose)
     else:
         outcome = crash_points.run_one(seed, verbose=verbose)
-    print(f"seed {seed}: {outcome.violation or 'no violation'}")
+    print(f"seed {seed} at {campaign.commit()}: {outcome.violation or 'no violation'}")
     print(f"{sum(outcome.operations.values())} operations, {outcome.calls} store calls, trace {outcome.trace_hash}")
     return 1 if outcome.violation else 0
 

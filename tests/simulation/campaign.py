@@ -2,12 +2,14 @@
 
 import logging
 import multiprocessing
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.simulation.history import History, Outcome
 
@@ -65,6 +67,22 @@ class Summary:
         ]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {value:>14}" for name, value in rows)
+
+
+def commit() -> str:
+    """Return the commit that is checked out, and whether the code differs from it; a seed means nothing without."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "an unknown commit"
 
 
 def run_seed(seed: int, *, verbose: bool = False) -> Outcome:

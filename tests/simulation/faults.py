@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from shared.stores.ports import Conflict, StoreUnavailable
+from shared.ports import Conflict, StoreUnavailable
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
 
 REQUEST_MAX = 200.0

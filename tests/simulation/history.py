@@ -17,9 +17,9 @@ from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import DayContainer
 from shared.model.items import format_instant
+from shared.ports import Conflict, StoreUnavailable
 from shared.problems import Problem
-from shared.sharing.data_sharing import Wish
-from shared.stores.ports import Conflict, StoreUnavailable
+from shared.sharing.data_sharing import RequestedChange
 from shared.sweep.sweep import Bounds as SweepBounds
 from tests.simulation.faults import TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
@@ -293,8 +293,8 @@ class History:
         for attempt in range(attempts):
             toggle = self.oracle.toggle_sent(tenant, geo is not None, geo)
             instance = self.instance()
-            wish = Wish(geo is not None, geo, "admin")
-            answer, work = await self.ask(instance, "toggle", partial(instance.data_sharing.put, tenant, wish))
+            requested = RequestedChange(geo is not None, geo, "admin")
+            answer, work = await self.ask(instance, "toggle", partial(instance.data_sharing.put, tenant, requested))
             self._settle_toggle(toggle, answer, work)
             if answer.how == "refused":
                 return False
@@ -523,7 +523,7 @@ async def whole_story(history: History) -> None:
             faults.count("names not free at once")
     if random.random() < 0.15:
         cloud.purge_bounds = PurgeBounds(seconds=60.0, containers=1, deletions=1)
-        cloud.sweep_bounds = SweepBounds(seconds=60.0, tenants=1, repairs=1)
+        cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
     if random.random() < 0.04:
         faults.count("timers off for a month")
         history.oracle.nothing_owed = True

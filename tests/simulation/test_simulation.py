@@ -88,7 +88,7 @@ def test_a_violation_is_told_with_the_command_that_shows_it_again(capsys: pytest
         seed, what = summary.violations[0]
         assert what.startswith("P2: ")
         assert main(["replay", str(seed)]) == 1
-    assert f"seed {seed}: {what}" in capsys.readouterr().out
+    assert f"seed {seed} at {campaign.commit()}: {what}" in capsys.readouterr().out
     assert main(["replay", str(seed)]) == 0
 
 

@@ -10,22 +10,20 @@ from typing import Any
 import azure.functions as func
 
 from functions import opt_outs
-from shared.deletion.deletions import Deletions
+from shared.accounts import Accounts
+from shared.bootstrap import assemble
 from shared.deletion.purge import Bounds as PurgeBounds
-from shared.deletion.purge import Purge
 from shared.model.deletion import Deletion
 from shared.model.ledger import Change
-from shared.sharing.captures import Captures
-from shared.sharing.consent import Consent
-from shared.sharing.data_sharing import DataSharing
-from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
-from shared.stores.ports import ContainerMissing, ListedContainer, Put
+from shared.ports import ContainerMissing, ListedContainer, Put, Stores
+from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.sweep.sweep import Bounds as SweepBounds
-from shared.sweep.sweep import Sweep
-from shared.watch.status import Status
 from tests.simulation.faults import REQUEST_MAX, Faults, Faulty
 from tests.simulation.oracle import Oracle
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
+
+NOBODY: Any = None
+"""Clients call the rules, with no token."""
 
 ACCOUNTS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
 
@@ -171,17 +169,28 @@ class Instance:
         def reached(store: Any, kind: str) -> Any:
             return Faulty(store, kind, process, faults)
 
-        ledger, deletions = reached(cloud.ledger, "cosmos"), reached(cloud.deletions, "cosmos")
-        operations, signer = reached(cloud.operations, "cosmos"), reached(cloud.signer, "key")
-        stores = {geo: reached(store, geo) for geo, store in cloud.captures.items()}
-        days = cloud.retention_days
+        captures = {geo: reached(store, geo) for geo, store in cloud.captures.items()}
+        stores = Stores(
+            ledger=reached(cloud.ledger, "cosmos"),
+            deletions=reached(cloud.deletions, "cosmos"),
+            access=MemoryAccess(),
+            operations=reached(cloud.operations, "cosmos"),
+            captures=captures,
+            signer=reached(cloud.signer, "key"),
+        )
+        services = assemble(
+            stores,
+            Accounts(captures, cloud.retention_days),
+            process,
+            tokens=NOBODY,
+            review_auth_context="c1",
+            new_id=lambda: f"{random.getrandbits(128):032x}",
+            purge_bounds=cloud.purge_bounds,
+            sweep_bounds=cloud.sweep_bounds,
+        )
         self.process = process
-        self.data_sharing = DataSharing(ledger, cloud.accounts, process, lambda: f"{random.getrandbits(128):032x}")
-        self.captures = Captures(Consent(ledger, process), stores, process, days)
-        self.deletions = Deletions(deletions)
-        self.purge = Purge(stores, deletions, operations, signer, process, days, cloud.purge_bounds)
-        self.sweep = Sweep(stores, ledger, deletions, operations, process, days, cloud.sweep_bounds)
-        self.status = Status(stores, ledger, deletions, operations, process, days)
+        self.data_sharing, self.captures, self.deletions = services.data_sharing, services.captures, services.deletions
+        self.purge, self.sweep, self.status = services.purge, services.sweep, services.status
 
     async def opt_outs(self, documents: Sequence[func.Document]) -> int:
         """Do what the function ``opt_outs`` does with a batch of the feed."""

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from shared.ports import ContainerMissing
 from shared.problems import DataSharingOff, IdempotencyKeyReused, Unavailable
-from shared.stores.ports import ContainerMissing
 from tests.world import TENANT, World, capture, submission
 
 

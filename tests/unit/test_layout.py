@@ -1,7 +1,9 @@
-"""What would break on Azure and nowhere else."""
+"""What would break on Azure and nowhere else, and the contracts that hold the rooms of the code apart."""
 
-import ast
 import importlib.metadata
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,35 +24,60 @@ def test_no_dependency_ships_a_package_that_would_shadow_ours() -> None:
     assert shadowing == set()
 
 
-# All but the adapters, and the composition root, which knows everything.
-RULES = [
-    file
-    for file in sorted((ROOT / "shared").rglob("*.py"))
-    if file.relative_to(ROOT).parts[1] != "stores" and file.stem != "bootstrap"
-]
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code that a test may spoil."""
+    copy = tmp_path_factory.mktemp("layout")
+    for package in ("functions", "shared", "audit", "local"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    return copy
 
 
-@pytest.mark.parametrize("file", RULES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_no_rule_imports_azure(file: Path) -> None:
-    imported = {
-        name
-        for node in ast.walk(ast.parse(file.read_text()))
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert not any(name.split(".")[0] in {"azure", "aiohttp"} for name in imported)
+def broken_contracts(copy: Path) -> list[str]:
+    lint = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(lint, cwd=copy, capture_output=True, text=True, check=False)
+    told = done.stdout.partition("Broken contracts")[0]
+    broken = [line.removesuffix(" BROKEN") for line in told.splitlines() if line.endswith(" BROKEN")]
+    assert (done.returncode == 0) == (not broken), done.stdout + done.stderr
+    return broken
 
 
-@pytest.mark.parametrize("package", ["functions", "shared"])
-def test_production_code_knows_nothing_of_the_local_stack(package: str) -> None:
-    for file in (ROOT / package).rglob("*.py"):
-        source = file.read_text()
-        assert "import local" not in source and "from local" not in source, file
+def test_the_code_keeps_the_contracts(copy: Path) -> None:
+    assert broken_contracts(copy) == []
+
+
+TYPE_CHECKING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("shared/model/deadlines.py", "from shared.stores.memory import MemoryLedger", "Rules know"),
+        ("shared/model/deadlines.py", "from shared.clock import Clock", "Rules know"),
+        ("shared/model/ledger.py", "import asyncio", "Values ask nobody"),
+        ("shared/review/access.py", "from shared.stores.cosmos.access import CosmosAccess", "Rules know"),
+        ("shared/review/access.py", f"{TYPE_CHECKING}from shared.stores.azure import connect", "Rules know"),
+        ("shared/watch/status.py", "from shared.sweep.sweep import Sweep", "Rules know"),
+        ("shared/accounts.py", "from azure.storage.blob import BlobClient", "Only stores"),
+        ("shared/stores/memory.py", "from shared.stores.blobs import AzureCaptureStore", "Adapters"),
+        ("shared/stores/memory.py", "from shared.sharing.consent import Consent", "Rules know"),
+        ("shared/bootstrap.py", "from functions import captures", "Functions and audits"),
+        ("shared/deletion/purge.py", f"{TYPE_CHECKING}import functions.purge", "Functions and audits"),
+        ("functions/status.py", "from local.stack import Stack", "Functions and audits"),
+        ("functions/status.py", "from audit.receipts import read_keys", "Functions and audits"),
+        ("shared/sweep/rounds.py", "from shared.sweep.sweep import Sweep", "There are no circles"),
+        ("shared/new_room.py", '"""A room that nobody has given a place."""', "Rules know"),
+    ],
+)
+def test_a_line_in_the_wrong_room_breaks_a_contract(copy: Path, file: str, line: str, contract: str) -> None:
+    spoilt = copy / file
+    before = spoilt.read_text() if spoilt.exists() else None
+    spoilt.write_text(f"{before or ''}\n{line}\n")
+    try:
+        assert any(each.startswith(contract) for each in broken_contracts(copy))
+    finally:
+        spoilt.unlink() if before is None else spoilt.write_text(before)
 
 
 async def test_the_machines_clock_waits_at_least_as_long_as_asked() -> None:

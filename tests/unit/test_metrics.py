@@ -13,9 +13,9 @@ from shared.model.containers import DayContainer
 from shared.model.findings import FINDINGS
 from shared.model.geos import GEOS as ALL_GEOS
 from shared.model.metrics import METRICS, Measurement
+from shared.ports import StoreUnavailable
 from shared.stores.memory import MemoryCaptures
 from shared.stores.monitor import Monitor
-from shared.stores.ports import StoreUnavailable
 from shared.watch.metrics import measured, unreadable
 from tests.world import OTHER_TENANT, TENANT, World
 
@@ -45,7 +45,7 @@ async def seen(monitor: Monitor, reader: InMemoryMetricReader, measurements: Ite
 
 async def figures(world: World) -> Values:
     reader = InMemoryMetricReader()
-    return await seen(Monitor(reader), reader, measured(await world.status.report(), world.retention_days))
+    return await seen(Monitor(reader), reader, measured(await world.status.report()))
 
 
 def key(name: str, *attributes: str) -> tuple[str, frozenset[str]]:
@@ -261,10 +261,10 @@ async def test_what_cannot_be_read_any_more_is_not_said_again() -> None:
     world = await well()
     reader = InMemoryMetricReader()
     monitor = Monitor(reader)
-    assert len(await seen(monitor, reader, measured(await world.status.report(), 30))) > len(METRICS)
+    assert len(await seen(monitor, reader, measured(await world.status.report()))) > len(METRICS)
     assert await seen(monitor, reader, unreadable()) == {key("status.readable"): 0}
     del world.stores["europe"]
-    later = await seen(monitor, reader, measured(await world.status.report(), 30))
+    later = await seen(monitor, reader, measured(await world.status.report()))
     assert later[key("status.readable")] == 1
     assert not any("europe" in attributes for _, attributes in later)
 
@@ -284,7 +284,7 @@ async def test_no_attribute_comes_from_a_customer(breaks: Callable[[World], Awai
     if breaks is not None:
         await breaks(world)
     allowed = {"promise": PROMISES, "geo": ALL_GEOS, "kind": set(FINDINGS), "job": {"purge", "sweep"}}
-    for each in measured(await world.status.report(), 30):
+    for each in measured(await world.status.report()):
         assert each.metric in METRICS
         assert all(value in allowed[name] for name, value in each.attributes.items()), each.metric.name
 
@@ -293,7 +293,7 @@ async def test_a_kind_that_an_item_in_the_database_invents_is_not_sent() -> None
     world = await well()
     heartbeat = world.operations.heartbeats["sweep", "europe"]
     world.operations.heartbeats["sweep", "europe"] = heartbeat.model_copy(update={"totals": {"Frau Schneider": 1}})
-    assert not any("Schneider" in f"{each}" for each in measured(await world.status.report(), 30))
+    assert not any("Schneider" in f"{each}" for each in measured(await world.status.report()))
 
 
 def test_the_operations_page_has_every_metric_and_a_section_for_every_finding() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from shared.ports import StoreUnavailable
 from shared.problems import DataSharingOff, GeoNotServed, InvalidRequest, UnknownGeo
-from shared.stores.ports import StoreUnavailable
 from tests.world import OTHER_TENANT, TENANT, World
 
 

@@ -7,16 +7,16 @@ import pytest
 
 from shared.model import deadlines
 from shared.model.ledger import Setting
+from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import DataSharingOff, GeoPinned, PreconditionFailed, Unavailable
 from shared.sharing.consent import Consent
-from shared.sharing.data_sharing import Wish
+from shared.sharing.data_sharing import RequestedChange
 from shared.stores.memory import MemoryLedger
-from shared.stores.ports import Conflict, Stored, StoreUnavailable
 from tests.clocks import ManualClock, settle
 from tests.world import TENANT, World, capture, submission
 
 LEASE = timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS)
-OFF = Wish(False, None, "admin")
+OFF = RequestedChange(False, None, "admin")
 
 
 class SlowLedger(MemoryLedger):
@@ -227,7 +227,9 @@ async def test_off_on_off_on_makes_two_opt_outs_and_two_enrollments() -> None:
 async def test_concurrent_toggles_each_make_one_event_in_one_order() -> None:
     world = World()
     await world.opt_in()
-    await asyncio.gather(*(world.data_sharing.put(TENANT, Wish(n % 2 == 0, "europe", "admin")) for n in range(20)))
+    await asyncio.gather(
+        *(world.data_sharing.put(TENANT, RequestedChange(n % 2 == 0, "europe", "admin")) for n in range(20))
+    )
     kinds = [event.kind for event in world.ledger.events[TENANT]]
     assert kinds == [("optedIn", "optedOut")[n % 2] for n in range(len(kinds))]
     assert world.ledger.settings[TENANT].value.sequence == len(kinds)
@@ -244,7 +246,7 @@ async def test_a_commit_whose_answer_was_lost_and_that_was_sent_again_is_ours() 
 
     world.ledger.commit = twice
     world.clock.slept.clear()
-    setting = await world.data_sharing.put(TENANT, Wish(False, None, "admin", opted_in.sequence))
+    setting = await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", opted_in.sequence))
     assert not setting.enabled
     assert world.clock.slept == [deadlines.CONSENT_LEASE_SECONDS]
     assert len(world.ledger.events[TENANT]) == 2
@@ -264,10 +266,10 @@ async def test_endless_conflicts_end_in_an_error_and_not_in_a_wrong_answer() -> 
 async def test_if_match_is_honoured() -> None:
     world = World()
     with pytest.raises(PreconditionFailed):
-        await world.data_sharing.put(TENANT, Wish(True, "europe", "admin", 1))
-    assert (await world.data_sharing.put(TENANT, Wish(True, "europe", "admin", 0))).sequence == 1
+        await world.data_sharing.put(TENANT, RequestedChange(True, "europe", "admin", 1))
+    assert (await world.data_sharing.put(TENANT, RequestedChange(True, "europe", "admin", 0))).sequence == 1
     with pytest.raises(PreconditionFailed):
-        await world.data_sharing.put(TENANT, Wish(False, None, "admin", 0))
+        await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", 0))
     assert len(world.ledger.events[TENANT]) == 1
 
 

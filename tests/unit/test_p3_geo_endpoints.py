@@ -1,6 +1,7 @@
 """P3: what another deployment serves is refused, with that deployment's address where it is known."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,9 +9,7 @@ from functions import _openapi
 from functions._http import _problem
 from shared.configuration import Configuration, ConfigurationError
 from shared.problems import GeoNotServed
-from shared.sharing.captures import Captures
-from shared.sharing.consent import Consent
-from shared.sharing.data_sharing import DataSharing, Wish
+from shared.sharing.data_sharing import RequestedChange
 from shared.stores.memory import MemoryCaptures
 from tests.functions.api import Api, api  # noqa: F401
 from tests.unit.settings import GOOD, SECRET
@@ -74,19 +73,15 @@ def test_what_is_no_address_or_no_other_geo_is_refused_and_not_repeated(value: s
     assert SECRET not in str(refused.value)
 
 
-def stamp(world: World, served: str = "europe") -> tuple[Captures, DataSharing]:
+def stamp(world: World, served: str = "europe") -> World:
     """Another deployment on the same ledger that serves one geo and knows who serves the others."""
-    endpoints = {"unitedkingdom": STAMP}
-    stores = {served: world.stores[served]}
-    captures = Captures(Consent(world.ledger, world.clock), stores, world.clock, 30, endpoints)
-    sharing = DataSharing(world.ledger, {served: stores[served].account}, world.clock, lambda: "0" * 32, endpoints)
-    return captures, sharing
+    return replace(world, stores={served: world.stores[served]}, elsewhere={"unitedkingdom": STAMP})
 
 
 async def test_a_capture_for_a_geo_that_is_served_elsewhere_is_refused_with_the_address() -> None:
     world = World()
     await world.opt_in(geo="unitedkingdom")
-    captures, _ = stamp(world)
+    captures = stamp(world).captures
     with pytest.raises(GeoNotServed) as refused:
         await captures.submit(TENANT, submission(capture(world.clock.now())))
     assert refused.value.extensions == {"endpoint": STAMP} and STAMP in refused.value.detail
@@ -95,9 +90,9 @@ async def test_a_capture_for_a_geo_that_is_served_elsewhere_is_refused_with_the_
 
 async def test_an_opt_in_to_a_geo_that_is_served_elsewhere_is_refused_with_the_address() -> None:
     world = World()
-    _, sharing = stamp(world)
+    sharing = stamp(world).data_sharing
     with pytest.raises(GeoNotServed) as refused:
-        await sharing.put(TENANT, Wish(True, "unitedkingdom", "admin"))
+        await sharing.put(TENANT, RequestedChange(True, "unitedkingdom", "admin"))
     assert refused.value.extensions == {"endpoint": STAMP}
     assert not world.ledger.events
 
@@ -105,10 +100,10 @@ async def test_an_opt_in_to_a_geo_that_is_served_elsewhere_is_refused_with_the_a
 async def test_an_address_that_nobody_knows_is_not_made_up() -> None:
     world = World()
     await world.opt_in(geo="unitedstates")
-    captures, sharing = stamp(world)
+    there = stamp(world)
     for refusal in (
-        captures.submit(TENANT, submission(capture(world.clock.now()))),
-        sharing.put(TENANT, Wish(True, "japan", "admin")),
+        there.captures.submit(TENANT, submission(capture(world.clock.now()))),
+        there.data_sharing.put(TENANT, RequestedChange(True, "japan", "admin")),
     ):
         with pytest.raises(GeoNotServed) as refused:
             await refusal
@@ -118,11 +113,9 @@ async def test_an_address_that_nobody_knows_is_not_made_up() -> None:
 async def test_an_account_that_was_exchanged_sends_nobody_elsewhere() -> None:
     world = World()
     await world.opt_in()
-    captures, _ = stamp(world)
     world.stores["europe"] = MemoryCaptures("stsomeoneelse")
-    exchanged = Captures(captures.consent, {"europe": world.stores["europe"]}, world.clock, 30, captures.geo_endpoints)
     with pytest.raises(GeoNotServed) as refused:
-        await exchanged.submit(TENANT, submission(capture(world.clock.now())))
+        await stamp(world).captures.submit(TENANT, submission(capture(world.clock.now())))
     assert refused.value.extensions == {}
 
 

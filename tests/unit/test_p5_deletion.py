@@ -7,8 +7,8 @@ import pytest
 
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
+from shared.ports import Conflict, StoreUnavailable
 from shared.problems import NotFound
-from shared.stores.ports import Conflict, StoreUnavailable
 from tests.clocks import ManualClock
 from tests.unit.opt_outs import opted_out
 from tests.world import OTHER_TENANT, TENANT, Crash, Crashing, Steps, World

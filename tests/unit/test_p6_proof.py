@@ -8,7 +8,7 @@ from shared.deletion.purge import Bounds
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
-from shared.stores.ports import Conflict, ListedContainer, StoreUnavailable
+from shared.ports import Conflict, ListedContainer, StoreUnavailable
 from tests.unit.opt_outs import look_again, opted_out, purged
 from tests.world import OTHER_TENANT, TENANT, World
 

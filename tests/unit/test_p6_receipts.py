@@ -20,7 +20,7 @@ from audit.receipts import ReceiptError, SignedReceipt, read_keys, read_receipt
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
-from shared.stores.ports import StoreUnavailable
+from shared.ports import StoreUnavailable
 from tests import world as worlds
 from tests.unit.opt_outs import look_again, purged
 from tests.world import SIGNER, TENANT, World

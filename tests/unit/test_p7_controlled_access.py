@@ -10,6 +10,7 @@ import pytest
 
 from shared.model.containers import DayContainer
 from shared.model.grants import GrantStatus
+from shared.ports import Conflict, StoreUnavailable
 from shared.problems import (
     Forbidden,
     GeoNotServed,
@@ -21,7 +22,6 @@ from shared.problems import (
 )
 from shared.review.access import GrantRequest
 from shared.stores.memory import MemoryCaptures
-from shared.stores.ports import Conflict, StoreUnavailable
 from tests.clocks import START
 from tests.world import OTHER_TENANT, TENANT, World
 

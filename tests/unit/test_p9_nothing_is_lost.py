@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from shared.ports import StoreUnavailable
 from shared.stores.memory import MemoryCaptures
-from shared.stores.ports import StoreUnavailable
 from tests.unit.opt_outs import opted_out
 from tests.world import World
 

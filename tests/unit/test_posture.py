@@ -14,8 +14,8 @@ from audit.posture import Row, table
 from local import private
 from shared import bootstrap
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Outcome, PostureCheck
+from shared.ports import Inspected, Setup, StoreUnavailable
 from shared.stores.memory import MemoryPosture
-from shared.stores.ports import Setup, StoreUnavailable
 from shared.watch.posture import Posture
 from shared.watch.status import Status
 from tests.clocks import ManualClock, settle
@@ -377,20 +377,17 @@ class Deployed:
         self.storage = {geo: Account(store.account, copy.deepcopy(STORAGE)) for geo, store in self.world.stores.items()}
         self.cosmos = Account(None, copy.deepcopy(COSMOS_DB))
         self.checks = MemoryPosture()
-        self.posture = Posture(self.storage, self.cosmos, self.checks, self.world.clock)
+        self.world.inspected = Inspected(self.storage, self.cosmos, self.checks)
+
+    @property
+    def posture(self) -> Posture:
+        posture = self.world.services().posture
+        assert posture is not None
+        return posture
 
     @property
     def status(self) -> Status:
-        world = self.world
-        return Status(
-            world.stores,
-            world.ledger,
-            world.deletion_items,
-            world.operations,
-            world.clock,
-            world.retention_days,
-            self.posture,
-        )
+        return self.world.status
 
     async def run(self) -> None:
         await self.posture.check()

@@ -6,8 +6,8 @@ from typing import Any
 
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.items import format_instant
+from shared.ports import Stored
 from shared.stores.cosmos.account import CosmosContainer, parsed, sequence_below
-from shared.stores.ports import Stored
 
 _HEAD_ID = "head"
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from shared.configuration import is_endpoint, is_this_machine
 from shared.model.posture import LEDGER
+from shared.ports import Conflict, Setup, StoreUnavailable
 from shared.stores.calls import Calls
-from shared.stores.ports import Conflict, Setup, StoreUnavailable
 
 DATABASE = "data-sharing"
 CONFLICT, PRECONDITION_FAILED = 409, 412

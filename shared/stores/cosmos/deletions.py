@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from shared.model.deletion import Deletion
 from shared.model.items import format_instant
+from shared.ports import Conflict, DeletionCounts, Stored
 from shared.stores.cosmos.account import (
     CONFLICT,
     LARGE_PAGE,
@@ -21,7 +22,6 @@ from shared.stores.cosmos.account import (
     sequence_below,
     shard_range,
 )
-from shared.stores.ports import Conflict, DeletionCounts, Stored
 
 _UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
 

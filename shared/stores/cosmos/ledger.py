@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from shared.model.items import format_instant
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
+from shared.ports import Stored
 from shared.stores.cosmos.account import LARGE_PAGE, CosmosContainer, parsed, sequence_below, shard_range
-from shared.stores.ports import Stored
 
 _SETTING_ID = "setting"
 

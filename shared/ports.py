@@ -1,20 +1,16 @@
 """What the rules ask of storage, and how storage may fail them."""
 
-from __future__ import annotations
-
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from shared.model.deletion import Deletion
-    from shared.model.grants import AccessRecord, ReviewGrant
-    from shared.model.heartbeats import Heartbeat
-    from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
-    from shared.model.posture import PostureCheck
+from shared.model.deletion import Deletion
+from shared.model.grants import AccessRecord, ReviewGrant
+from shared.model.heartbeats import Heartbeat
+from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
+from shared.model.posture import PostureCheck
 
 T = TypeVar("T")
 
@@ -214,6 +210,21 @@ class PostureStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The accounts whose setup promises rest on.
+
+    Attributes:
+        storage: the account of each served geo.
+        cosmos: the Cosmos DB account.
+        checks: where what was found is kept, so that every instance can tell it.
+    """
+
+    storage: Mapping[str, InspectedAccount]
+    cosmos: InspectedAccount
+    checks: PostureStore
+
+
 class AccessStore(Protocol):
     """Container ``access``: each tenant's review grants and access log."""
 
@@ -347,3 +358,28 @@ class CaptureStore(Protocol):
             page_size: how many to ask for at a time; fewer if only the first are of interest.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """All that the rules are wired to.
+
+    Attributes:
+        ledger: the tenants' settings and events.
+        deletions: the deletions.
+        access: the review grants and access logs.
+        operations: the heartbeats.
+        captures: the storage account of each served geo.
+        signer: the key that receipts are signed with.
+        inspected: whose setup promises rest on; None for fakes, of which nothing could be set up.
+        closers: what closes their connections.
+    """
+
+    ledger: LedgerStore
+    deletions: DeletionStore
+    access: AccessStore
+    operations: OperationStore
+    captures: Mapping[str, CaptureStore]
+    signer: ReceiptSigner
+    inspected: Inspected | None = None
+    closers: tuple[Callable[[], Awaitable[None]], ...] = ()

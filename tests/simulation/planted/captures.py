@@ -1,0 +1,99 @@
+"""Bugs of captures (P1, P3, P4, D6)."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from shared.accounts import Accounts
+from shared.model import deadlines
+from shared.model.capture import Submission
+from shared.model.containers import DayContainer
+from shared.model.ledger import Setting
+from shared.ports import Put, StoreUnavailable
+from shared.sharing.captures import Captures
+from shared.sharing.consent import Consent
+from shared.stores.memory import MemoryCaptures
+from tests.simulation.planted.registry import mutant, patched
+
+
+@mutant("other geo's account")
+def _() -> Iterator[None]:
+    with patched(Accounts, "of", lambda self, enrollment: next(iter(self.stores.values()))):
+        yield
+
+
+@mutant("a batch under its newest day")
+def _() -> Iterator[None]:
+    put = Captures._put
+
+    async def shifted(self: Captures, who: str, store: Any, container: DayContainer, sent: Submission) -> Put:
+        day = max(capture.captured_at for capture in sent.batch.captures).date()
+        return await put(self, who, store, DayContainer(container.enrollment_id, day), sent)
+
+    with patched(Captures, "_put", shifted):
+        yield
+
+
+@mutant("captures of any age")
+def _() -> Iterator[None]:
+    with patched(deadlines, "earliest_capture", lambda now, started_at: started_at - timedelta(days=60)):
+        yield
+
+
+@mutant("captures from before the opt-in")
+def _() -> Iterator[None]:
+    with patched(deadlines, "earliest_capture", lambda now, started_at: now - timedelta(hours=24)):
+        yield
+
+
+@mutant("no fresh consent before a container is created")
+def _() -> Iterator[None]:
+    async def leased(self: Consent, tenant_id: str) -> Setting:
+        return self._leases[tenant_id].setting
+
+    with patched(Consent, "afresh", leased):
+        yield
+
+
+@mutant("a repeat replaces the batch")
+def _() -> Iterator[None]:
+    async def replaced(self: MemoryCaptures, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        self._refuse_missing(container)
+        self.containers[container][batch_id] = (bytes(bytearray(content)), body_hash)
+        return Put.CREATED
+
+    with patched(MemoryCaptures, "put_batch", replaced):
+        yield
+
+
+@mutant("idempotency key ignored")
+def _() -> Iterator[None]:
+    numbers = iter(range(10**9))
+    with patched(Submission, "batch_id", property(lambda self: f"{next(numbers):032x}")):
+        yield
+
+
+@mutant("another body under a used key accepted")
+def _() -> Iterator[None]:
+    put_batch = MemoryCaptures.put_batch
+
+    async def same(self: MemoryCaptures, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        put = await put_batch(self, container, batch_id, content, body_hash)
+        return Put.SAME if put is Put.OTHER else put
+
+    with patched(MemoryCaptures, "put_batch", same):
+        yield
+
+
+@mutant("answered before it is stored")
+def _() -> Iterator[None]:
+    put = Captures._put
+
+    async def hopeful(self: Captures, *args: Any) -> Put:
+        try:
+            return await put(self, *args)
+        except StoreUnavailable:
+            return Put.CREATED
+
+    with patched(Captures, "_put", hopeful):
+        yield

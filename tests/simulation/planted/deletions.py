@@ -1,0 +1,186 @@
+"""Bugs of deletions and receipts (P5, P6)."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.deletion import purge as purge_module
+from shared.deletion.deletions import Deletions
+from shared.deletion.purge import Purge
+from shared.model import deadlines
+from shared.model.deletion import Deletion
+from shared.ports import Stored, StoreUnavailable
+from shared.stores.memory import MemoryCaptures, MemoryDeletions
+from tests.simulation.planted.registry import mutant, patched
+
+
+@mutant("off-by-one day: the last day of an enrollment left out")
+def _() -> Iterator[None]:
+    days = deadlines.enrollment_days
+
+    def short(started_at: datetime, opted_out_at: datetime) -> list[Any]:
+        return days(started_at, opted_out_at)[:-1] or days(started_at, opted_out_at)
+
+    with patched(deadlines, "enrollment_days", short):
+        yield
+
+
+@mutant("an opt-out's days end with the opt-out")
+def _() -> Iterator[None]:
+    days = deadlines.enrollment_days
+    with patched(
+        deadlines, "enrollment_days", lambda started_at, at: days(started_at, at - deadlines.CAPTURE_MAX_AHEAD)
+    ):
+        yield
+
+
+@mutant("deadline restarted by a retry")
+def _() -> Iterator[None]:
+    failed = Deletion.failed
+
+    def restarted(self: Deletion, error: str) -> Deletion:
+        return failed(self, error).model_copy(update={"deadline": self.deadline + timedelta(minutes=5)})
+
+    with patched(Deletion, "failed", restarted):
+        yield
+
+
+@mutant("404 taken as an error")
+def _() -> Iterator[None]:
+    delete = MemoryCaptures.delete_container
+
+    async def strict(self: MemoryCaptures, container: str) -> bool:
+        if not await delete(self, container):
+            raise StoreUnavailable("storage-404")
+        return True
+
+    with patched(MemoryCaptures, "delete_container", strict):
+        yield
+
+
+@mutant("a deletion gives up after a failure")
+def _() -> Iterator[None]:
+    due = MemoryDeletions.due
+
+    async def first_only(self: MemoryDeletions, account: str, now: datetime) -> Any:
+        async for stored in due(self, account, now):
+            if stored.value.attempts == 0:
+                yield stored
+
+    with patched(MemoryDeletions, "due", first_only):
+        yield
+
+
+@mutant("a failed delete goes unnoticed")
+def _() -> Iterator[None]:
+    delete_all = purge_module._delete_all
+
+    async def hopeful(store: Any, containers: Any) -> int:
+        try:
+            return await delete_all(store, containers)
+        except StoreUnavailable:
+            return 0
+
+    with patched(purge_module, "_delete_all", hopeful):
+        yield
+
+
+@mutant("receipt without the second look")
+def _() -> Iterator[None]:
+    purged = Deletion.purged
+
+    def done(self: Deletion, now: datetime, **how: Any) -> Deletion:
+        after = purged(self, now, **how).verified(now)
+        assert after.receipt is not None
+        return after.model_copy(update={"receipt": after.receipt.model_copy(update={"jws": "x"})})
+
+    with patched(Deletion, "purged", done):
+        yield
+
+
+@mutant("second look at once")
+def _() -> Iterator[None]:
+    with patched(deadlines, "second_look_due", lambda now: now):
+        yield
+
+
+@mutant("second look blind to soft delete")
+def _() -> Iterator[None]:
+    look = Purge._look_into
+
+    async def blind(self: Purge, store: Any, run: Any, shard: str, looked_for: Any) -> None:
+        class Store:
+            account = store.account
+            delete_container = staticmethod(store.delete_container)
+
+            def list_containers(_, prefix: str, **how: Any) -> Any:
+                return store.list_containers(prefix)
+
+        await look(self, Store(), run, shard, looked_for)  # type: ignore[arg-type]
+
+    with patched(Purge, "_look_into", blind):
+        yield
+
+
+@mutant("second look without the further delete")
+def _() -> Iterator[None]:
+    conclude = Purge._conclude
+
+    async def trusting(self: Purge, store: Any, run: Any, stored: Any, *, found: Any, soft_deleted: bool) -> None:
+        class Store:
+            account = store.account
+
+            async def delete_container(_, name: str) -> bool:
+                return await store.delete_container(name) if found else False
+
+        await conclude(self, Store(), run, stored, found=found, soft_deleted=soft_deleted)  # type: ignore[arg-type]
+
+    with patched(Purge, "_conclude", trusting):
+        yield
+
+
+@mutant("second look ignores what it finds")
+def _() -> Iterator[None]:
+    async def hopeful(self: Purge, store: Any, run: Any, stored: Any, *, found: Any, soft_deleted: bool) -> None:
+        verified = stored.value.verified(self._clock.now())
+        await self._replace(run, verified.signed(await self._signer.sign(verified.receipt_claims)), stored.etag)
+
+    with patched(Purge, "_conclude", hopeful):
+        yield
+
+
+@mutant("an existing deletion is replaced")
+def _() -> Iterator[None]:
+    async def replaced(self: Any, deletion: Deletion) -> bool:
+        self.items[deletion.tenant_id, deletion.enrollment_id] = Stored(deletion, str(next(self._etags)))
+        return True
+
+    with patched(MemoryDeletions, "create", replaced):
+        yield
+
+
+@mutant("a replacement without its condition")
+def _() -> Iterator[None]:
+    async def unconditional(self: Any, deletion: Deletion, etag: str) -> None:
+        self.items[deletion.tenant_id, deletion.enrollment_id] = Stored(deletion, str(next(self._etags)))
+
+    with patched(MemoryDeletions, "replace", unconditional):
+        yield
+
+
+@mutant("expediting later puts off")
+def _() -> Iterator[None]:
+    with patched(Deletion, "expedited", lambda self, now: self.model_copy(update={"not_before": now})):
+        yield
+
+
+@mutant("expediting verifies at once")
+def _() -> Iterator[None]:
+    async def hasty(self: Deletions, tenant_id: str, enrollment_id: str, *, now: datetime) -> Deletion:
+        stored = await self._read(tenant_id, enrollment_id)
+        after = stored.value.purged(now, deleted=0).verified(now)
+        await self.store.replace(after, stored.etag)
+        return after
+
+    with patched(Deletions, "expedite", hasty):
+        yield

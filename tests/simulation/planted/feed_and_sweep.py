@@ -1,0 +1,172 @@
+"""Bugs of the feed and the sweep (P9)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.deletion.deletions import Deletions
+from shared.model.containers import DayContainer
+from shared.model.deletion import Deletion
+from shared.model.ledger import OptedOut
+from shared.ports import StoreUnavailable
+from shared.sweep import ledger as ledger_sweep
+from shared.sweep import reconciliation
+from shared.sweep.ledger import LedgerSweep
+from shared.sweep.storage import StorageSweep
+from shared.sweep.sweep import Sweep
+from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.world import Instance
+
+
+@mutant("feed watching the setting")
+def _() -> Iterator[None]:
+    async def by_setting(self: Instance, documents: Sequence[Any]) -> int:
+        events = []
+        for document in documents:
+            if document["id"] == "setting" and "enrollment" not in document:
+                history = await self.data_sharing.history(document["tenantId"], limit=1, before=None)
+                events += [event for event in history if isinstance(event, OptedOut)]
+        return await self.deletions.schedule(events)
+
+    with patched(Instance, "opt_outs", by_setting):
+        yield
+
+
+@mutant("feed goes on after a failure")
+def _() -> Iterator[None]:
+    schedule = Deletions.schedule
+
+    async def careless(self: Deletions, events: Any) -> int:
+        try:
+            return await schedule(self, events)
+        except StoreUnavailable:
+            return 0
+
+    with patched(Deletions, "schedule", careless):
+        yield
+
+
+@mutant("no sweep")
+def _() -> Iterator[None]:
+    async def nothing(self: Sweep) -> dict[Any, Any]:
+        return {}
+
+    with patched(Sweep, "run", nothing):
+        yield
+
+
+@mutant("sweep repairs with a deadline of its own")
+def _() -> Iterator[None]:
+    async def anew(self: LedgerSweep, event: OptedOut) -> None:
+        late = max(event.deadline, self.clock.now() + timedelta(days=30))
+        await self.deletions.create(Deletion.owed_for(event).model_copy(update={"deadline": late}))
+
+    with patched(LedgerSweep, "_create_deletion", anew):
+        yield
+
+
+@mutant("sweep looks at the last opt-out only")
+def _() -> Iterator[None]:
+    reconcile = LedgerSweep._reconcile
+
+    async def last_only(self: LedgerSweep, ledger: Any, *more: Any) -> None:
+        await reconcile(self, replace(ledger, events=ledger.events[-1:]), *more)
+
+    with patched(LedgerSweep, "_reconcile", last_only), patched(ledger_sweep, "ledger_faults", lambda *_: {}):
+        yield
+
+
+@mutant("sweep blind to other geos' data")
+def _() -> Iterator[None]:
+    trespass = reconciliation.trespass
+
+    def blind(*args: Any, **facts: Any) -> Any:
+        found = trespass(*args, **facts)
+        return None if found == "wrongAccount" else found
+
+    with patched(reconciliation, "trespass", blind):
+        yield
+
+
+@mutant("sweep reads the ledger before storage")
+def _() -> Iterator[None]:
+    sweep = StorageSweep.run
+
+    async def old_news(self: StorageSweep) -> None:
+        events = {shard: [found async for found in self.ledger.events_of_shard(shard)] for shard in "0123456789abcdef"}
+
+        class Ledger:
+            ledgers = staticmethod(self.ledger.ledgers)
+            ledger_of = staticmethod(self.ledger.ledger_of)
+
+            async def events_of_shard(_, shard: str) -> Any:
+                for found in events[shard]:
+                    yield found
+
+        await sweep(replace(self, ledger=Ledger()))
+
+    with patched(StorageSweep, "run", old_news):
+        yield
+
+
+@mutant("sweep deletes what is not ours")
+def _() -> Iterator[None]:
+    names = StorageSweep._sweep_names
+
+    async def greedy(self: StorageSweep) -> None:
+        await names(self)
+        async for listed in self.account.store.list_containers(""):
+            if DayContainer.parse(listed.name) is None:
+                await self.account.store.delete_container(listed.name)
+
+    with patched(StorageSweep, "_sweep_names", greedy):
+        yield
+
+
+@mutant("what came back is deleted off the record")
+def _() -> Iterator[None]:
+    async def unsaid(self: StorageSweep, *what: Any) -> None:
+        return None
+
+    with patched(StorageSweep, "_reopen", unsaid):
+        yield
+
+
+@mutant("what came back is deleted before its receipt tells")
+def _() -> Iterator[None]:
+    delete = StorageSweep._delete
+
+    async def hasty(self: StorageSweep, intruder: Any) -> None:
+        for container in intruder.containers:
+            await self.round.run.isolated(self._delete_container(container))
+        await delete(self, intruder)
+
+    with patched(StorageSweep, "_delete", hasty):
+        yield
+
+
+@mutant("what came back is not proved anew")
+def _() -> Iterator[None]:
+    came_back = Deletion.came_back
+
+    def unproved(self: Deletion, now: datetime, found: Any) -> Deletion:
+        told = came_back(self, now, found)
+        return told.model_copy(update={"status": "verified", "receipt": self.receipt, "purged_at": self.purged_at})
+
+    with patched(Deletion, "came_back", unproved):
+        yield
+
+
+@mutant("status never sees an overdue deletion")
+def _() -> Iterator[None]:
+    with patched(Deletion, "overdue", lambda self, now: False):
+        yield
+
+
+@mutant("overdue a day late")
+def _() -> Iterator[None]:
+    with patched(
+        Deletion, "overdue", lambda self, now: self.status != "verified" and now > self.deadline + timedelta(days=5)
+    ):
+        yield

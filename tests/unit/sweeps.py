@@ -1,0 +1,60 @@
+"""Worlds to sweep, and sweeps of them."""
+
+from datetime import date, timedelta
+
+from shared.model.containers import DayContainer
+from shared.model.deletion import Deletion
+from tests.clocks import settle
+from tests.unit.opt_outs import opted_out
+from tests.world import TENANT, Crash, Crashing, Steps, World
+
+STRANGER = "ffffffffffffffffffffffffffffffff"
+
+
+def tenant_id(n: int) -> str:
+    return f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30"
+
+
+async def swept(world: World, geo: str | None = None) -> dict[str, int]:
+    """Run a sweep and return what it counted on the ledger, or in a geo."""
+    return dict((await world.sweep.run())[geo].counts)
+
+
+async def verified() -> tuple[World, Deletion]:
+    """Return a world in which a tenant's deletion is finished."""
+    world, deletion = await opted_out()
+    await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
+    await world.purge.run()
+    world.clock.move(timedelta(minutes=5))
+    await world.purge.run()
+    deletion = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert deletion.status == "verified"
+    return world, deletion
+
+
+def put(world: World, geo: str, enrollment_id: str, day: date) -> str:
+    """Put a container into an account by hand, and return its name."""
+    name = DayContainer(enrollment_id, day).name
+    world.stores[geo].containers[name] = {}
+    return name
+
+
+async def proved_again(world: World) -> None:
+    for _ in range(2):
+        await world.purge.run()
+        world.clock.move(timedelta(minutes=5))
+
+
+async def crashing_sweep(world: World, steps: Steps) -> bool:
+    items, operations, stores, ledger = world.deletion_items, world.operations, world.stores, world.ledger
+    world.deletion_items, world.operations = Crashing(items, steps), Crashing(operations, steps)
+    world.stores = {geo: Crashing(store, steps) for geo, store in stores.items()}
+    world.ledger = Crashing(ledger, steps)
+    try:
+        await world.sweep.run()
+    except Crash:
+        return True
+    finally:
+        await settle()
+        world.deletion_items, world.operations, world.stores, world.ledger = items, operations, stores, ledger
+    return False

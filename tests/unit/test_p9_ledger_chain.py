@@ -1,0 +1,206 @@
+"""P9: an event that somebody changed, took away or put elsewhere is found, by the hashes that chain the ledger."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.model.ledger import OptedIn, OptedOut, Setting
+from shared.ports import Stored
+from tests.unit.opt_outs import opted_out
+from tests.unit.sweeps import STRANGER, swept
+from tests.world import OTHER_TENANT, TENANT, World
+
+
+def _change(events: list[Any], n: int, **members: Any) -> None:
+    events[n] = events[n].model_copy(update=members)
+
+
+def _swap(events: list[Any]) -> None:
+    first, second = events[1], events[2]
+    events[1] = second.model_copy(update={"sequence": first.sequence})
+    events[2] = first.model_copy(update={"sequence": second.sequence})
+
+
+@pytest.mark.parametrize(
+    ("tamper", "fault"),
+    [
+        (lambda events: _change(events, 0, actor="somebody else"), "eventsChanged"),
+        (lambda events: _change(events, 1, deadline=datetime(2027, 6, 1, tzinfo=UTC)), "eventsChanged"),
+        (lambda events: _change(events, 0, previous_hash="1" * 64), "eventsChanged"),
+        (lambda events: _change(events, -1, geo="unitedstates"), "settingsDisagreeing"),
+        (lambda events: events.pop(0), "eventsMissing"),
+        (lambda events: events.pop(1), "eventsMissing"),
+        (lambda events: events.pop(), "eventsMissing"),
+        (lambda events: events.clear(), "eventsMissing"),
+        (_swap, "eventsChanged"),
+    ],
+)
+async def test_a_changed_missing_or_reordered_event_is_reported(
+    tamper: Callable[[list[Any]], None], fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    for _ in range(2):
+        await world.opt_in()
+        await world.opt_out()
+    await world.feed()
+    world.clock.move(timedelta(hours=1))
+    assert await swept(world) == {"ledgers": 1}
+    before = list(world.ledger.events[TENANT])
+    tamper(world.ledger.events[TENANT])
+    assert (await swept(world))[fault] >= 1
+    assert TENANT in caplog.text and fault in caplog.text
+    assert (await world.status.report()).promises["P9"] is False
+    world.ledger.events[TENANT] = before
+    await world.sweep.run()
+    await world.purge.run()
+    assert (await world.status.report()).promises["P9"] is True, "a whole round has found nothing"
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"enrollment": None},
+        {"ledger_hash": "1" * 64},
+        {"sequence": 4},
+        {"sequence": 2},
+    ],
+)
+async def test_a_setting_that_disagrees_with_its_ledger_is_reported(update: dict[str, Any]) -> None:
+    world = World()
+    await world.opt_in()
+    await world.opt_out()
+    await world.opt_in()
+    await world.feed()
+    stored = world.ledger.settings[TENANT]
+    world.ledger.settings[TENANT] = Stored(stored.value.model_copy(update=update), "by-hand")
+    found = await swept(world)
+    assert found.keys() & {"settingsDisagreeing", "eventsMissing"}
+    assert (await world.status.report()).promises["P9"] is False
+
+
+async def test_a_setting_that_was_lost_or_switched_back_on_is_reported() -> None:
+    world = World()
+    await world.opt_in()
+    on = world.ledger.settings[TENANT].value
+    await world.opt_out()
+    for setting in (None, on.model_copy(update={"sequence": 2, "ledger_hash": world.ledger.events[TENANT][1].hash})):
+        if setting is None:
+            del world.ledger.settings[TENANT]
+        else:
+            world.ledger.settings[TENANT] = Stored(setting, "by-hand")
+        assert (await swept(world))["settingsDisagreeing"] == 1
+
+
+async def test_a_deletion_whose_opt_out_is_gone_from_the_ledger_is_reported() -> None:
+    world, _ = await opted_out()
+    world.ledger.events.clear()
+    world.ledger.settings.clear()
+    await world.opt_in()
+    assert (await swept(world))["deletionsWithoutEvent"] == 1
+    assert (await world.status.report()).promises["P9"] is False
+
+
+async def test_a_ledger_that_changes_while_it_is_read_is_not_called_broken() -> None:
+    world = World()
+    await world.opt_in()
+    before = await world.ledger.ledger_of(TENANT)
+    await world.opt_out()
+    await world.feed()
+    half = before.__class__(TENANT, world.ledger.settings[TENANT].value, before.events)
+
+    async def half_read(after: str) -> AsyncIterator[Any]:
+        yield half
+
+    world.ledger.ledgers = half_read
+    assert await swept(world) == {"ledgers": 1}
+    ledger_of = world.ledger.ledger_of
+
+    async def busy(tenant: str) -> Any:
+        await world.opt_in() if not world.ledger.settings[TENANT].value.enabled else await world.opt_out()
+        await world.feed()
+        return await ledger_of(tenant)
+
+    world.ledger.ledger_of = busy
+    assert await swept(world) == {"ledgers": 1}, "it keeps changing; the next sweep looks again"
+
+
+async def test_items_that_nobody_understands_are_reported_and_block_no_tenant() -> None:
+    world = World()
+    for tenant in (TENANT, OTHER_TENANT):
+        await world.opt_in(tenant)
+        await world.opt_out(tenant)
+    ledger_of = world.ledger.ledger_of
+
+    async def damaged(tenant: str) -> Any:
+        whole = await ledger_of(tenant)
+        return whole.__class__(tenant, whole.setting, whole.events[:1], 1) if tenant == TENANT else whole
+
+    world.ledger.ledger_of = damaged
+    world.clock.move(timedelta(hours=1))
+    found = await swept(world)
+    assert (found["itemsUnreadable"], found["deletionsCreated"]) == (1, 1)
+    assert (await world.status.report()).promises["P9"] is False
+
+
+def test_every_setting_and_event_has_a_hash_of_all_its_members() -> None:
+    common: dict[str, Any] = {
+        "tenant_id": TENANT,
+        "enrollment_id": STRANGER,
+        "geo": "europe",
+        "storage_account": "steurope",
+        "started_at": datetime(2026, 11, 21, tzinfo=UTC),
+        "sequence": 1,
+        "at": datetime(2026, 11, 21, tzinfo=UTC),
+        "actor": "admin",
+        "previous_hash": "0" * 64,
+    }
+    event = OptedOut(**common, deadline=datetime(2026, 12, 21, tzinfo=UTC))
+    others = {
+        "tenant_id": OTHER_TENANT,
+        "enrollment_id": "0" * 32,
+        "geo": "asia",
+        "storage_account": "stasia",
+        "started_at": common["at"] - timedelta(microseconds=1),
+        "sequence": 2,
+        "at": common["at"] + timedelta(microseconds=1),
+        "actor": "other",
+        "previous_hash": "1" * 64,
+        "deadline": event.deadline + timedelta(microseconds=1),
+    }
+    hashes = {event.model_copy(update={name: value}).hash for name, value in others.items()}
+    assert others.keys() | {"kind"} == OptedOut.model_fields.keys()
+    assert len(hashes | {event.hash, OptedIn(**common).hash}) == len(others) + 2
+    assert Setting(tenant_id=TENANT).ledger_hash == "0" * 64
+
+
+def _overwrite(events: list[Any]) -> None:
+    events[1] = events[0]
+
+
+def _copy(events: list[Any]) -> None:
+    del events[1]
+    events.append(events[0])
+
+
+@pytest.mark.parametrize("tamper", [_overwrite, _copy])
+async def test_an_opt_out_overwritten_with_another_event_is_reported(tamper: Callable[[list[Any]], None]) -> None:
+    world = World()
+    await world.opt_in()
+    await world.opt_out()
+    await world.opt_in()
+    tamper(world.ledger.events[TENANT])
+    found = await swept(world)
+    assert found["eventsMissing"] == 1 and found["eventsChanged"] >= 1
+    assert (await world.status.report()).promises["P9"] is False
+
+
+async def test_a_ledger_that_is_gone_altogether_is_reported_by_what_is_left_of_it() -> None:
+    world, _ = await opted_out()
+    world.ledger.events.clear()
+    world.ledger.settings.clear()
+    assert (await swept(world))["deletionsWithoutEvent"] == 1
+    await world.opt_in("00000000-0c4d-4f18-a7e1-62d05c8f9b30")
+    await world.opt_in("ffffffff-0c4d-4f18-a7e1-62d05c8f9b30")
+    assert (await swept(world))["deletionsWithoutEvent"] == 1

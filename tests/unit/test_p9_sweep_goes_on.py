@@ -1,0 +1,182 @@
+"""P9: a sweep that stops, is stopped, or fails somewhere loses nothing; the next one goes on from there."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.ports import ListedContainer, StoreUnavailable
+from shared.sweep import ledger as ledger_sweep
+from shared.sweep import storage as storage_sweep
+from shared.sweep.sweep import Bounds
+from tests.unit.sweeps import STRANGER, put, tenant_id
+from tests.world import TENANT, Crash, World
+
+
+async def test_a_bounded_sweep_of_the_ledger_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_sweep, "_SLICE_MAX", 2)
+    world = World(sweep_bounds=Bounds(max_ledgers=2))
+    for n in range(5):
+        await world.opt_in(tenant_id(n))
+        await world.opt_out(tenant_id(n))
+    world.ledger.events[tenant_id(1)].pop(0)
+    world.clock.move(timedelta(hours=1))
+    seen = []
+    for _ in range(4):
+        heartbeat = (await world.sweep.run())[None]
+        seen.append((heartbeat.outcome, heartbeat.counts["ledgers"], heartbeat.cursor, len(world.deletion_items.items)))
+        assert (await world.status.report()).promises["P9"] is False, (
+            "what this round or the last one found still counts"
+        )
+    assert seen == [
+        ("more", 2, tenant_id(1), 2),
+        ("more", 4, tenant_id(3), 4),
+        ("done", 5, None, 5),
+        ("more", 2, tenant_id(1), 5),
+    ]
+    assert heartbeat.previous_counts == {"ledgers": 5, "deletionsCreated": 5, "eventsMissing": 1}
+    assert heartbeat.totals is not None and heartbeat.totals["eventsMissing"] == 2
+
+
+async def test_a_sweep_of_the_ledger_that_fails_midway_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_sweep, "_SLICE_MAX", 1)
+    world = World()
+    for n in range(3):
+        await world.opt_in(tenant_id(n))
+        await world.opt_out(tenant_id(n))
+    ledgers = world.ledger.ledgers
+
+    async def fail_after_two(after: str) -> AsyncIterator[Any]:
+        count = 0
+        async for ledger in ledgers(after):
+            if (count := count + 1) > 2:
+                raise StoreUnavailable("cosmos-timeout")
+            yield ledger
+
+    world.clock.move(timedelta(hours=1))
+    world.ledger.ledgers = fail_after_two
+    heartbeat = (await world.sweep.run())[None]
+    assert (heartbeat.outcome, heartbeat.cursor) == ("failed", tenant_id(1))
+    heartbeat = (await world.sweep.run())[None]
+    assert (heartbeat.outcome, heartbeat.cursor, len(world.deletion_items.items)) == ("done", None, 3)
+
+
+async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaired() -> None:
+    world = World(sweep_bounds=Bounds(max_deletes=2))
+    await world.opt_in()
+    today = world.clock.now().date()
+    for n in range(5):
+        put(world, "europe", STRANGER, today - timedelta(days=n))
+    outcomes = []
+    while world.stored_containers():
+        left = sorted(world.stores["europe"].containers)
+        heartbeat = (await world.sweep.run())["europe"]
+        outcomes.append((heartbeat.outcome, heartbeat.cursor, heartbeat.counts["unknownEnrollment"]))
+        gone = set(left) - set(world.stores["europe"].containers)
+        assert gone == set(left[:2]), "oldest first"
+    assert outcomes == [("more", "f", 2), ("more", "f", 4), ("done", None, 5)]
+
+
+async def test_a_sweep_out_of_time_begins_nothing_more_and_the_next_goes_on() -> None:
+    world = World(sweep_bounds=Bounds(seconds=0))
+    await world.opt_in()
+    put(world, "europe", STRANGER, world.clock.now().date())
+    assert (await world.sweep.run())["europe"].outcome == "more"
+    world.sweep_bounds = Bounds()
+    assert (await world.sweep.run())["europe"].outcome == "done"
+    assert world.stored_containers() == {}
+
+
+async def test_what_was_repaired_is_on_record_though_the_sweep_is_killed_later() -> None:
+    world = World()
+    await world.opt_in()
+    put(world, "europe", "0" * 32, world.clock.now().date())
+
+    async def kill(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
+        if prefix == "f-":
+            raise Crash
+        async for each in list_containers(prefix, **more):
+            yield each
+
+    list_containers, world.stores["europe"].list_containers = world.stores["europe"].list_containers, kill
+    with pytest.raises(Crash):
+        await world.sweep.run()
+    world.stores["europe"].list_containers = list_containers
+    assert (await world.status.report()).findings == {"unknownEnrollment": 1}
+    assert (await world.sweep.run())["europe"].counts["unknownEnrollment"] == 1, "the round goes on"
+
+
+async def test_a_geo_that_fails_delays_no_other_and_no_ledger() -> None:
+    world = World()
+    await world.opt_in()
+    await world.opt_out()
+    put(world, "europe", STRANGER, world.clock.now().date())
+    put(world, "unitedstates", STRANGER, world.clock.now().date())
+    world.clock.move(timedelta(hours=1))
+
+    async def fail(container: str) -> bool:
+        raise StoreUnavailable("storage-503")
+
+    world.stores["europe"].delete_container = fail
+    heartbeats = await world.sweep.run()
+    assert (heartbeats["europe"].outcome, heartbeats["europe"].error) == ("failed", "storage-503")
+    assert heartbeats["unitedstates"].counts["unknownEnrollment"] == 1
+    assert heartbeats[None].counts["deletionsCreated"] == 1
+
+
+async def test_heartbeats_that_cannot_be_read_fail_the_sweep_before_it_begins() -> None:
+    world = World()
+
+    async def fail(kind: str) -> None:
+        raise StoreUnavailable("cosmos-503")
+
+    world.operations.read_all = fail
+    with pytest.raises(StoreUnavailable):
+        await world.sweep.run()
+
+
+async def test_containers_that_cannot_be_deleted_starve_neither_those_behind_them_nor_the_other_shards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage_sweep, "_CHUNK_MAX", 2)
+    monkeypatch.setattr(storage_sweep, "_FAILURES_MAX", 4)
+    world = World(sweep_bounds=Bounds(max_deletes=3))
+    await world.opt_in()
+    live = world.ledger.settings[TENANT].value.enrollment.enrollment_id
+    today = world.clock.now().date()
+    stuck = [put(world, "europe", live, today - timedelta(days=40 + n)) for n in range(3)]
+    behind = put(world, "europe", live, today - timedelta(days=31))
+    other = put(world, "europe", STRANGER, today)
+    store = world.stores["europe"]
+    delete = store.delete_container
+
+    async def leased(container: str) -> bool:
+        if container in stuck:
+            raise StoreUnavailable("storage-LeaseIdMissing")
+        return await delete(container)  # type: ignore[no-any-return]
+
+    store.delete_container = leased
+    for _ in range(3):
+        heartbeat = (await world.sweep.run())["europe"]
+        assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-LeaseIdMissing")
+        assert (await world.status.report()).promises["P4"] is False, "never told whole while it lies there"
+    assert sorted(store.containers) == sorted(stuck) and behind != other
+
+
+async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_what_it_found() -> None:
+    world = World(sweep_bounds=Bounds(seconds=100))
+    await world.opt_in()
+    put(world, "europe", "0" * 32, world.clock.now().date())
+    put(world, "europe", STRANGER, world.clock.now().date())
+    events_of_shard = world.ledger.events_of_shard
+
+    async def slow(shard: str) -> AsyncIterator[Any]:
+        world.clock.move(timedelta(seconds=150))
+        async for each in events_of_shard(shard):
+            yield each
+
+    world.ledger.events_of_shard = slow
+    for left in (1, 0):
+        await world.sweep.run()
+        assert len(world.stores["europe"].containers) == left
