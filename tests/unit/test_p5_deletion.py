@@ -232,7 +232,7 @@ async def test_a_purge_killed_between_any_two_store_calls_and_started_again_fini
         crash_at += 1
         world, deletion = await opted_out()
         world.clock.set(deletion.not_before)
-        crashed = await crashes(world, Steps(crash_at, after), lambda: both_looks(world))
+        crashed = await crashes(world, Steps(crash_at, after), both_looks)
         await world.purge.run()
         world.clock.move(deadlines.SECOND_LOOK_DELAY)
         await world.purge.run()

@@ -73,7 +73,7 @@ async def test_a_sweep_killed_between_any_two_store_calls_and_run_again_finishes
         await world.opt_in()
         event = await world.opt_out()
         world.clock.move(timedelta(hours=1))
-        crashed = await crashes(world, Steps(crash_at, after), lambda: world.sweep.run())
+        crashed = await crashes(world, Steps(crash_at, after), lambda world: world.sweep.run())
         await world.sweep.run()
         assert (await world.deletions.get(TENANT, event.enrollment_id)).deadline == event.deadline
         await proved_again(world)
