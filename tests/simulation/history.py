@@ -702,8 +702,9 @@ async def _withdrawal(history: History, who: str) -> None:
     for _ in range(random.randint(1, 3)):
         history.spawn(history.post(who, random.choice(((-1.0,), (270.0,))), attempts=1))
     await history.wait(random.choice((0.0, 0.3, 1.9)) * random.random())
-    if random.random() < 0.15:
-        deploys.set_a_clock(history)
+    if random.random() < 0.25:
+        # About when leases are taken and waited for.
+        history.loop.call_later(random.choice((0.5, 3.0)) * random.random(), deploys.set_a_clock, history)
     held = 0.0
     if random.random() < 0.15:
         held = random.choice((1.0, 5.0, min(400.0, TOGGLE_MAX))) * random.random()

@@ -68,12 +68,15 @@ async def act(history: "History", who: str) -> None:
     elif action < 0.69:
         await read_the_log(history, who)
     else:
-        await overtaken(history, random.choice(mine))
+        await overtaken(history, who)
 
 
-async def overtaken(history: "History", asked: Asked) -> None:
+async def overtaken(history: "History", who: str) -> None:
     """A look is held up somewhere while its grant is revoked or expires, or while all of it is deleted at once."""
     random = history.random
+    asked = await _live(history, who)
+    if asked is None:
+        return
     held = random.choice((1.0, 5.0, 90.0, 600.0)) * random.random()
     of = "review: read" if random.random() < 0.8 else "review: days"
     history.faults.aimed.append(Aimed(random.choice(_HELD_UP), held, random.choice(("", "slow answer")), of))
@@ -83,10 +86,22 @@ async def overtaken(history: "History", asked: Asked) -> None:
     else:
         history.spawn(look(history, asked.tenant, asked.reviewer))
     await asyncio.sleep(random.random())
-    if random.random() < 0.6:
+    if random.random() < 0.7:
         await revoke(history, asked)
     if shown and random.random() < 0.5:
         await _read(history, asked.tenant, asked.reviewer, *random.choice(shown))
+
+
+async def _live(history: "History", who: str) -> Asked | None:
+    """Return a grant that should be live, a new one if need be, under which its reviewer has looked."""
+    now = history.loop.time()
+    live = [each for each in history.reviewers.asked if each.tenant == who and now < each.asked + each.minutes * MINUTE]
+    asked = history.random.choice(live) if live else await ask(history, who)
+    if asked is not None:
+        for _ in range(3):
+            await approve(history, asked)
+        await look(history, who, asked.reviewer)
+    return asked
 
 
 async def at_its_end(history: "History", wait: Callable[[float], Awaitable[None]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from shared.accounts import Account
 from shared.deletion import purge as purge_module
 from shared.deletion.deletions import Deletions
-from shared.model.containers import DayContainer, shard_prefix
+from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
 from shared.ports import CaptureStore, Conflict
@@ -19,7 +19,6 @@ from shared.sharing.captures import Captures
 from shared.sweep import storage as storage_sweep
 from shared.sweep.ledger import LedgerSweep
 from shared.sweep.rounds import Round
-from shared.watch import status as status_module
 from tests.simulation import world
 from tests.simulation.planted.registry import mutant, patched
 from tests.simulation.scheduler import Process
@@ -35,18 +34,6 @@ def _() -> Iterator[None]:
             return DayContainer.parse(name) or DayContainer("0" * 32, _FAR)
 
     with patched(purge_module, "DayContainer", Stopping):
-        yield
-
-
-@mutant("the status looks no further than a foreign name")
-def _() -> Iterator[None]:
-    async def first(store: CaptureStore, shard: str) -> date | None:
-        async for listed in store.list_containers(shard_prefix(shard)):
-            container = DayContainer.parse(listed.name)
-            return None if container is None else container.day
-        return None
-
-    with patched(status_module, "_oldest_of_shard", first):
         yield
 
 
