@@ -146,7 +146,9 @@ _HISTORY = Operation(
 @serves(blueprint, _GET)
 async def data_sharing_get(call: Call) -> func.HttpResponse:
     """Show whether a tenant shares data."""
-    return _setting_answer(await services().data_sharing.get(call.tenant_id))
+    data_sharing = services().data_sharing
+    read = data_sharing.get_settled if call.caller.is_admin_of(call.tenant_id) else data_sharing.get
+    return _setting_answer(await read(call.tenant_id))
 
 
 @serves(blueprint, _PUT)

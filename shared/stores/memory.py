@@ -1,7 +1,7 @@
 """In-memory fakes of all stores, for simulation; they pass the contract tests that the Azure adapters pass (D9)."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from typing import TypeVar
 
@@ -13,12 +13,15 @@ from shared.model.posture import PostureCheck
 from shared.ports import (
     BatchMissing,
     Conflict,
+    ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
     DeletionCounts,
     ListedContainer,
+    Permit,
     Put,
     Stored,
+    TryAgain,
 )
 
 T = TypeVar("T")
@@ -238,11 +241,13 @@ class MemoryPosture:
 class MemoryCaptures:
     """One storage account.
 
-    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would.
+    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would, and give the account
+    another clock by ``now``.
     """
 
     def __init__(self, account: str) -> None:
         self._account = account
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.containers: dict[str, dict[str, tuple[bytes, str]]] = {}
         self.being_deleted: set[str] = set()
         self.soft_deleted: set[str] = set()
@@ -252,8 +257,16 @@ class MemoryCaptures:
         """The account's name."""
         return self._account
 
-    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+    async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        return self.receive_batch(permit, container, batch_id, content, body_hash)
+
+    def receive_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        """Do what storage does with a ``put_batch`` that arrives now, whenever it began."""
+        if self.now() >= permit.expires_at:
+            raise TryAgain("storage-AuthenticationFailed")
         self._refuse_missing(container)
         batches = self.containers[container]
         if batch_id in batches:
@@ -261,8 +274,14 @@ class MemoryCaptures:
         batches[batch_id] = (content, body_hash)
         return Put.CREATED
 
-    async def create_container(self, container: str) -> None:
+    async def create_container(self, permit: Permit, container: str) -> None:
         """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        self.receive_container(container)
+
+    def receive_container(self, container: str) -> None:
+        """Do what storage does with a ``create_container`` that arrives now."""
         self._refuse_being_deleted(container)
         self.containers.setdefault(container, {})
 
