@@ -115,7 +115,8 @@ _GET = Operation(
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.CAPTURE_SERVICE, Who.OPERATOR),
     answers={200: _SETTING},
-    description="A tenant never seen is off.",
+    description="A tenant never seen is off. That a tenant's sharing is off again is told its administrator after two "
+    "seconds, as the answer to an opt-out would be.",
 )
 _PUT = Operation(
     "DataSharing_Set",
@@ -129,7 +130,7 @@ _PUT = Operation(
     answers={200: _SETTING},
     problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo),
     description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
-    "instance accepts captures any more. The same state again is no new event. To move to another geo, opt out first.",
+    "instance accepts captures any more. Every answer that shows that sharing is off, a 412 too, comes as late. The same state again is no new event. To move to another geo, opt out first.",
 )
 _HISTORY = Operation(
     "DataSharing_ListHistory",

@@ -12,13 +12,14 @@ from joserfc.jwk import ECKey
 
 from shared.accounts import Accounts
 from shared.bootstrap import Services, assemble
+from shared.clock import Clock, Moment, SystemClock
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Bounds, Purge
 from shared.model.capture import CaptureBatch, StoredBatch, Submission
 from shared.model.containers import DayContainer
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut, Setting
-from shared.ports import Inspected, Stores
+from shared.ports import Inspected, Permit, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
 from shared.sharing.data_sharing import DataSharing, RequestedChange
@@ -44,6 +45,13 @@ def submission(*captures: Mapping[str, Any], key: str = "key-1", app_id: str = "
     return Submission(app_id, key, body, CaptureBatch.model_validate_json(body))
 
 
+def permit(seconds_ago: float = 0.0, clock: Clock | None = None) -> Permit:
+    """Return what a consent read allows that began so long ago."""
+    clock = clock or SystemClock()
+    read_at = Moment(clock, clock.monotonic() - seconds_ago, clock.now() - timedelta(seconds=seconds_ago))
+    return Permit(Setting(tenant_id=TENANT), read_at)
+
+
 @dataclass
 class World:
     """All stores, and a first instance on them."""
@@ -66,7 +74,8 @@ class World:
 
     def __post_init__(self) -> None:
         for store in self.stores.values():
-            store.now = self.clock.now
+            if isinstance(store, MemoryCaptures):
+                store.now = self.clock.now
         self.captures = self.instance()
 
     def services(self, tokens: Any = None) -> Services:

@@ -37,7 +37,7 @@ _MAY_BE_THERE = frozenset(
     {
         (409, StorageErrorCode.BLOB_ALREADY_EXISTS.value),
         (403, StorageErrorCode.UNAUTHORIZED_BLOB_OVERWRITE.value),
-        (403, StorageErrorCode.AUTHORIZATION_PERMISSION_MISMATCH.value),
+        (403, "AuthorizationPermissionMismatch"),
     }
 )
 
