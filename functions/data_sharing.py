@@ -130,7 +130,8 @@ _PUT = Operation(
     answers={200: _SETTING},
     problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo),
     description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
-    "instance accepts captures any more. Every answer that shows that sharing is off, a 412 too, comes as late. The same state again is no new event. To move to another geo, opt out first.",
+    "instance accepts captures any more. An answer of 412 comes as late while sharing is off. The same state again is "
+    "no new event. To move to another geo, opt out first.",
 )
 _HISTORY = Operation(
     "DataSharing_ListHistory",

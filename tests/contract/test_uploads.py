@@ -23,7 +23,7 @@ from shared.stores import uploads
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.uploads import ByIdentity, ByKey, Uploads
 from tests.clocks import START, ManualClock
-from tests.contract.test_captures import new_name
+from tests.contract.items import new_name
 from tests.world import World, permit
 
 HEADERS = {"x-ms-meta-bodysha256": "ab"}

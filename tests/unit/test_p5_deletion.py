@@ -7,23 +7,11 @@ import pytest
 
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
-from shared.model.deletion import Deletion
 from shared.ports import Conflict, StoreUnavailable
 from shared.problems import NotFound
 from tests.clocks import ManualClock
+from tests.unit.opt_outs import opted_out
 from tests.world import OTHER_TENANT, TENANT, Crash, Crashing, Steps, World
-
-
-async def opted_out(world: World | None = None, *, days: int = 3) -> tuple[World, Deletion]:
-    """Return a world in which a tenant shared data for some days and then opted out."""
-    world = world or World()
-    await world.opt_in()
-    for n in range(days):
-        await world.post(key=f"key-{n}")
-        world.clock.set(world.clock.now() + timedelta(days=1))
-    event = await world.opt_out()
-    await world.feed()
-    return world, await world.deletions.get(TENANT, event.enrollment_id)
 
 
 async def test_an_opt_out_schedules_its_deletion_two_days_before_its_deadline() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from shared.model.deletion import Deletion
 from shared.ports import Stored, StoreUnavailable
+from tests.unit.opt_outs import opted_out
 from tests.unit.sweeps import STRANGER, crashing_sweep, proved_again, put, swept, tenant_id, verified
-from tests.unit.test_p5_deletion import opted_out
 from tests.world import OTHER_TENANT, TENANT, Steps, World
 
 
