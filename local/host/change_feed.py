@@ -19,7 +19,7 @@ from local.host.leases import Lease, LeaseLostError
 from local.host.stopping import Stopping
 
 _log = logging.getLogger("local.host")
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
 _RETRY_SECONDS = 1.0
 _COMPLAIN_EVERY_SECONDS = 5.0
 

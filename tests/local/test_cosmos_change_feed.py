@@ -11,7 +11,7 @@ from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from local.cosmos import ranges
-from tests.local.test_cosmos_server import RunningServer, fresh_container, request, running
+from tests.local.cosmos_server import RunningServer, fresh_container, request, running
 
 
 @pytest.fixture(scope="module")
