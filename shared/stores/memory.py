@@ -1,6 +1,7 @@
 """In-memory fakes of all stores, for simulation; they pass the contract tests that the Azure adapters pass (D9)."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import TypeVar
@@ -78,7 +79,7 @@ class MemoryLedger:
                 yield event
 
     def _all_events(self) -> Sequence[Event]:
-        return [event for events in self.events.values() for event in events]
+        return _in_no_order(event for events in self.events.values() for event in events)
 
 
 class MemoryDeletions:
@@ -142,26 +143,26 @@ class MemoryDeletions:
 
     async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        for (tenant_id, _), stored in list(self.items.items()):
+        for (tenant_id, _), stored in _in_no_order(self.items.items()):
             if after < tenant_id <= until:
                 yield stored
 
     async def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        for (_, enrollment_id), stored in list(self.items.items()):
+        for (_, enrollment_id), stored in _in_no_order(self.items.items()):
             if enrollment_id.startswith(shard) and stored.value.status == "verified":
                 yield enrollment_id
 
     async def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        for stored in list(self.items.values()):
+        for stored in _in_no_order(self.items.values()):
             if stored.value.opted_out_at >= at:
                 yield stored.value.enrollment_id
 
     def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:
         return [
             stored
-            for stored in self.items.values()
+            for stored in _in_no_order(self.items.values())
             if stored.value.storage_account == storage_account and stored.value.status in statuses
         ]
 
@@ -205,7 +206,7 @@ class MemoryAccess:
         return _newest(self.records.get(tenant_id, []), lambda record: record.sequence, limit, before)
 
     def _of(self, tenant_id: str) -> Sequence[ReviewGrant]:
-        return [grant for (tenant, _), grant in self.granted.items() if tenant == tenant_id]
+        return [grant for (tenant, _), grant in _in_no_order(self.granted.items()) if tenant == tenant_id]
 
 
 class MemoryOperations:
@@ -220,7 +221,7 @@ class MemoryOperations:
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
-        return {geo: heartbeat for (each, geo), heartbeat in self.heartbeats.items() if each == kind}
+        return {geo: heartbeat for (each, geo), heartbeat in _in_no_order(self.heartbeats.items()) if each == kind}
 
 
 class MemoryPosture:
@@ -235,7 +236,7 @@ class MemoryPosture:
 
     async def read_all(self) -> Mapping[str | None, PostureCheck]:
         """See ``PostureStore``."""
-        return dict(self.checks)
+        return dict(_in_no_order(self.checks.items()))
 
 
 class MemoryCaptures:
@@ -320,6 +321,13 @@ class MemoryCaptures:
     def _refuse_being_deleted(self, container: str) -> None:
         if container in self.being_deleted:
             raise ContainerBeingDeleted
+
+
+def _in_no_order(values: Iterable[T]) -> Sequence[T]:
+    """Return what a query without an order finds: of so many items always in the same disorder."""
+    found = list(values)
+    # With this seed, two or more never come as they were stored.
+    return random.Random(len(found) + 7).sample(found, len(found))  # noqa: S311 (nothing secret)
 
 
 def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Sequence[T]:

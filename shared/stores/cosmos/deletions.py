@@ -23,6 +23,8 @@ from shared.stores.cosmos.account import (
     shard_range,
 )
 
+# The SDK merges what the partitions answer in order, and gives up where one value is a number and another a text. So
+# each query that orders by a value compares it too: only what is of the same type can be less or more.
 _UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
 
 _log = logging.getLogger(__name__)
@@ -77,7 +79,7 @@ class CosmosDeletions(CosmosContainer):
         """See ``DeletionStore``."""
         return self._deletions(
             "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'scheduled' AND c.notBefore <= @by"
-            " ORDER BY c.attempts, c.notBefore",
+            " AND c.attempts >= 0 ORDER BY c.attempts, c.notBefore",
             storage_account,
             now,
         )
@@ -86,7 +88,7 @@ class CosmosDeletions(CosmosContainer):
         """See ``DeletionStore``."""
         return self._deletions(
             "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'purged' AND c.purgedAt <= @by"
-            " ORDER BY c.attempts, c.purgedAt",
+            " AND c.attempts >= 0 ORDER BY c.attempts, c.purgedAt",
             storage_account,
             purged_by,
         )
@@ -99,7 +101,9 @@ class CosmosDeletions(CosmosContainer):
         overdue = await self._one(
             f"SELECT VALUE COUNT(1) {unfinished} AND c.deadline < @now", {**parameters, "@now": format_instant(now)}
         )
-        oldest = await self._one(f"SELECT TOP 1 VALUE c.deadline {unfinished} ORDER BY c.deadline", parameters)
+        oldest = await self._one(
+            f"SELECT TOP 1 VALUE c.deadline {unfinished} AND c.deadline > '' ORDER BY c.deadline", parameters
+        )
         return DeletionCounts(pending, overdue, None if oldest is None else datetime.fromisoformat(oldest))
 
     async def overdue(self, now: datetime) -> int:
