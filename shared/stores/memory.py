@@ -17,6 +17,7 @@ from shared.ports import (
     ContainerMissing,
     DeletionCounts,
     ListedContainer,
+    Page,
     Put,
     Stored,
 )
@@ -46,7 +47,7 @@ class MemoryLedger:
         self.settings[tenant_id] = Stored(change.setting, str(next(self._etags)))
         events.append(change.event)
 
-    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)
 
@@ -104,7 +105,7 @@ class MemoryDeletions:
             raise Conflict
         self.items[key] = Stored(deletion, str(next(self._etags)))
 
-    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """See ``DeletionStore``."""
         deletions = [stored.value for (tenant, _), stored in self.items.items() if tenant == tenant_id]
         return _newest(deletions, lambda deletion: deletion.sequence, limit, before)
@@ -136,6 +137,11 @@ class MemoryDeletions:
     async def overdue(self, now: datetime) -> int:
         """See ``DeletionStore``."""
         return sum(stored.value.overdue(now) for stored in self.items.values())
+
+    async def unreadable(self) -> AsyncIterator[str | None]:
+        """See ``DeletionStore``. Here are only values."""
+        for account in list[str | None]():
+            yield account
 
     async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
@@ -188,7 +194,7 @@ class MemoryAccess:
         """See ``AccessStore``."""
         return self.granted.get((tenant_id, grant_id))
 
-    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """See ``AccessStore``."""
         return _newest(self._of(tenant_id), lambda grant: grant.sequence, limit, before)
 
@@ -197,7 +203,7 @@ class MemoryAccess:
         mine = (grant for grant in self._of(tenant_id) if grant.requested_by == reviewer)
         return [grant for grant in mine if grant.expires_at is not None and grant.expires_at > now]
 
-    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """See ``AccessStore``."""
         return _newest(self.records.get(tenant_id, []), lambda record: record.sequence, limit, before)
 
@@ -303,6 +309,7 @@ class MemoryCaptures:
             raise ContainerBeingDeleted
 
 
-def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Sequence[T]:
+def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Page[T]:
     chosen = [value for value in values if before is None or sequence(value) < before]
-    return sorted(chosen, key=sequence, reverse=True)[:limit]
+    newest = sorted(chosen, key=sequence, reverse=True)[:limit]
+    return Page(newest, next_before=sequence(newest[-1]) if len(newest) == limit else None)
