@@ -166,8 +166,7 @@ async def data_sharing_history(call: Call) -> func.HttpResponse:
     """Show a tenant's ledger, newest first."""
     limit = call.value(LIMIT)
     events = await services().data_sharing.history(call.tenant_id, limit=limit, before=call.value(BEFORE))
-    values = [event.to_json() for event in events]
-    return page_answer(call.url, values, limit, events[-1].sequence if events else None)
+    return page_answer(call.url, limit, events, [event.to_json() for event in events.values])
 
 
 def _setting_answer(setting: Setting) -> func.HttpResponse:

@@ -60,6 +60,21 @@ class Stored(Generic[T]):
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of a tenant's values, newest first.
+
+    Attributes:
+        values: those that can be read.
+        unreadable: how many others there are between them, of which nobody knows what they say.
+        next_before: the sequence below which the next page begins; None if there is no next page.
+    """
+
+    values: Sequence[T]
+    unreadable: int = 0
+    next_before: int | None = None
+
+
 class LedgerStore(Protocol):
     """Container ``tenants``: each tenant's setting and ledger."""
 
@@ -79,7 +94,7 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
         ...
 
@@ -108,7 +123,7 @@ class LedgerStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeletionCounts:
-    """How many deletions of an account are not finished."""
+    """How many deletions of an account are not finished; ``oldest_deadline`` is of those that can be read."""
 
     pending: int
     overdue: int
@@ -134,7 +149,7 @@ class DeletionStore(Protocol):
         """
         ...
 
-    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """Return at most ``limit`` deletions, newest opt-out first, of a sequence lower than ``before`` if given."""
         ...
 
@@ -157,8 +172,18 @@ class DeletionStore(Protocol):
         """Return how many deletions are past their deadline in all accounts, those that nobody serves any more too."""
         ...
 
-    def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
-        """Yield the deletions of the tenants whose ids come after ``after``, up to ``until`` itself, in no order."""
+    def unreadable(self) -> AsyncIterator[str | None]:
+        """Yield, for each deletion that is not finished and that nobody understands, the account that it names.
+
+        None if it names none. What a query cannot see of it, the sweep finds.
+        """
+        ...
+
+    def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion] | None]:
+        """Yield the deletions of the tenants whose ids come after ``after``, up to ``until`` itself, in no order.
+
+        None for one that nobody understands.
+        """
         ...
 
     def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
@@ -177,8 +202,11 @@ class OperationStore(Protocol):
         """Store a job's last run, in place of the one before of the same kind and geo."""
         ...
 
-    async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
-        """Return the last run of a kind of job by geo; under None that on the ledger."""
+    async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:
+        """Return the last run of a kind of job by geo; under None that on the ledger.
+
+        Instead of one that nobody understands, None.
+        """
         ...
 
 
@@ -215,8 +243,11 @@ class PostureStore(Protocol):
         """Store a check, in place of the one before of the same geo."""
         ...
 
-    async def read_all(self) -> Mapping[str | None, PostureCheck]:
-        """Return the last check by geo; under None that of the Cosmos DB account."""
+    async def read_all(self) -> Mapping[str | None, PostureCheck | None]:
+        """Return the last check by geo; under None that of the Cosmos DB account.
+
+        Instead of one that nobody understands, None.
+        """
         ...
 
 
@@ -259,15 +290,18 @@ class AccessStore(Protocol):
         """Return one grant, or None."""
         ...
 
-    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """Return at most ``limit`` grants, newest request first, of a sequence lower than ``before`` if given."""
         ...
 
     async def approved_grants(self, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
-        """Return the reviewer's grants that were approved and end after ``now``, also if they were revoked."""
+        """Return the reviewer's grants that were approved and end after ``now``, also if they were revoked.
+
+        One that nobody understands opens nothing, and is not among them.
+        """
         ...
 
-    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """Return at most ``limit`` records, newest first, of a sequence lower than ``before`` if that is given."""
         ...
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 import sqlite3
 import time
@@ -54,6 +55,10 @@ class Container:
         return f"dbs/{self.database}/colls/{self.name}"
 
 
+def _matches(pattern: str, text: str) -> bool:
+    return re.search(pattern, text) is not None
+
+
 class Database:
     """The one connection to the data file. Calls are synchronous and run one after the other, which makes the
     account strongly consistent with no further thought."""
@@ -78,6 +83,7 @@ class Database:
         self.connection.execute("PRAGMA synchronous = NORMAL")
         self.connection.execute("PRAGMA foreign_keys = ON")
         self.connection.create_function("range_of", 1, ranges.of_partition, deterministic=True)
+        self.connection.create_function("regexp", 2, _matches, deterministic=True)
         self.connection.executescript(_SCHEMA)
         self.remove_expired()
 

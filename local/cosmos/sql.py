@@ -25,6 +25,7 @@ _RANK = (
     "CASE json_type(body, {path}) WHEN 'null' THEN 1 WHEN 'false' THEN 2 WHEN 'true' THEN 2 WHEN 'integer' THEN 3"
     " WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 6 END"
 )
+_TYPES = {"IS_DEFINED": "NOT NULL", "IS_NUMBER": "3", "IS_STRING": "4"}
 _COMPARISONS: dict[type[exp.Expression], str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 _SELECT_MEMBERS = {"expressions", "from_", "where", "order", "offset", "limit"}
 
@@ -239,8 +240,11 @@ class _Translation:
             whole, start = self.term(node.this), self.term(node.expression)
             begins = f"substr({whole.value}, 1, length({start.value})) = {start.value}"
             return f"(CASE WHEN {whole.rank} = 4 AND {start.rank} = 4 THEN {begins} END)"
-        if isinstance(node, exp.Anonymous) and node.name.upper() == "IS_DEFINED" and len(node.expressions) == 1:
-            return f"({self.path_term(node.expressions[0]).rank} IS NOT NULL)"
+        if isinstance(node, exp.Anonymous) and node.name.upper() in _TYPES and len(node.expressions) == 1:
+            return f"({self.path_term(node.expressions[0]).rank} IS {_TYPES[node.name.upper()]})"
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "REGEXMATCH" and len(node.expressions) == 2:
+            text, pattern = (self.term(each) for each in node.expressions)
+            return f"(CASE WHEN {text.rank} = 4 THEN {text.value} REGEXP {pattern.value} END)"
         if isinstance(node, exp.Column | exp.Dot | exp.Bracket | exp.Boolean):
             flag = self.term(node)
             return f"(CASE WHEN {flag.rank} = 2 THEN {flag.value} END)"

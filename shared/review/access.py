@@ -15,7 +15,7 @@ from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
-from shared.model.ledger import Enrollment, OptedOut
+from shared.model.ledger import Enrollment, Event, OptedOut
 from shared.ports import (
     AccessStore,
     BatchMissing,
@@ -25,6 +25,7 @@ from shared.ports import (
     ContainerMissing,
     DeletionStore,
     LedgerStore,
+    Page,
     StoreUnavailable,
 )
 from shared.problems import (
@@ -187,7 +188,7 @@ class Access:
 
         return await self._commit(tenant_id, decide)
 
-    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """Return the grants for a tenant's captures, the newest request first.
 
         Args:
@@ -197,7 +198,7 @@ class Access:
         """
         return await self.store.grants(tenant_id, limit=limit, before=before)
 
-    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """Return a tenant's access log, newest first.
 
         Args:
@@ -322,7 +323,7 @@ class Access:
             try:
                 await self.store.commit(record, grant, None if head is None else head.etag)
             except Conflict:
-                if [record] != list(await self.store.log(tenant_id, limit=1, before=sequence + 1)):
+                if [record] != list((await self.store.log(tenant_id, limit=1, before=sequence + 1)).values):
                     continue
                 # The conflict was with our own commit, sent twice because its first answer was lost.
             return result
@@ -345,14 +346,18 @@ class Access:
     async def _opt_out_of(self, tenant_id: str, enrollment_id: str) -> OptedOut | None:
         """Return the event that ended an enrollment, if that is among the ledger's newest."""
         events = await self.ledger.history(tenant_id, limit=_LEDGER_PAGE, before=None)
-        ended = (event for event in events if isinstance(event, OptedOut) and event.enrollment_id == enrollment_id)
-        return next(ended, None)
+        for event in events.values:
+            if isinstance(event, OptedOut) and event.enrollment_id == enrollment_id:
+                return event
+        _refuse_unreadable(events)  # perhaps the very one
+        return None
 
     async def _newest_enrollment(self, tenant_id: str) -> str:
         events = await self.ledger.history(tenant_id, limit=1, before=None)
-        if not events:
+        _refuse_unreadable(events)
+        if not events.values:
             raise NotFound(NotFound.NEVER_SHARED)
-        return events[0].enrollment_id
+        return events.values[0].enrollment_id
 
     async def _grant(self, tenant_id: str, grant_id: str) -> ReviewGrant:
         grant = await self.store.read_grant(tenant_id, grant_id)
@@ -365,6 +370,11 @@ class Access:
 
     def _day_is_live(self, day: date) -> bool:
         return self.clock.now() < deadlines.day_deadline(day, self.accounts.retention_days)
+
+
+def _refuse_unreadable(events: Page[Event]) -> None:
+    if events.unreadable:
+        raise StoreUnavailable("cosmos-item-unreadable")
 
 
 def _record(tenant_id: str, record_id: str, sequence: int, now: datetime, entry: _Entry) -> AccessRecord:

@@ -1,6 +1,6 @@
 """The toggle: opting in and out, as one batch of setting and ledger event (decisions D1 and D5)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.ledger import Change, Enrollment, Event, OptedIn, OptedOut, Setting
-from shared.ports import Conflict, LedgerStore
+from shared.ports import Conflict, LedgerStore, Page
 from shared.problems import GeoPinned, InvalidRequest, PreconditionFailed
 
 _ATTEMPTS = 10
@@ -61,7 +61,7 @@ class DataSharing:
         await self._settle(setting)
         return setting
 
-    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return a tenant's ledger, newest first.
 
         Args:

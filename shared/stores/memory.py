@@ -19,6 +19,7 @@ from shared.ports import (
     ContainerMissing,
     DeletionCounts,
     ListedContainer,
+    Page,
     Permit,
     Put,
     Stored,
@@ -50,7 +51,7 @@ class MemoryLedger:
         self.settings[tenant_id] = Stored(change.setting, str(next(self._etags)))
         events.append(change.event)
 
-    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)
 
@@ -108,7 +109,7 @@ class MemoryDeletions:
             raise Conflict
         self.items[key] = Stored(deletion, str(next(self._etags)))
 
-    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """See ``DeletionStore``."""
         deletions = [stored.value for (tenant, _), stored in self.items.items() if tenant == tenant_id]
         return _newest(deletions, lambda deletion: deletion.sequence, limit, before)
@@ -140,6 +141,11 @@ class MemoryDeletions:
     async def overdue(self, now: datetime) -> int:
         """See ``DeletionStore``."""
         return sum(stored.value.overdue(now) for stored in self.items.values())
+
+    async def unreadable(self) -> AsyncIterator[str | None]:
+        """See ``DeletionStore``. Here are only values."""
+        for account in list[str | None]():
+            yield account
 
     async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
@@ -192,7 +198,7 @@ class MemoryAccess:
         """See ``AccessStore``."""
         return self.granted.get((tenant_id, grant_id))
 
-    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """See ``AccessStore``."""
         return _newest(self._of(tenant_id), lambda grant: grant.sequence, limit, before)
 
@@ -201,7 +207,7 @@ class MemoryAccess:
         mine = (grant for grant in self._of(tenant_id) if grant.requested_by == reviewer)
         return [grant for grant in mine if grant.expires_at is not None and grant.expires_at > now]
 
-    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """See ``AccessStore``."""
         return _newest(self.records.get(tenant_id, []), lambda record: record.sequence, limit, before)
 
@@ -330,6 +336,7 @@ def _in_no_order(values: Iterable[T]) -> Sequence[T]:
     return random.Random(len(found) + 7).sample(found, len(found))  # noqa: S311 (nothing secret)
 
 
-def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Sequence[T]:
+def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Page[T]:
     chosen = [value for value in values if before is None or sequence(value) < before]
-    return sorted(chosen, key=sequence, reverse=True)[:limit]
+    newest = sorted(chosen, key=sequence, reverse=True)[:limit]
+    return Page(newest, next_before=sequence(newest[-1]) if len(newest) == limit else None)

@@ -76,7 +76,7 @@ class Sweep:
         await asyncio.gather(on_ledger.run(), *(sweep.run() for sweep in in_accounts.values()))
         return {None: on_ledger.round.heartbeat} | {geo: sweep.round.heartbeat for geo, sweep in in_accounts.items()}
 
-    def _round(self, account: Account | None, last: Mapping[str | None, Heartbeat]) -> Round:
+    def _round(self, account: Account | None, last: Mapping[str | None, Heartbeat | None]) -> Round:
         run = Run("sweep", self._clock, self._bounds.seconds)
         geo = None if account is None else account.geo
         return Round(run, last.get(geo), account=account, operations=self._operations)

@@ -52,7 +52,7 @@ async def test_records_follow_one_another_and_of_concurrent_ones_exactly_one_is_
         assert all(isinstance(answer, Conflict) for answer in answers if answer is not None)
         head = await access.head(tenant)
         assert head is not None and head.value == sequence
-    assert [each.sequence for each in await access.log(tenant, limit=10, before=None)] == [2, 1]
+    assert [each.sequence for each in (await access.log(tenant, limit=10, before=None)).values] == [2, 1]
 
 
 async def test_a_grant_is_committed_with_its_record_or_not_at_all(access: AccessStore) -> None:
@@ -78,8 +78,8 @@ async def test_approved_grants_are_the_reviewers_that_have_not_ended(access: Acc
     end = START + timedelta(hours=1)
     assert await access.approved_grants(tenant, "reviewer", end - timedelta(microseconds=1)) == [approved[0]]
     assert await access.approved_grants(tenant, "reviewer", end) == []
-    assert [each.sequence for each in await access.grants(tenant, limit=2, before=None)] == [3, 2]
-    assert [each.sequence for each in await access.grants(tenant, limit=2, before=2)] == [1]
+    assert [each.sequence for each in (await access.grants(tenant, limit=2, before=None)).values] == [3, 2]
+    assert [each.sequence for each in (await access.grants(tenant, limit=2, before=2)).values] == [1]
 
 
 async def test_the_log_is_paged_newest_first(access: AccessStore) -> None:
@@ -87,7 +87,7 @@ async def test_the_log_is_paged_newest_first(access: AccessStore) -> None:
     written = [record(tenant, n, day="2026-11-21", batch_id="b", grant_id="g") for n in range(1, 13)]
     for each in written:
         await access.commit(each, None, await etag_of(access, tenant))
-    pages = [await access.log(tenant, limit=5, before=before) for before in (None, 8, 3)]
+    pages = [(await access.log(tenant, limit=5, before=before)).values for before in (None, 8, 3)]
     assert [each for page in pages for each in page] == list(reversed(written))
 
 

@@ -53,8 +53,8 @@ async def test_a_tenants_deletions_newest_first_and_paged(deletions: DeletionSto
     for sequence in (2, 10, 4, 6, 8):
         await deletions.create(deletion(tenant, sequence=sequence))
     await deletions.create(deletion(sequence=12))
-    assert [each.sequence for each in await deletions.list(tenant, limit=3, before=None)] == [10, 8, 6]
-    assert [each.sequence for each in await deletions.list(tenant, limit=3, before=6)] == [4, 2]
+    assert [each.sequence for each in (await deletions.list(tenant, limit=3, before=None)).values] == [10, 8, 6]
+    assert [each.sequence for each in (await deletions.list(tenant, limit=3, before=6)).values] == [4, 2]
 
 
 async def test_due_are_those_of_the_account_that_may_begin_least_tried_and_oldest_first(

@@ -76,6 +76,7 @@ async def test_a_service_that_is_well_has_these_figures() -> None:
     assert 30 * DAY - slept <= found.pop(key("deletions.time_left", "europe")) <= 30 * DAY
     for geo in world.stores:
         assert found.pop(key("geo.readable", geo)) == 1
+        assert found.pop(key("items.unreadable", geo)) == 0
         assert found.pop(key("deletions.pending", geo)) == (1 if geo == "europe" else 0)
         for job in ("purge", "sweep"):
             assert found.pop(key("job.failed", job, geo)) == 0
@@ -83,6 +84,7 @@ async def test_a_service_that_is_well_has_these_figures() -> None:
     assert found == {
         key("status.readable"): 1,
         key("deletions.overdue"): 0,
+        key("items.unreadable"): 0,
         key("feed.lag"): 0,
         key("opt_outs.unscheduled"): 0,
         key("job.failed", "sweep"): 0,

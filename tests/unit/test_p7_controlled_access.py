@@ -73,7 +73,7 @@ async def test_a_reviewer_with_a_live_grant_reads_and_each_look_is_on_the_record
     assert await world.access.batches(TENANT, REVIEWER, DAY, limit=10, after=None) == [batch_id]
     assert [line["input"] for line in await read(world, batch_id)] == ["hello"]
     assert actions(world) == ["requested", "approved", "listed", "listed", "read"]
-    last = (await world.access.log(TENANT, limit=1, before=None))[0]
+    last = (await world.access.log(TENANT, limit=1, before=None)).values[0]
     assert last.to_json() == {
         "recordId": last.record_id,
         "tenantId": TENANT,
@@ -143,9 +143,9 @@ async def test_any_other_purpose_is_refused_by_name_and_recorded(purpose: str) -
     world, _ = await shared_world()
     with pytest.raises(PurposeRefused):
         await world.access.request(TENANT, REVIEWER, GrantRequest(purpose, "x" * 20, 60))
-    [record] = await world.access.log(TENANT, limit=10, before=None)
+    [record] = (await world.access.log(TENANT, limit=10, before=None)).values
     assert (record.action, record.purpose, record.grant_id) == ("purposeRefused", purpose, None)
-    assert await world.access.grants(TENANT, limit=10, before=None) == []
+    assert (await world.access.grants(TENANT, limit=10, before=None)).values == []
 
 
 async def test_two_approvals_at_a_time_make_one_record_and_one_expiry() -> None:
@@ -331,9 +331,9 @@ async def test_many_looks_at_a_time_make_one_log_in_one_order() -> None:
     world, batch_id = await shared_world()
     await granted(world)
     await asyncio.gather(*(read(world, batch_id) for _ in range(8)))
-    log = await world.access.log(TENANT, limit=100, before=None)
+    log = (await world.access.log(TENANT, limit=100, before=None)).values
     assert [record.sequence for record in log] == list(range(10, 0, -1))
-    pages = [await world.access.log(TENANT, limit=4, before=before) for before in (None, 7, 3)]
+    pages = [(await world.access.log(TENANT, limit=4, before=before)).values for before in (None, 7, 3)]
     assert [record for page in pages for record in page] == list(log)
 
 
@@ -441,7 +441,7 @@ async def test_of_two_live_grants_the_one_approved_last_counts() -> None:
     second = await granted(world)
     await read(world, batch_id)
     assert world.access_store.records[TENANT][-1].grant_id == second != first
-    assert [grant.grant_id for grant in await world.access.grants(TENANT, limit=1, before=None)] == [second]
+    assert [grant.grant_id for grant in (await world.access.grants(TENANT, limit=1, before=None)).values] == [second]
 
 
 async def test_endless_conflicts_end() -> None:
