@@ -167,6 +167,14 @@ class OperationStore(Protocol):
         """Store a job's last run, in place of the one before of the same kind and geo."""
         ...
 
+    async def deployment_id(self) -> str | None:
+        """Return the id of the deployment whose database this is, or None if it has none yet (D14)."""
+        ...
+
+    async def deploy(self, deployment_id: str) -> str:
+        """Give the database's deployment an id unless it has one, and return the one that it has."""
+        ...
+
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """Return the last run of a kind of job by geo; under None that on the ledger."""
         ...

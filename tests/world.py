@@ -15,7 +15,7 @@ from shared.bootstrap import Services, assemble
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Bounds, Purge
 from shared.model.capture import CaptureBatch, StoredBatch, Submission
-from shared.model.containers import DayContainer
+from shared.model.containers import DEPLOYMENT_PREFIX, DayContainer, deployment_container
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut, Setting
 from shared.ports import Inspected, Stores
@@ -32,6 +32,7 @@ from tests.clocks import ManualClock
 SIGNER = LocalSigner([ECKey.generate_key("P-256")])
 TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
 OTHER_TENANT = "aaaaaaaa-0c4d-4f18-a7e1-62d05c8f9b30"
+DEPLOYMENT = "d" * 32
 GEOS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
 
 
@@ -66,6 +67,13 @@ class World:
 
     def __post_init__(self) -> None:
         self.captures = self.instance()
+        self.pair()
+
+    def pair(self) -> None:
+        """Let all accounts be this deployment's, as they are from its first purge on (D14)."""
+        self.operations.deployment = self.operations.deployment or DEPLOYMENT
+        for store in self.stores.values():
+            store.containers.setdefault(deployment_container(DEPLOYMENT), {})
 
     def services(self, tokens: Any = None) -> Services:
         """Another process: leases of its own, the same stores."""
@@ -137,7 +145,12 @@ class World:
         return await self.captures.submit(tenant, submission(capture(at or self.clock.now(), text), key=key))
 
     def stored_containers(self) -> dict[str, list[str]]:
-        return {geo: sorted(store.containers) for geo, store in self.stores.items() if store.containers}
+        """Return the names of the containers in each geo that has any, but for the one that says whose an account is."""
+        names = {
+            geo: sorted(name for name in store.containers if not name.startswith(DEPLOYMENT_PREFIX))
+            for geo, store in self.stores.items()
+        }
+        return {geo: found for geo, found in names.items() if found}
 
     def days(self, geo: str = "europe") -> list[str]:
         found = [DayContainer.parse(name) for name in self.stores[geo].containers]
