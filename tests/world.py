@@ -144,13 +144,13 @@ class World:
     ) -> StoredBatch:
         return await self.captures.submit(tenant, submission(capture(at or self.clock.now(), text), key=key))
 
+    def containers(self, geo: str = "europe") -> dict[str, Any]:
+        """What is stored in a geo's account, but for the container that says whose it is."""
+        stored = self.stores[geo].containers.items()
+        return {name: batches for name, batches in sorted(stored) if not name.startswith(DEPLOYMENT_PREFIX)}
+
     def stored_containers(self) -> dict[str, list[str]]:
-        """Return the names of the containers in each geo that has any, but for the one that says whose an account is."""
-        names = {
-            geo: sorted(name for name in store.containers if not name.startswith(DEPLOYMENT_PREFIX))
-            for geo, store in self.stores.items()
-        }
-        return {geo: found for geo, found in names.items() if found}
+        return {geo: list(found) for geo in self.stores if (found := self.containers(geo))}
 
     def days(self, geo: str = "europe") -> list[str]:
         found = [DayContainer.parse(name) for name in self.stores[geo].containers]

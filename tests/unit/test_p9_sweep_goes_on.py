@@ -70,10 +70,10 @@ async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaire
         put(world, "europe", STRANGER, today - timedelta(days=n))
     outcomes = []
     while world.stored_containers():
-        left = sorted(world.stores["europe"].containers)
+        left = sorted(world.containers())
         heartbeat = (await world.sweep.run())["europe"]
         outcomes.append((heartbeat.outcome, heartbeat.cursor, heartbeat.counts["unknownEnrollment"]))
-        gone = set(left) - set(world.stores["europe"].containers)
+        gone = set(left) - set(world.containers())
         assert gone == set(left[:2]), "oldest first"
     assert outcomes == [("more", "f", 2), ("more", "f", 4), ("done", None, 5)]
 
@@ -94,7 +94,7 @@ async def test_what_was_repaired_is_on_record_though_the_sweep_is_killed_later()
     put(world, "europe", "0" * 32, world.clock.now().date())
 
     async def kill(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
-        if prefix == "f-":
+        if prefix == "f-" and "include_deleted" not in more:  # when that shard's turn to be repaired has come
             raise Crash
         async for each in list_containers(prefix, **more):
             yield each
@@ -161,7 +161,7 @@ async def test_containers_that_cannot_be_deleted_starve_neither_those_behind_the
         heartbeat = (await world.sweep.run())["europe"]
         assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-LeaseIdMissing")
         assert (await world.status.report()).promises["P4"] is False, "never told whole while it lies there"
-    assert sorted(store.containers) == sorted(stuck) and behind != other
+    assert sorted(world.containers()) == sorted(stuck) and behind != other
 
 
 async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_what_it_found() -> None:
@@ -177,6 +177,6 @@ async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_w
             yield each
 
     world.ledger.events_of_shard = slow
-    for left in (1, 0):
+    for left in (2, 2, 1, 0):  # two runs to judge the account, then
         await world.sweep.run()
-        assert len(world.stores["europe"].containers) == left
+        assert len(world.containers()) == left
