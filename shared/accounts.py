@@ -58,7 +58,7 @@ class Accounts:
             GeoNotServed: if that is none of this deployment's.
         """
         for account in self:
-            if account.geo == enrollment.geo and account.holds(enrollment):
+            if account.holds(enrollment) and not account.is_of_another_geo(enrollment):
                 return account.store
         raise GeoNotServed(GeoNotServed.TENANTS_GEO, self.elsewhere.get(enrollment.geo))
 

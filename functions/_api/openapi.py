@@ -12,6 +12,7 @@ from functions._api.answers import AnswerModel, Page
 from functions._api.json_text import DEPTH_MAX, MEMBERS_MAX
 from functions._api.operations import OPERATIONS, Answer, Body, Operation
 from functions._api.parameters import CORRELATION_ID, CORRELATION_PATTERN, text_schema
+from shared import __version__
 from shared.model.items import Item
 from shared.problems import Problem
 
@@ -55,7 +56,7 @@ def document() -> Members:
         "openapi": "3.1.0",
         "info": {
             "title": "Copilot data sharing",
-            "version": "1",
+            "version": __version__,
             "summary": "Consent, capture, review and deletion of the data that tenants share.",
             "description": "Off by default, pinned to a geography, kept 30 days at most.",
             "license": {"name": "MIT", "identifier": "MIT"},

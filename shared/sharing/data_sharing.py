@@ -111,12 +111,13 @@ class DataSharing:
         return self.accounts.for_opt_in(requested.geo)
 
     def _opt_in(self, setting: Setting, account: Account, requested: RequestedChange, now: datetime) -> Change | None:
+        assert requested.geo is not None
         if setting.enrollment is not None:
-            if setting.enrollment.geo != account.geo:
+            if setting.enrollment.geo != requested.geo:
                 raise GeoPinned()
             return None
         enrollment = Enrollment(
-            enrollment_id=self.new_id(), geo=account.geo, storage_account=account.name, started_at=now
+            enrollment_id=self.new_id(), geo=requested.geo, storage_account=account.name, started_at=now
         )
         event = OptedIn(
             **dict(enrollment),
