@@ -17,7 +17,7 @@ from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, judge,
 from shared.sweep.rounds import Round
 
 _ALL_NAMES = "all"
-_JUDGE = "judge-"
+_JUDGE, _MARKED = "judge-", ":"
 # All of the account is judged before anything in it is deleted (D14).
 _STEPS = (_ALL_NAMES, *(f"{_JUDGE}{shard}" for shard in SHARDS), *SHARDS)
 _CHUNK_MAX = 100
@@ -27,6 +27,11 @@ _STRANGERS, _UNJUDGED = "strangers", "unjudged"
 _UNREACHABLE_STEPS_MAX = 3
 _UNREACHABLE = frozenset({"storage-unreachable", "storage-timeout"})
 _ATTEMPTS_MAX = 3
+
+
+def _marking(step: str, marked: str) -> str:
+    """Return the cursor at a step: with the shards in which the judge has found something, if there are any."""
+    return f"{step}{_MARKED}{marked}" if marked else step
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +64,39 @@ class StorageSweep:
     async def _go_on(self) -> None:
         run = self.round.run
         paired = await self._is_paired()
-        begin = _STEPS.index(self.round.cursor) if self.round.cursor in _STEPS else 0
+        cursor, _, marked = (self.round.cursor or "").partition(_MARKED)
+        begin = _STEPS.index(cursor) if cursor in _STEPS else 0
         unreachable_steps = 0
         for step, following in zip(_STEPS[begin:], (*_STEPS[begin + 1 :], None), strict=True):
-            self.round.cursor = step
+            self.round.cursor = _marking(step, marked)
+            if step in SHARDS and step not in marked:
+                continue  # nothing was found there
             if run.out_of_time():
-                break
+                return
             if step in SHARDS and not await self._may_delete(paired=paired):
-                self.round.cursor = None  # the next round judges again
                 break
-            errors_before = len(run.errors)
-            await run.isolated(self._take(step))
+            errors_before, marks = len(run.errors), set[str]()
+            await run.isolated(self._take(step, marks))
             if run.more:
-                break
-            self.round.cursor = following
+                return
+            marked = "".join(sorted({*marked, *marks}))
+            self.round.cursor = _marking(following, marked) if following else None
             unreachable = set(run.errors[errors_before:]) & _UNREACHABLE
             unreachable_steps = unreachable_steps + 1 if unreachable else 0
             if unreachable_steps == _UNREACHABLE_STEPS_MAX:
-                break  # each further step would only wait as long
+                return  # each further step would only wait as long
+        self.round.cursor = None  # also if nothing may be deleted: the next round judges again
 
-    async def _take(self, step: str) -> None:
+    async def _take(self, step: str, marks: set[str]) -> None:
         if step == _ALL_NAMES:
             await self._sweep_names()
         elif step in SHARDS:
             await self._sweep_shard(step)
         else:
-            await self._judge_shard(step.removeprefix(_JUDGE))
+            shard = step.removeprefix(_JUDGE)
+            marks.add(shard)  # unless it turns out that there is nothing to drive out
+            if not await self._judge_shard(shard):
+                marks.clear()
 
     # Whether the ledger is this account's
 
@@ -97,8 +109,8 @@ class StorageSweep:
             return False
         return True
 
-    async def _judge_shard(self, shard: str) -> None:
-        """Count the containers that the ledger does not know.
+    async def _judge_shard(self, shard: str) -> bool:
+        """Count the containers that the ledger does not know, and tell whether anything is to be driven out or told.
 
         Raises:
             StoreUnavailable: if the shard cannot be judged; then no stranger is deleted, in whichever shard.
@@ -113,6 +125,7 @@ class StorageSweep:
             raise StoreUnavailable("ledger-empty")
         counts[_STRANGERS] += judgement.strangers
         counts[_UNJUDGED] -= 1
+        return bool(judgement.intruders or judgement.doubts)
 
     async def _may_delete(self, *, paired: bool) -> bool:
         """Tell whether anything in the account may be deleted on the word of this ledger, and say why not."""
