@@ -202,6 +202,14 @@ class OperationStore(Protocol):
         """Store a job's last run, in place of the one before of the same kind and geo."""
         ...
 
+    async def deployment_id(self) -> str | None:
+        """Return the id of the deployment whose database this is, or None if it has none yet (D14)."""
+        ...
+
+    async def deploy(self, deployment_id: str) -> str:
+        """Give the database's deployment an id unless it has one, and return the one that it has."""
+        ...
+
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:
         """Return the last run of a kind of job by geo; under None that on the ledger.
 
@@ -404,6 +412,10 @@ class CaptureStore(Protocol):
             TryAgain: if another attempt may succeed.
             ContainerBeingDeleted: if the name is not free yet.
         """
+        ...
+
+    async def mark(self, container: str) -> None:
+        """Create the container that says whose the account is (D14); one that exists is fine. It rests on no consent."""
         ...
 
     async def delete_container(self, container: str) -> bool:

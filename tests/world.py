@@ -16,7 +16,7 @@ from shared.clock import Clock, Moment, SystemClock
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Bounds, Purge
 from shared.model.capture import CaptureBatch, StoredBatch, Submission
-from shared.model.containers import DayContainer
+from shared.model.containers import DEPLOYMENT_PREFIX, DayContainer, deployment_container
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut, Setting
 from shared.ports import Inspected, Permit, Stores
@@ -33,6 +33,7 @@ from tests.clocks import ManualClock
 SIGNER = LocalSigner([ECKey.generate_key("P-256")])
 TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
 OTHER_TENANT = "aaaaaaaa-0c4d-4f18-a7e1-62d05c8f9b30"
+DEPLOYMENT = "d" * 32
 GEOS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
 
 
@@ -77,6 +78,13 @@ class World:
             if isinstance(store, MemoryCaptures):
                 store.now = self.clock.now
         self.captures = self.instance()
+        self.pair()
+
+    def pair(self) -> None:
+        """Let all accounts be this deployment's, as they are from its first purge on (D14)."""
+        self.operations.deployment = self.operations.deployment or DEPLOYMENT
+        for store in self.stores.values():
+            store.containers.setdefault(deployment_container(DEPLOYMENT), {})
 
     def services(self, tokens: Any = None) -> Services:
         """Another process: leases of its own, the same stores."""
@@ -147,8 +155,13 @@ class World:
     ) -> StoredBatch:
         return await self.captures.submit(tenant, submission(capture(at or self.clock.now(), text), key=key))
 
+    def containers(self, geo: str = "europe") -> dict[str, Any]:
+        """What is stored in a geo's account, but for the container that says whose it is."""
+        stored = self.stores[geo].containers.items()
+        return {name: batches for name, batches in sorted(stored) if not name.startswith(DEPLOYMENT_PREFIX)}
+
     def stored_containers(self) -> dict[str, list[str]]:
-        return {geo: sorted(store.containers) for geo, store in self.stores.items() if store.containers}
+        return {geo: list(found) for geo in self.stores if (found := self.containers(geo))}
 
     def days(self, geo: str = "europe") -> list[str]:
         found = [DayContainer.parse(name) for name in self.stores[geo].containers]

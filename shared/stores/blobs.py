@@ -133,6 +133,15 @@ class AzureCaptureStore:
                 if _code(error) != StorageErrorCode.CONTAINER_ALREADY_EXISTS.value:
                     raise
 
+    async def mark(self, container: str) -> None:
+        """See ``CaptureStore``."""
+        async with _call():
+            try:
+                await self._client.create_container(container)
+            except ResourceExistsError as error:
+                if _code(error) != StorageErrorCode.CONTAINER_ALREADY_EXISTS.value:
+                    raise
+
     async def delete_container(self, container: str) -> bool:
         """See ``CaptureStore``."""
         try:

@@ -220,10 +220,20 @@ class MemoryOperations:
 
     def __init__(self) -> None:
         self.heartbeats: dict[tuple[str, str | None], Heartbeat] = {}
+        self.deployment: str | None = None
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
         self.heartbeats[heartbeat.kind, heartbeat.geo] = heartbeat
+
+    async def deployment_id(self) -> str | None:
+        """See ``OperationStore``."""
+        return self.deployment
+
+    async def deploy(self, deployment_id: str) -> str:
+        """See ``OperationStore``."""
+        self.deployment = self.deployment or deployment_id
+        return self.deployment
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
@@ -290,6 +300,10 @@ class MemoryCaptures:
     def receive_container(self, container: str) -> None:
         """Do what storage does with a ``create_container`` that arrives now."""
         self._refuse_being_deleted(container)
+        self.containers.setdefault(container, {})
+
+    async def mark(self, container: str) -> None:
+        """See ``CaptureStore``."""
         self.containers.setdefault(container, {})
 
     async def delete_container(self, container: str) -> bool:

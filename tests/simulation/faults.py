@@ -40,7 +40,9 @@ ITERATORS = frozenset(
 )
 JOBS = frozenset({"purge", "sweep"})
 PERMITTED = frozenset({"put_batch", "create_container"})
-WRITES = frozenset({"commit", "create", "replace", "put_batch", "create_container", "delete_container", "write"})
+WRITES = frozenset(
+    {"mark", "deploy", "commit", "create", "replace", "put_batch", "create_container", "delete_container", "write"}
+)
 
 
 @dataclass(slots=True)

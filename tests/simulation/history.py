@@ -546,6 +546,8 @@ async def whole_story(history: History) -> None:
             await by_hand(history, storm)
         if random.random() < 0.12:
             stick(history)
+        if random.random() < 0.05:
+            await another_ledger(history)
     if random.random() < 0.6:
         await month(history, storm, None)
     await reckoning(history, storm)
@@ -837,6 +839,24 @@ def stick(history: History) -> None:
     past = history.setup.retention_days - 1 + 4 * random.random()
     midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
     history.loop.call_at(history.seconds(midnight) + past * DAY, weather.stuck.discard, name)
+
+
+async def another_ledger(history: History) -> None:
+    """Another deployment, with a healthy ledger of its own, is given our accounts; it may delete nothing in them."""
+    history.faults.count("another deployment's ledger")
+    history.faults.weather.clear()
+    await history.clients_done()
+    cloud = history.cloud.of_another()
+    stranger = Instance("stranger", cloud, history.loop, history.setup.base, history.random, history.faults)
+    for n in range(2):
+        requested = RequestedChange(True, history.random.choice(history.setup.geos), "admin")
+        await history.ask(stranger, "stranger", partial(stranger.data_sharing.put, tenant(90 + n), requested))
+    for job in (stranger.purge.run, stranger.sweep.run, stranger.sweep.run):
+        before = {geo: set(store.containers) for geo, store in history.cloud.captures.items()}
+        await history.ask(stranger, "stranger", job)
+        if any(before[geo] - set(store.containers) for geo, store in history.cloud.captures.items()):
+            history.oracle.fail("P9", "another deployment's ledger deleted what is not its own")
+        history.stop_if_violated()
 
 
 async def by_hand(history: History, storm: Storm) -> None:

@@ -122,6 +122,7 @@ class Oracle:
     ) -> None:
         self.base = base
         self.retention_days = retention_days
+        self.deployment = ""
         self.accounts = accounts
         self.violation: Violation | None = None
         self.checks = 0
@@ -348,7 +349,7 @@ class Oracle:
                 known[batch] = self._batch_new(geo, name, content, work)
 
     def _container_new(self, geo: str, name: str) -> None:
-        if self._by_hand(geo, name) is not None:
+        if self._by_hand(geo, name) is not None or name == f"deployment-{self.deployment}":
             return
         read = Name.read(name)
         if read is None:
@@ -401,6 +402,8 @@ class Oracle:
 
     def _container_gone(self, geo: str, name: str, batches: dict[str, str]) -> None:
         now = self._time()
+        if name.startswith("deployment-"):
+            self.fail("P9", "an account does not say any more whose it is")
         for batch in batches:
             self._removed[f"{name}/{batch}"] = now
             self._contents[geo].pop((name, batch), None)

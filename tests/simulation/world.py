@@ -1,5 +1,6 @@
 """The service in the simulation: storage that all instances share, and instances that come and go."""
 
+import copy
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from tests.simulation.faults import Faults, Faulty
 from tests.simulation.oracle import Oracle
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
 
+DEPLOYMENT = "d" * 32
 NOBODY: Any = None
 """Clients call the rules, with no token."""
 
@@ -140,8 +142,8 @@ class Cloud:
     def __init__(self, loop: VirtualLoop, base: datetime, geos: Sequence[str], retention_days: int) -> None:
         self.retention_days = retention_days
         self.accounts = {geo: ACCOUNTS[geo] for geo in geos}
-        self.ledger = ObservedLedger()
-        self.deletions = ObservedDeletions()
+        self.ledger: MemoryLedger = ObservedLedger()
+        self.deletions: MemoryDeletions = ObservedDeletions()
         self.operations = MemoryOperations()
         self.captures = {geo: ObservedCaptures(account, loop, base) for geo, account in self.accounts.items()}
         self.signer = Signer()
@@ -149,8 +151,20 @@ class Cloud:
         self.purge_bounds: PurgeBounds | None = None
         self.sweep_bounds: SweepBounds | None = None
 
+        self.operations.deployment = DEPLOYMENT
+        for store in self.captures.values():
+            store.containers[f"deployment-{DEPLOYMENT}"] = {}
+
+    def of_another(self) -> "Cloud":
+        """Return another deployment that was given this one's accounts by mistake; its ledger is healthy."""
+        another = copy.copy(self)
+        another.ledger, another.deletions, another.operations = MemoryLedger(), MemoryDeletions(), MemoryOperations()
+        another.operations.deployment = "0" * 32
+        return another
+
     def attach(self, oracle: Oracle) -> None:
         """Let the oracle watch."""
+        oracle.deployment = DEPLOYMENT
         self.ledger.oracle = self.deletions.oracle = oracle
         for store in self.captures.values():
             store.oracle = oracle

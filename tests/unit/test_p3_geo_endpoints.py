@@ -130,7 +130,7 @@ async def test_purge_and_sweep_touch_the_served_geos_alone() -> None:
     await world.purge.run()
     await world.sweep.run()
     assert world.stored_containers() == {}
-    assert all(sorted(store.containers) == names for store in elsewhere.values())
+    assert all(set(names) <= store.containers.keys() for store in elsewhere.values())
 
 
 async def test_the_answer_carries_the_address_as_a_member_of_its_own(api: Api) -> None:  # noqa: F811

@@ -305,7 +305,7 @@ async def test_what_storage_gives_only_after_the_days_deadline_stays_here() -> N
 async def test_a_damaged_batch_is_told_as_that(damaged: bytes) -> None:
     world, batch_id = await shared_world()
     await granted(world)
-    [batches] = world.stores["europe"].containers.values()
+    [batches] = world.containers().values()
     batches[batch_id] = (damaged, batches[batch_id][1])
     with pytest.raises(StoreUnavailable, match="batch-unreadable"):
         await read(world, batch_id)
