@@ -24,8 +24,7 @@ from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
 from shared.stores.cosmos.ledger import CosmosLedger
 from tests.clocks import START
-from tests.contract.test_deletions import deletion, new_account
-from tests.contract.test_ledger import opt_in, opt_out
+from tests.contract.items import deletion, new_account, opt_in, opt_out
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
