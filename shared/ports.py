@@ -415,7 +415,7 @@ class CaptureStore(Protocol):
         ...
 
     async def mark(self, container: str) -> None:
-        """Create the container that says whose the account is (D14); one that exists is fine. It rests on no consent."""
+        """Create the container that says whose the account is (D14), on no consent; one that exists is fine."""
         ...
 
     async def delete_container(self, container: str) -> bool:

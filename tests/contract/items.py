@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.model.deletion import Deletion
 from shared.model.grants import AccessRecord, Purpose, ReviewGrant
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, Setting
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, OptedOut, Setting
 from tests.clocks import START
 
 
