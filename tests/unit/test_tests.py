@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 TESTS = Path(__file__).parents[1]
 MODULES = sorted(TESTS.rglob("*.py"))
 
@@ -18,3 +20,7 @@ def test_nothing_is_imported_from_a_module_of_tests(file: Path) -> None:
         for alias in node.names
     ]
     assert [name for name in imported if ".test_" in name] == []
+
+
+def test_the_modules_that_are_begun_first_exist() -> None:
+    assert [name for name in LONGEST if not (TESTS / name).is_file()] == []
