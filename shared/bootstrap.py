@@ -14,6 +14,7 @@ from shared.configuration import Configuration
 from shared.deletion import purge
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
+from shared.deletion.receipts import Receipts
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
 from shared.ports import ReceiptSigner, Stores
@@ -147,8 +148,8 @@ def assemble(
         captures=Captures(Consent(ledger, clock), accounts, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
         deletions=Deletions(deletions),
-        purge=Purge(accounts, deletions, operations, stores.signer, clock, purge_bounds),
-        sweep=Sweep(accounts, ledger, deletions, operations, clock, sweep_bounds),
+        purge=Purge(accounts, deletions, operations, Receipts(ledger, stores.signer, clock), clock, purge_bounds),
+        sweep=Sweep(accounts, ledger, deletions, operations, stores.signer, clock, sweep_bounds),
         status=Status(accounts, ledger, deletions, operations, clock, posture),
         signer=stores.signer,
         posture=posture,
