@@ -87,7 +87,7 @@ async def opt_in(api: Api) -> None:
 
 
 async def test_the_toggle_over_http(api: Api) -> None:
-    status, body, headers = await api.call("data_sharing")
+    status, body, headers = await api.call("data_sharing_get")
     assert (status, headers["ETag"]) == (200, '"0"')
     assert body == {"tenantId": TENANT, "enabled": False, "geo": None, "enrollmentId": None, "since": None}
     status, body, headers = await api.call(
@@ -257,7 +257,7 @@ async def test_times_that_are_refused(api: Api) -> None:
 
 
 ROUTES = [
-    ("data_sharing", "GET", {Role.TENANT_ADMIN, Role.CAPTURE_SERVICE, Role.OPERATOR}),
+    ("data_sharing_get", "GET", {Role.TENANT_ADMIN, Role.CAPTURE_SERVICE, Role.OPERATOR}),
     ("data_sharing", "PUT", {Role.TENANT_ADMIN}),
     ("data_sharing_history", "GET", {Role.TENANT_ADMIN, Role.OPERATOR}),
     ("deletions", "GET", {Role.TENANT_ADMIN, Role.OPERATOR}),
@@ -277,7 +277,7 @@ async def test_a_tenant_id_that_is_no_guid_is_refused(api: Api, tenant: str) -> 
 
 async def test_a_tenant_id_in_capitals_is_the_same_tenant(api: Api) -> None:
     await api.call("data_sharing", "PUT", tenant=TENANT.upper(), body={"enabled": True, "geo": "europe"})
-    assert (await api.call("data_sharing"))[1]["enabled"] is True
+    assert (await api.call("data_sharing_get"))[1]["enabled"] is True
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ async def test_with_wrong_settings_nothing_works_and_only_the_log_says_which(
     api = Api()
     assert (await api.call("health", role=None))[:2] == (503, {"status": "not ready"})
     assert "COSMOS_CONNECTION" in caplog.text
-    assert (await api.call("data_sharing"))[:2] == (503, "unavailable")
+    assert (await api.call("data_sharing_get"))[:2] == (503, "unavailable")
 
 
 async def test_nothing_a_customer_said_reaches_a_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:

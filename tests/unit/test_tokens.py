@@ -13,10 +13,10 @@ from joserfc.jwk import RSAKey
 from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, Role, jwk_set, mint
 from shared.configuration import ENTRA_ISSUERS, Configuration
 from shared.identity import signing_keys
-from shared.identity.callers import allow
+from shared.identity.callers import EVERYBODY, Who
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
-from shared.problems import Forbidden, Unauthenticated, Unavailable
+from shared.problems import Unauthenticated, Unavailable
 from tests.clocks import ManualClock
 from tests.world import OTHER_TENANT, TENANT
 
@@ -273,10 +273,13 @@ async def test_known_keys_are_trusted_for_a_day_without_the_issuer_and_then_no_l
         await keys.with_id(KEY.thumbprint())
 
 
-def test_allow_needs_one_reason() -> None:
-    allow(False, True)
-    with pytest.raises(Forbidden):
-        allow(False, False)
+async def test_it_takes_one_of_those_who_may() -> None:
+    admin = await verifier().caller(f"Bearer {token()}")
+    assert admin.is_one_of((Who.OPERATOR, Who.TENANT_ADMIN), TENANT)
+    assert not admin.is_one_of((Who.OPERATOR, Who.TENANT_ADMIN), OTHER_TENANT)
+    assert not admin.is_one_of((Who.TENANT_ADMIN,), None)
+    assert not admin.is_one_of(set(Who) - {Who.TENANT_ADMIN}, TENANT)
+    assert not admin.is_one_of(EVERYBODY, TENANT)
 
 
 def lasting(key: Any = KEY, **claims: Any) -> str:
