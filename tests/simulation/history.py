@@ -541,10 +541,10 @@ async def whole_story(history: History) -> None:
             stick(history)
     if random.random() < 0.6:
         await month(history, storm, None)
-        if random.random() < 0.3:
-            await by_hand(history, storm)
+        if random.random() < 0.4:
+            await come_back(history)
             await month(history, storm, None)
-        if random.random() < 0.3:
+        if random.random() < 0.4:
             await edits(history)
     await reckoning(history, storm)
 
@@ -861,18 +861,42 @@ async def by_hand(history: History, storm: Storm) -> None:
         await pass_time(history, storm, HOUR)
 
 
+async def come_back(history: History) -> None:
+    """Data is there again after its receipt, and the sweep that finds it may fail or die while it tells."""
+    random, oracle, faults = history.random, history.oracle, history.faults
+    await history.clients_done()
+    day = history.setup.base + timedelta(seconds=history.loop.time())
+    finished = [(key, each.value) for key, each in history.cloud.deletions.items.items() if each.value.receipt]
+    for (_, enrollment), deletion in finished[:2]:
+        if _ends_soon(history, deletion):
+            continue
+        term = oracle.terms[enrollment]
+        name = DayContainer(term.id, day.date()).name
+        if name not in history.cloud.captures[term.geo].containers:
+            faults.count("container by hand")
+            oracle.plant("after receipt", term.geo, name, term.id)
+    faults.aimed.append(Aimed("commit", 0.0, random.choice(("", "ambiguous", "crash after"))))
+    await history.sweep()
+    faults.aimed.clear()
+    await history.sweep(awake=True)
+
+
+def _ends_soon(history: History, deletion: Any) -> bool:
+    """Tell whether a deletion that begins again now could not be finished by its deadline."""
+    return -HOUR < history.seconds(deletion.deadline) - history.loop.time() < DAY
+
+
 async def edits(history: History) -> None:
     """Somebody writes to deletions past the service, and the purge comes by before the sweep does."""
     random, cloud, oracle = history.random, history.cloud, history.oracle
     history.faults.weather.clear()
     await history.clients_done()
     await history.wait(6.5 * MINUTE)  # whatever came back is not just being told
-    now = history.loop.time()
+    if random.random() < 0.5:
+        await _expedite_one(history)
+        await history.purge(awake=True)
     whole = [
-        (key, stored.value)
-        for key, stored in cloud.deletions.items.items()
-        # Begun again just before its deadline, one could not be finished by then.
-        if not history.seconds(stored.value.deadline) - DAY < now < history.seconds(stored.value.deadline) + HOUR
+        (key, stored.value) for key, stored in cloud.deletions.items.items() if not _ends_soon(history, stored.value)
     ]
     if not whole:
         return
@@ -884,6 +908,7 @@ async def edits(history: History) -> None:
             history.faults.count("deletion by hand")
             cloud.deletions.edit(kind, key, edited, back=kind in {"altered", "altered receipt", "later deadline"})
     await history.purge(awake=True)
+    oracle.overtaken()
     before = _disagreeing(history)
     for _ in range(2):  # the round that was under way may have passed by already
         await history.sweep(awake=True)

@@ -238,7 +238,9 @@ class Oracle:
         """The simulation puts a container there by hand."""
         key = (enrollment and self._known_of(enrollment)) or None
         # Beside what has come back already, and is being dealt with, it is nothing new to tell.
-        entries = len(self.terms[enrollment].reappeared) if key is not None and key.status == "verified" else -1
+        told = self.terms[enrollment].reappeared if key is not None and key.status == "verified" else None
+        belied = told and told[-1].proved_at == key.receipt.second_look_at  # by a sweep that died before it got further
+        entries = -1 if told is None or belied else len(told)
         self.planted.append(Planted(kind, self.accounts[geo], name, self._time(), enrollment, reappeared=entries))
         self._captures[geo].containers[name] = {"by-hand": (b"", "")}
         self.notice(None)
@@ -247,6 +249,14 @@ class Oracle:
         """Somebody writes to a deletion past the service."""
         self._edited[key] = Edited(kind, self._known[key], after, back)
         self._known[key] = after
+
+    def overtaken(self) -> None:
+        """A purge has come round: what it has emptied again is no longer told at another time."""
+        self.notice(None)
+        overtaken = [key for key, each in self._edited.items() if self._known[key].purged_at != each.after.purged_at]
+        for key in overtaken:
+            if self._edited[key].kind == "told at another time":
+                del self._edited[key]
 
     def check_edits(self, found: int) -> None:
         """A sweep has come round: each edit was found, and mended."""
