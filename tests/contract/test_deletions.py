@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +12,12 @@ from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Enrollment, OptedOut
 from shared.ports import Conflict, DeletionStore, OperationStore
 from tests.clocks import START
+from tests.contract.items import deletion, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+<<<<<<< HEAD
 def deletion(
     tenant: str | None = None, account: str = "steurope", opted_out_at: datetime = START, **more: Any
 ) -> Deletion:
@@ -46,6 +48,8 @@ def new_account() -> str:
     return f"st{uuid.uuid4().hex[:20]}"
 
 
+=======
+>>>>>>> main
 async def test_a_deletion_is_created_once_and_left_as_it_is(deletions: DeletionStore) -> None:
     first = deletion()
     assert await deletions.create(first) is True

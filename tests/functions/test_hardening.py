@@ -19,10 +19,8 @@ from shared.identity.callers import Who
 from shared.ports import StoreUnavailable
 from shared.problems import InvalidRequest
 from tests.functions import FUNCTIONS
-from tests.functions.test_http import SECRET, Api, api, opt_in
+from tests.functions.api import SECRET, Api, opt_in
 from tests.world import OTHER_TENANT, TENANT
-
-__all__ = ["api"]  # the fixture
 
 HTTP = sorted(
     name for name, each in FUNCTIONS.items() if any(binding.type == "httpTrigger" for binding in each.get_bindings())

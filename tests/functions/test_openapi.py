@@ -21,7 +21,7 @@ from local.tokens import Role
 from shared.identity.callers import EVERYBODY, Who
 from shared.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
-from tests.functions.test_http import Api, api, opt_in  # noqa: F401
+from tests.functions.api import Api
 
 DOCUMENT = document()
 IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": "2026-11-21"}
@@ -106,7 +106,7 @@ class Recorder(Api):
 
 
 @pytest.fixture
-def recorder(api: Api) -> Recorder:  # noqa: F811
+def recorder(api: Api) -> Recorder:
     api.__class__ = Recorder
     assert isinstance(api, Recorder)
     api.seen = set()

@@ -8,8 +8,8 @@ import pytest
 
 from local.tokens import Role
 from tests.functions import FUNCTIONS
-from tests.functions.test_http import Api, api  # noqa: F401
-from tests.unit.test_tokens import token
+from tests.functions.api import Api
+from tests.tokens import token
 from tests.world import TENANT, capture, submission
 
 ASKED = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
@@ -17,7 +17,7 @@ DAY = "2026-11-21"
 
 
 @pytest.fixture
-async def granted(api: Api) -> Api:  # noqa: F811
+async def granted(api: Api) -> Api:
     """A tenant with three batches, and a reviewer with a live grant."""
     await api.world.opt_in()
     now = api.world.clock.now()

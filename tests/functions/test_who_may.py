@@ -16,7 +16,7 @@ from shared import bootstrap
 from shared.model.grants import ReviewGrant
 from shared.review.access import GrantRequest
 from tests.functions import FUNCTIONS
-from tests.unit.test_tokens import Issuer, token, verifier
+from tests.tokens import Issuer, token, verifier
 from tests.world import OTHER_TENANT, TENANT, World, capture
 
 # none: no token         exp: an expired one        adm: admin of the tenant   oth: admin of another tenant

@@ -248,6 +248,9 @@ class Oracle:
     def edit(self, kind: str, key: tuple[str, str], after: Any, *, back: bool) -> None:
         """Somebody writes to a deletion past the service."""
         self._edited[key] = Edited(kind, self._known[key], after, back)
+        for each in self.planted:
+            if each.enrollment == key[1]:
+                each.reappeared = -1  # without its receipt there is none that it belies
         self._known[key] = after
 
     def overtaken(self) -> None:

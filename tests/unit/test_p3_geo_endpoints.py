@@ -11,8 +11,8 @@ from shared.configuration import Configuration, ConfigurationError
 from shared.problems import GeoNotServed
 from shared.sharing.data_sharing import RequestedChange
 from shared.stores.memory import MemoryCaptures
-from tests.functions.test_http import Api, api  # noqa: F401
-from tests.unit.test_configuration import GOOD, SECRET
+from tests.functions.api import Api, api  # noqa: F401
+from tests.unit.settings import GOOD, SECRET
 from tests.world import TENANT, World, capture, submission
 
 STAMP = "https://uk.example/stamp"

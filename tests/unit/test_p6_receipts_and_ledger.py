@@ -16,9 +16,8 @@ from shared.model.ledger import OptedIn, Reappeared, Setting, event_from_json
 from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.stores.receipt_keys import LocalSigner
 from tests import world as worlds
+from tests.unit.opt_outs import look_again, opted_out, purged
 from tests.unit.sweeps import proved_again, put, swept, told, verified
-from tests.unit.test_p5_deletion import opted_out
-from tests.unit.test_p6_proof import look_again, purged
 from tests.world import OTHER_TENANT, SIGNER, TENANT, World
 
 BEFORE = json.loads((Path(__file__).parent / "fixtures" / "before-receipts-by-ledger.json").read_text())
