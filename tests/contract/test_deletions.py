@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,26 +17,6 @@ from tests.contract.items import deletion, new_account
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-<<<<<<< HEAD
-def deletion(
-    tenant: str | None = None, account: str = "steurope", opted_out_at: datetime = START, **more: Any
-) -> Deletion:
-    deadline = opted_out_at + timedelta(days=30)
-    values: dict[str, Any] = {
-        "tenant_id": tenant or str(uuid.uuid4()),
-        "enrollment_id": uuid.uuid4().hex,
-        "sequence": 2,
-        "ledger_hash": 64 * "a",
-        "geo": "europe",
-        "storage_account": account,
-        "started_at": opted_out_at - timedelta(days=1),
-        "opted_out_at": opted_out_at,
-        "not_before": deadline - timedelta(days=2),
-        "deadline": deadline,
-    }
-    return Deletion(**(values | more))
-
-
 def verified(deletion: Deletion, at: datetime = START) -> Deletion:
     """A deletion that was purged at that time and is called verified."""
     facts = {name: getattr(deletion, name) for name in (*Enrollment.model_fields, "tenant_id", "sequence", "deadline")}
@@ -44,12 +24,6 @@ def verified(deletion: Deletion, at: datetime = START) -> Deletion:
     return deletion.purged(at, deleted=0).verified(at + timedelta(minutes=5), event, ())
 
 
-def new_account() -> str:
-    return f"st{uuid.uuid4().hex[:20]}"
-
-
-=======
->>>>>>> main
 async def test_a_deletion_is_created_once_and_left_as_it_is(deletions: DeletionStore) -> None:
     first = deletion()
     assert await deletions.create(first) is True

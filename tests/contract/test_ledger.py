@@ -7,20 +7,7 @@ from unittest.mock import ANY
 
 import pytest
 
-<<<<<<< HEAD
-from shared.model.ledger import (
-    FIRST_PREVIOUS_HASH,
-    Change,
-    Enrollment,
-    OptedIn,
-    OptedOut,
-    Reappeared,
-    Setting,
-    TenantLedger,
-)
-=======
-from shared.model.ledger import Change, OptedOut, Setting, TenantLedger
->>>>>>> main
+from shared.model.ledger import Change, Enrollment, OptedOut, Reappeared, Setting, TenantLedger
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
 from tests.contract.items import opt_in

@@ -4,15 +4,9 @@ from datetime import date, timedelta
 
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
-<<<<<<< HEAD
 from shared.model.ledger import Reappeared
-from tests.clocks import settle
-from tests.unit.test_p5_deletion import opted_out
-from tests.world import TENANT, Crash, Crashing, Steps, World
-=======
 from tests.unit.opt_outs import opted_out
 from tests.world import TENANT, World
->>>>>>> main
 
 STRANGER = "ffffffffffffffffffffffffffffffff"
 
