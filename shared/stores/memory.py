@@ -55,6 +55,11 @@ class MemoryLedger:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)
 
+    async def events_of(self, tenant_id: str, enrollment_id: str) -> Sequence[Event]:
+        """See ``LedgerStore``."""
+        events = [event for event in self.events.get(tenant_id, []) if event.enrollment_id == enrollment_id]
+        return sorted(events, key=lambda event: event.sequence)
+
     async def ledger_of(self, tenant_id: str) -> TenantLedger:
         """See ``LedgerStore``."""
         stored = self.settings.get(tenant_id)
