@@ -171,9 +171,7 @@ def assemble(
         captures=Captures(Consent(ledger, clock), accounts, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
         deletions=Deletions(deletions),
-        purge=Purge(
-            accounts, pairing, deletions, operations, Receipts(ledger, stores.signer, clock), clock, purge_bounds
-        ),
+        purge=Purge(accounts, pairing, deletions, operations, receipts, clock, purge_bounds),
         sweep=Sweep(accounts, pairing, ledger, deletions, operations, stores.signer, clock, sweep_bounds),
         status=Status(accounts, ledger, deletions, operations, clock, posture),
         signer=stores.signer,

@@ -241,7 +241,7 @@ async def test_p6_what_came_back_is_an_event_of_the_chain_before_anything_is_del
     assert (setting.sequence, setting.ledger_hash, setting.enabled) == (3, event.hash, False)
     assert setting.since == done.opted_out_at, "the tenant's state has not changed"
     assert "reappeared" not in (await of_tenant(world, done)).to_json()
-    assert (await world.data_sharing.history(TENANT, limit=1, before=None)) == [event]
+    assert (await world.data_sharing.history(TENANT, limit=1, before=None)).values == [event]
     assert (await swept(world)).keys() == {"ledgers"}
 
 
