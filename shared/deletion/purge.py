@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
+from shared.deletion.receipts import Receipts
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
+from shared.pairing import Pairing
 from shared.ports import (
     CaptureStore,
     Conflict,
     DeletionStore,
     OperationStore,
-    ReceiptSigner,
     Stored,
     StoreUnavailable,
 )
@@ -51,16 +52,18 @@ class Purge:
     def __init__(
         self,
         accounts: Accounts,
+        pairing: Pairing,
         deletions: DeletionStore,
         operations: OperationStore,
-        signer: ReceiptSigner,
+        receipts: Receipts,
         clock: Clock,
         bounds: Bounds | None = None,
     ) -> None:
         self._accounts = accounts
+        self._pairing = pairing
         self._deletions = deletions
         self._operations = operations
-        self._signer = signer
+        self._receipts = receipts
         self._clock = clock
         self._bounds = bounds or Bounds()
 
@@ -70,17 +73,21 @@ class Purge:
         return {account.geo: heartbeat for account, heartbeat in zip(self._accounts, heartbeats, strict=True)}
 
     async def _purge_account(self, account: Account) -> Heartbeat:
-        store = account.store
         run = Run("purge", self._clock, self._bounds.seconds)
+        await run.isolated(self._purge_paired(account, run))
+        heartbeat = run.heartbeat(account, more=run.more)
+        await run.isolated(self._operations.write(heartbeat))
+        return heartbeat
+
+    async def _purge_paired(self, account: Account, run: Run) -> None:
+        await self._pairing.check(account)
+        store = account.store
         # Side by side, so that none of the three promises waits for the work of another.
         await asyncio.gather(
             run.isolated(self._expire_days(store, run)),
             run.isolated(self._begin_deletions(store, run)),
             run.isolated(self._look_again(store, run)),
         )
-        heartbeat = run.heartbeat(account, more=run.more)
-        await run.isolated(self._operations.write(heartbeat))
-        return heartbeat
 
     # Retention (P4)
 
@@ -179,9 +186,7 @@ class Purge:
         else:
             if any(code.startswith("vault-") for code in run.errors):
                 return  # one that hangs must not use up the run; what it proves is proved again by the next
-            verified = deletion.verified(self._clock.now())
-            signed = verified.signed(await self._signer.sign(verified.receipt_claims))
-            if await self._replace(run, signed, stored.etag):
+            if await self._replace(run, await self._receipts.signed(deletion), stored.etag):
                 run.counts["verifiedDeletions"] += 1
             return
         if error != "being-deleted":  # Azure takes a while, as a rule; one that takes too long is overdue

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
-from shared.ports import DeletionStore, LedgerStore, OperationStore
+from shared.pairing import Pairing
+from shared.ports import DeletionStore, LedgerStore, OperationStore, ReceiptSigner
 from shared.runs import Run
 from shared.sweep.ledger import LedgerSweep
+from shared.sweep.reappearances import Reappearances
+from shared.sweep.receipts import SignedReceipts
 from shared.sweep.rounds import Round
 from shared.sweep.storage import StorageSweep
 
@@ -39,16 +42,20 @@ class Sweep:
     def __init__(
         self,
         accounts: Accounts,
+        pairing: Pairing,
         ledger: LedgerStore,
         deletions: DeletionStore,
         operations: OperationStore,
+        signer: ReceiptSigner,
         clock: Clock,
         bounds: Bounds | None = None,
     ) -> None:
         self._accounts = accounts
+        self._pairing = pairing
         self._ledger = ledger
         self._deletions = deletions
         self._operations = operations
+        self._signer = signer
         self._clock = clock
         self._bounds = bounds or Bounds()
 
@@ -59,15 +66,26 @@ class Sweep:
             StoreUnavailable: if not even the last heartbeats can be read; what fails later is told and not raised.
         """
         last = await self._operations.read_all("sweep")
+        receipts = SignedReceipts(self._signer, self._clock)
+        reappearances = Reappearances(self._ledger)
         on_ledger = LedgerSweep(
-            self._round(None, last), self._ledger, self._deletions, self._clock, self._bounds.max_ledgers
+            self._round(None, last),
+            self._ledger,
+            self._deletions,
+            receipts,
+            reappearances,
+            self._clock,
+            self._bounds.max_ledgers,
         )
         in_accounts = {
             account.geo: StorageSweep(
                 self._round(account, last),
                 account,
+                self._pairing,
                 self._ledger,
                 self._deletions,
+                receipts,
+                reappearances,
                 self._clock,
                 self._bounds.max_deletes,
             )
@@ -76,7 +94,7 @@ class Sweep:
         await asyncio.gather(on_ledger.run(), *(sweep.run() for sweep in in_accounts.values()))
         return {None: on_ledger.round.heartbeat} | {geo: sweep.round.heartbeat for geo, sweep in in_accounts.items()}
 
-    def _round(self, account: Account | None, last: Mapping[str | None, Heartbeat]) -> Round:
+    def _round(self, account: Account | None, last: Mapping[str | None, Heartbeat | None]) -> Round:
         run = Run("sweep", self._clock, self._bounds.seconds)
         geo = None if account is None else account.geo
         return Round(run, last.get(geo), account=account, operations=self._operations)

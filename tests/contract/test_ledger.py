@@ -7,28 +7,12 @@ from unittest.mock import ANY
 
 import pytest
 
-from shared.model.ledger import Change, OptedOut, Setting, TenantLedger
+from shared.model.ledger import Change, Enrollment, Reappeared, TenantLedger
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
-from tests.contract.items import opt_in
+from tests.contract.items import opt_in, opt_out
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def opt_out(before: Change) -> Change:
-    enrollment, sequence = before.setting.enrollment, before.setting.sequence + 1
-    assert enrollment is not None
-    tenant, at = before.setting.tenant_id, START + timedelta(microseconds=1)
-    event = OptedOut(
-        **dict(enrollment),
-        tenant_id=tenant,
-        sequence=sequence,
-        at=at,
-        actor="admin",
-        previous_hash=before.event.hash,
-        deadline=at + timedelta(days=30),
-    )
-    return Change(Setting(tenant_id=tenant, sequence=sequence, since=at, ledger_hash=event.hash), event)
 
 
 async def etag_of(ledger: LedgerStore, tenant: str) -> str:
@@ -40,7 +24,7 @@ async def etag_of(ledger: LedgerStore, tenant: str) -> str:
 async def test_a_tenant_never_seen_has_no_setting_and_no_history(ledger: LedgerStore) -> None:
     tenant = str(uuid.uuid4())
     assert await ledger.read_setting(tenant) is None
-    assert await ledger.history(tenant, limit=10, before=None) == []
+    assert (await ledger.history(tenant, limit=10, before=None)).values == []
 
 
 async def test_what_was_committed_is_read_back_to_the_microsecond(ledger: LedgerStore) -> None:
@@ -53,7 +37,7 @@ async def test_what_was_committed_is_read_back_to_the_microsecond(ledger: Ledger
     await ledger.commit(second, stored.etag)
     stored = await ledger.read_setting(tenant)
     assert stored is not None and stored.value == second.setting and not stored.value.enabled
-    assert await ledger.history(tenant, limit=10, before=None) == [second.event, first.event]
+    assert (await ledger.history(tenant, limit=10, before=None)).values == [second.event, first.event]
 
 
 async def test_a_stale_etag_changes_neither_setting_nor_ledger(ledger: LedgerStore) -> None:
@@ -66,7 +50,7 @@ async def test_a_stale_etag_changes_neither_setting_nor_ledger(ledger: LedgerSto
     for change, etag in ((opt_in(tenant, 3), stale), (opt_in(tenant, 3), None), (opt_in(tenant, 1), None)):
         with pytest.raises(Conflict):
             await ledger.commit(change, etag)
-    assert await ledger.history(tenant, limit=10, before=None) == [second.event, first.event]
+    assert (await ledger.history(tenant, limit=10, before=None)).values == [second.event, first.event]
     stored = await ledger.read_setting(tenant)
     assert stored is not None and stored.value == second.setting
 
@@ -89,7 +73,7 @@ async def test_of_concurrent_commits_exactly_one_wins(ledger: LedgerStore) -> No
     etag = await etag_of(ledger, tenant)
     second = await asyncio.gather(*(ledger.commit(opt_in(tenant, 2), etag) for _ in range(8)), return_exceptions=True)
     assert second.count(None) == 1
-    assert len(await ledger.history(tenant, limit=10, before=None)) == 2
+    assert len((await ledger.history(tenant, limit=10, before=None)).values) == 2
 
 
 async def test_history_is_paged_by_sequence_across_ten(ledger: LedgerStore) -> None:
@@ -98,7 +82,7 @@ async def test_history_is_paged_by_sequence_across_ten(ledger: LedgerStore) -> N
     for sequence in range(1, 13):
         await ledger.commit(opt_in(tenant, sequence), etag)
         etag = await etag_of(ledger, tenant)
-    pages = [await ledger.history(tenant, limit=5, before=before) for before in (None, 8, 3)]
+    pages = [(await ledger.history(tenant, limit=5, before=before)).values for before in (None, 8, 3)]
     assert [[event.sequence for event in page] for page in pages] == [[12, 11, 10, 9, 8], [7, 6, 5, 4, 3], [2, 1]]
 
 
@@ -107,7 +91,7 @@ async def test_an_event_that_was_read_back_has_the_hash_that_it_was_committed_wi
     first = opt_in(tenant)
     await ledger.commit(first, None)
     await ledger.commit(opt_out(first), await etag_of(ledger, tenant))
-    second, again = await ledger.history(tenant, limit=10, before=None)
+    second, again = (await ledger.history(tenant, limit=10, before=None)).values
     assert again.hash == first.event.hash == second.previous_hash
     stored = await ledger.read_setting(tenant)
     assert stored is not None and stored.value.ledger_hash == second.hash
@@ -152,3 +136,55 @@ async def test_opt_outs_since_an_instant_include_that_instant_and_no_opt_in(ledg
     later = second.event.at + timedelta(microseconds=1)
     assert second.event not in [event async for event in ledger.opt_outs_since(later)]
     assert first.event not in [event async for event in ledger.opt_outs_since(START - timedelta(days=1))]
+
+
+def came_back(before: Change) -> Change:
+    """Data of the enrollment that ``before`` has ended was there again."""
+    ended = before.event
+    event = Reappeared(
+        **{name: getattr(ended, name) for name in (*Enrollment.model_fields, "tenant_id")},
+        sequence=ended.sequence + 1,
+        at=START + timedelta(hours=1),
+        previous_hash=ended.hash,
+        containers_found=2,
+        proved_at=START,
+    )
+    after = before.setting.model_copy(update={"sequence": event.sequence, "ledger_hash": event.hash})
+    return Change(after, event)
+
+
+async def test_the_events_of_an_enrollment_are_all_of_its_own_and_nobody_elses(ledger: LedgerStore) -> None:
+    tenant, other = str(uuid.uuid4()), str(uuid.uuid4())
+    first = opt_in(tenant)
+    second = opt_out(first)
+    third = came_back(second)
+    again = opt_in(tenant, 4)
+    stranger = Change(
+        first.setting.model_copy(update={"tenant_id": other}), first.event.model_copy(update={"tenant_id": other})
+    )
+    await ledger.commit(first, None)
+    for change in (second, third, again):
+        await ledger.commit(change, await etag_of(ledger, tenant))
+    await ledger.commit(stranger, None)
+    assert await ledger.events_of(tenant, first.event.enrollment_id) == [first.event, second.event, third.event]
+    assert await ledger.events_of(tenant, again.event.enrollment_id) == [again.event]
+    assert await ledger.events_of(tenant, uuid.uuid4().hex) == []
+    assert await ledger.events_of(str(uuid.uuid4()), first.event.enrollment_id) == []
+
+
+async def test_an_event_that_is_no_change_of_the_state_is_committed_like_any(ledger: LedgerStore) -> None:
+    tenant = str(uuid.uuid4())
+    first = opt_in(tenant)
+    second = opt_out(first)
+    third = came_back(second)
+    await ledger.commit(first, None)
+    stale = await etag_of(ledger, tenant)
+    await ledger.commit(second, stale)
+    with pytest.raises(Conflict):
+        await ledger.commit(third, stale)
+    await ledger.commit(third, await etag_of(ledger, tenant))
+    assert await ledger.history(tenant, limit=1, before=None) == [third.event]
+    found = await ledger.ledger_of(tenant)
+    assert found.events == [first.event, second.event, third.event] and found.setting == third.setting
+    assert second.event in [event async for event in ledger.opt_outs_since(second.event.at)]
+    assert third.event not in [event async for event in ledger.opt_outs_since(START)]

@@ -20,7 +20,7 @@ def set_a_clock(history: "History") -> None:
     process = history.random.choice(history.instances).process
     history.faults.count("clock set")
     history.trace("clock set", process.name)
-    process.step(DRIFT_MAX * history.random.choice((-1.0, 1.0, 2 * history.random.random() - 1)))
+    process.set_wall(DRIFT_MAX * history.random.choice((-1.0, 1.0, 2 * history.random.random() - 1)))
 
 
 async def change_retention(history: "History", wait: Wait) -> None:

@@ -53,6 +53,7 @@ _FAULTS = (
     "slow answer",
     "pause before",
     "pause after",
+    "clock set",
     "crash before",
     "crash after",
     "crash, late landing",
@@ -125,7 +126,7 @@ class History:
         self.loop = VirtualLoop()
         self.faults = Faults(self.random, self.loop, self.trace)
         self.operations: Counter[str] = Counter()
-        self.cloud = Cloud(self.loop, self.setup.geos, self.setup.retention_days)
+        self.cloud = Cloud(self.loop, self.setup.base, self.setup.geos, self.setup.retention_days)
         self.oracle = Oracle(
             self.setup.base,
             self.setup.retention_days,
@@ -138,6 +139,7 @@ class History:
         )
         self.cloud.attach(self.oracle)
         self.reading, self.claims, self.reviewers = self.cloud.reading, self.cloud.claims, Reviewers()
+        self.faults.begun = lambda work: self.oracle.begun(None if work is None else work.sent)
         self.instances: list[Instance] = []
         self.beside: Instance | None = None
         self.counted: list[Planted] = []
@@ -337,6 +339,13 @@ class History:
                 toggle.ended = max(toggle.ended, work.lands_until)
         else:
             self.oracle.toggle_failed(toggle, max(work.lands_until, self.loop.time() + LATE_LANDING))
+
+    async def look(self, tenant: str) -> None:
+        """An administrator looks whether data is shared."""
+        instance, started = self.instance(), self.loop.time()
+        answer, _ = await self.ask(instance, "look", partial(instance.data_sharing.get_settled, tenant))
+        if answer.how == "ok" and not answer.value.enabled and answer.value.sequence:
+            self.oracle.told_off(tenant, started)
 
     @property
     def _stormy(self) -> bool:
@@ -576,10 +585,19 @@ async def whole_story(history: History) -> None:
         await settle(history, storm)
         if random.random() < 0.15:
             await by_hand(history, storm)
+        if random.random() < 0.2:
+            await edits(history)
         if random.random() < 0.12:
             stick(history)
+        if random.random() < 0.05:
+            await another_ledger(history)
     if random.random() < 0.6:
         await month(history, storm, None)
+        if random.random() < 0.4:
+            await come_back(history)
+            await month(history, storm, None)
+        if random.random() < 0.4:
+            await edits(history)
     await reckoning(history, storm)
 
 
@@ -705,6 +723,8 @@ async def _withdrawal(history: History, who: str) -> None:
     if random.random() < 0.25:
         # About when leases are taken and waited for.
         history.loop.call_later(random.choice((0.5, 3.0)) * random.random(), deploys.set_a_clock, history)
+    if random.random() < 0.15:
+        _disturb_clocks(history)
     held = 0.0
     if random.random() < 0.15:
         held = random.choice((1.0, 5.0, min(400.0, TOGGLE_MAX))) * random.random()
@@ -719,6 +739,8 @@ async def _withdrawal(history: History, who: str) -> None:
     if random.random() < 0.3:
         history.spawn(_toggle_once(history, who, None))
         await history.wait(random.random() * 0.3)
+    if random.random() < 0.2:
+        history.spawn(_looks(history, who))
     if await history.toggle(who, None) and random.random() < 0.7:
         for _ in range(random.randint(1, 4)):
             history.spawn(late(random.choice((0.0, 0.1, 1.5)) * random.random()))
@@ -733,14 +755,30 @@ async def _withdrawal(history: History, who: str) -> None:
         await history.purge()
 
 
+async def _looks(history: History, who: str) -> None:
+    for _ in range(3):
+        await history.look(who)
+        if history.random.random() < 0.5:
+            await history.post(who, attempts=1)
+        await asyncio.sleep(history.random.random())
+
+
+def _disturb_clocks(history: History) -> None:
+    """Where one clock of a machine lies, it does so now, while consent is relied on."""
+    random = history.random
+    history.faults.count("clocks disturbed")
+    for instance in history.instances:
+        instance.process.set_wall(-30.0)
+        if instance.process.lies == "monotonic":
+            instance.process.pause(6.0 * random.random())
+
+
 async def _overtaken(history: History, who: str) -> None:
     """A capture is held up while the tenant opts out and has everything deleted at once."""
     random, aimed = history.random, history.faults.aimed
     if not history.on(who):
         await history.toggle(who, random.choice(history.setup.geos))
-    aimed.append(
-        Aimed("put_batch", 1200 * random.random()) if random.random() < 0.6 else Aimed("create_container", 180)
-    )
+    aimed.append(Aimed(random.choice(("put_batch", "put_batch", "create_container")), 1200 * random.random()))
     history.spawn(history.post(who, attempts=1))
     await history.wait(random.random())
     if not await history.toggle(who, None):
@@ -891,6 +929,24 @@ def stick(history: History) -> None:
     history.loop.call_at(history.seconds(midnight) + past * DAY, weather.stuck.discard, name)
 
 
+async def another_ledger(history: History) -> None:
+    """Another deployment, with a healthy ledger of its own, is given our accounts; it may delete nothing in them."""
+    history.faults.count("another deployment's ledger")
+    history.faults.weather.clear()
+    await history.clients_done()
+    cloud = history.cloud.of_another()
+    stranger = Instance("stranger", cloud, history.loop, history.setup.base, history.random, history.faults)
+    for n in range(2):
+        requested = RequestedChange(True, history.random.choice(history.setup.geos), "admin")
+        await history.ask(stranger, "stranger", partial(stranger.data_sharing.put, tenant(90 + n), requested))
+    for job in (stranger.purge.run, stranger.sweep.run, stranger.sweep.run):
+        before = {geo: set(store.containers) for geo, store in history.cloud.captures.items()}
+        await history.ask(stranger, "stranger", job)
+        if any(before[geo] - set(store.containers) for geo, store in history.cloud.captures.items()):
+            history.oracle.fail("P9", "another deployment's ledger deleted what is not its own")
+        history.stop_if_violated()
+
+
 async def by_hand(history: History, storm: Storm) -> None:
     """Somebody puts containers where they do not belong; sweeps find them."""
     random, oracle, cloud = history.random, history.oracle, history.cloud
@@ -933,6 +989,100 @@ async def by_hand(history: History, storm: Storm) -> None:
         await history.sweep()
         history.faults.weather.clear()
         await pass_time(history, storm, HOUR)
+
+
+async def come_back(history: History) -> None:
+    """Data is there again after its receipt, and the sweep that finds it may fail or die while it tells."""
+    random, oracle, faults = history.random, history.oracle, history.faults
+    await history.clients_done()
+    day = history.setup.base + timedelta(seconds=history.loop.time())
+    finished = [(key, each.value) for key, each in history.cloud.deletions.items.items() if each.value.receipt]
+    for (_, enrollment), deletion in finished[:2]:
+        if _ends_soon(history, deletion):
+            continue
+        term = oracle.terms[enrollment]
+        name = DayContainer(term.id, day.date()).name
+        if name not in history.cloud.captures[term.geo].containers:
+            faults.count("container by hand")
+            oracle.plant("after receipt", term.geo, name, term.id)
+    faults.aimed.append(Aimed("commit", 0.0, random.choice(("", "ambiguous", "crash after"))))
+    await history.sweep()
+    faults.aimed.clear()
+    await history.sweep(awake=True)
+
+
+def _ends_soon(history: History, deletion: Any) -> bool:
+    """Tell whether a deletion that begins again now could not be finished by its deadline."""
+    return -HOUR < history.seconds(deletion.deadline) - history.loop.time() < DAY
+
+
+async def edits(history: History) -> None:
+    """Somebody writes to deletions past the service, and the purge comes by before the sweep does."""
+    random, cloud, oracle = history.random, history.cloud, history.oracle
+    history.faults.weather.clear()
+    await history.clients_done()
+    await history.wait(6.5 * MINUTE)  # whatever came back is not just being told
+    if random.random() < 0.5:
+        await _expedite_one(history)
+        await history.purge(awake=True)
+    whole = [
+        (key, stored.value) for key, stored in cloud.deletions.items.items() if not _ends_soon(history, stored.value)
+    ]
+    if not whole:
+        return
+    for key, deletion in random.sample(whole, min(2, len(whole))):
+        others = [each for other, each in whole if other != key and each.status == "verified"]
+        kind = random.choice(EDITS[deletion.status])
+        edited = _edited(kind, deletion, cloud.deletions.proved.get(key), others)
+        if edited is not None and edited != deletion:
+            history.faults.count("deletion by hand")
+            cloud.deletions.edit(kind, key, edited, back=kind in {"altered", "altered receipt", "later deadline"})
+    await history.purge(awake=True)
+    oracle.overtaken()
+    before = _disagreeing(history)
+    for _ in range(2):  # the round that was under way may have passed by already
+        await history.sweep(awake=True)
+        history.stop_if_violated()
+    oracle.check_edits(_disagreeing(history) - before)
+    history.stop_if_violated()
+
+
+EDITS = {
+    "scheduled": ("later deadline",),
+    "purged": ("later deadline", "purged in times to come", "told at another time"),
+    "verified": ("no signature", "altered", "altered receipt", "another's receipt", "older receipt"),
+}
+
+
+def _edited(kind: str, deletion: Any, proved: Any, others: list[Any]) -> Any:
+    """Return a deletion as somebody wants it to be; None if that is not possible."""
+    later = {"deadline": deletion.deadline + timedelta(days=60)}
+    other = others[0] if others else deletion
+    update = {
+        "later deadline": later,
+        "altered": later | {"ledger_hash": 64 * "a"},
+    }.get(kind)
+    if kind in {"purged in times to come", "told at another time"}:
+        days = 400 if kind == "purged in times to come" else -400
+        update = {"purged_at": deletion.purged_at + timedelta(days=days)}
+    elif kind == "no signature":
+        update = {"receipt": deletion.receipt.model_copy(update={"jws": "x"})}
+    elif kind == "altered receipt":
+        at = deletion.receipt.second_look_at - timedelta(hours=1)
+        update = {"receipt": deletion.receipt.model_copy(update={"second_look_at": at})}
+    elif kind == "another's receipt":
+        update = {"receipt": other.receipt, "purged_at": other.purged_at}
+    elif kind == "older receipt":
+        if proved is None or proved.receipt.reappeared == deletion.receipt.reappeared:
+            return None
+        update = {"receipt": proved.receipt, "purged_at": proved.purged_at}
+    return deletion.model_copy(update=update)
+
+
+def _disagreeing(history: History) -> int:
+    heartbeat = history.cloud.operations.heartbeats.get(("sweep", None))
+    totals = heartbeat.totals if heartbeat is not None and heartbeat.totals else {}
+    return totals.get("receiptsInvalid", 0) + totals.get("deletionsDisagreeing", 0)
 
 
 async def reckoning(history: History, storm: Storm) -> None:

@@ -72,7 +72,7 @@ class Reading:
         now = self._oracle._time()
         self._oracle.checks += 1
         if wish.kind == "log":
-            self._log(wish, answer)
+            self._log(wish, answer.values)
         elif wish.kind == "request":
             self._expect_one(wish)
             grant = self._grants.get((wish.tenant, answer.grant_id))

@@ -1,13 +1,13 @@
 """The service in the simulation: storage that all instances share, and instances that come and go."""
 
-import hashlib
-import json
+import copy
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 import azure.functions as func
+from joserfc.jwk import ECKey
 
 from functions import opt_outs
 from shared.accounts import Accounts
@@ -17,36 +17,39 @@ from shared.model.deletion import Deletion
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change
-from shared.ports import ContainerMissing, ListedContainer, Put, Stores
+from shared.ports import ListedContainer, Permit, Put, Stored, Stores
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Bounds as SweepBounds
 from tests.simulation.claims import Claims
-from tests.simulation.faults import REQUEST_MAX, Faults, Faulty
+from tests.simulation.faults import Faults, Faulty
 from tests.simulation.oracle import Oracle
 from tests.simulation.reading import Reading
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
 
+DEPLOYMENT = "d" * 32
 NOBODY: Any = None
 """Clients call the rules, with no token."""
+
+_KEY = ECKey.generate_key("P-256")
+"""One for all histories: what they do does not depend on it."""
 
 ACCOUNTS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
 
 
-class Signer:
-    """Signs with a hash: cheap, and the same each time."""
+class Signer(LocalSigner):
+    """Signs with the same key in each history, and remembers what."""
 
     def __init__(self) -> None:
+        super().__init__([_KEY])
         self.signed: dict[str, Mapping[str, Any]] = {}
         self.claims: Claims
 
     async def sign(self, claims: Mapping[str, Any]) -> str:
         self.claims.item(claims)
-        jws = hashlib.sha256(json.dumps(claims, sort_keys=True).encode()).hexdigest()
+        jws = await super().sign(claims)
         self.signed[jws] = claims
         return jws
-
-    async def public_keys(self) -> Sequence[Mapping[str, Any]]:
-        return []
 
 
 class ObservedLedger(MemoryLedger):
@@ -78,12 +81,16 @@ class ObservedLedger(MemoryLedger):
 
 
 class ObservedDeletions(MemoryDeletions):
-    """Container ``deletions``; the oracle is told of each change."""
+    """Container ``deletions``; the oracle is told of each change.
+
+    ``proved`` has each deletion as it was when it got its first receipt.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.oracle: Oracle
         self.claims: Claims
+        self.proved: dict[tuple[str, str], Deletion] = {}
 
     async def create(self, deletion: Deletion) -> bool:
         self.claims.item(deletion)
@@ -94,7 +101,14 @@ class ObservedDeletions(MemoryDeletions):
     async def replace(self, deletion: Deletion, etag: str) -> None:
         self.claims.item(deletion)
         await super().replace(deletion, etag)
+        if deletion.status == "verified":
+            self.proved.setdefault((deletion.tenant_id, deletion.enrollment_id), deletion)
         self.oracle.notice(CURRENT_REQUEST.get())
+
+    def edit(self, kind: str, key: tuple[str, str], edited: Deletion, *, back: bool) -> None:
+        """Write to a deletion past the service; ``back`` is whether a sweep can set it back to what it was."""
+        self.oracle.edit(kind, key, edited, back=back)
+        self.items[key] = Stored(edited, str(next(self._etags)))
 
 
 class ObservedAccess(MemoryAccess):
@@ -131,29 +145,25 @@ class ObservedCaptures(MemoryCaptures):
         soft_delete: seconds for which a deleted container is kept, or None for off.
     """
 
-    def __init__(self, account: str, loop: VirtualLoop) -> None:
+    def __init__(self, account: str, loop: VirtualLoop, base: datetime) -> None:
         super().__init__(account)
         self.oracle: Oracle
         self.reading: Reading
         self.claims: Claims
         self.collecting: float | None = None
         self.soft_delete: float | None = None
+        self.now = lambda: base + timedelta(seconds=loop.time())
         self._loop = loop
 
-    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
-        work = CURRENT_REQUEST.get()
+    async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         self.claims.item(container, batch_id, body_hash)
-        try:
-            put = await super().put_batch(container, batch_id, content, body_hash)
-        except ContainerMissing:
-            if work is not None:
-                work.held_until = min(work.held_until, self._loop.time() + REQUEST_MAX)
-            raise
-        self.oracle.notice(work)
+        # Whether it may begin was looked at when it began; anything may have come between that and its arrival.
+        put = self.receive_batch(permit, container, batch_id, content, body_hash)
+        self.oracle.notice(CURRENT_REQUEST.get())
         return put
 
-    async def create_container(self, container: str) -> None:
-        await super().create_container(container)
+    async def create_container(self, permit: Permit, container: str) -> None:
+        self.receive_container(container)
         self.oracle.notice(CURRENT_REQUEST.get())
 
     async def delete_container(self, container: str) -> bool:
@@ -190,23 +200,35 @@ class ObservedCaptures(MemoryCaptures):
 class Cloud:
     """What outlives every process: the stores, and the feed's position."""
 
-    def __init__(self, loop: VirtualLoop, geos: Sequence[str], retention_days: int) -> None:
+    def __init__(self, loop: VirtualLoop, base: datetime, geos: Sequence[str], retention_days: int) -> None:
         self.retention_days = retention_days
         self.accounts = {geo: ACCOUNTS[geo] for geo in geos}
-        self.ledger = ObservedLedger()
-        self.deletions = ObservedDeletions()
+        self.ledger: MemoryLedger = ObservedLedger()
+        self.deletions: MemoryDeletions = ObservedDeletions()
         self.access = ObservedAccess()
-        self.operations = ObservedOperations()
-        self.captures = {geo: ObservedCaptures(account, loop) for geo, account in self.accounts.items()}
+        self.operations: MemoryOperations = ObservedOperations()
+        self.captures = {geo: ObservedCaptures(account, loop, base) for geo, account in self.accounts.items()}
         self.signer = Signer()
         self.fed = 0
         self.shards = "0123456789abcdef"
         self.purge_bounds: PurgeBounds | None = None
         self.sweep_bounds: SweepBounds | None = None
 
+        self.operations.deployment = DEPLOYMENT
+        for store in self.captures.values():
+            store.containers[f"deployment-{DEPLOYMENT}"] = {}
+
+    def of_another(self) -> "Cloud":
+        """Return another deployment that was given this one's accounts by mistake; its ledger is healthy."""
+        another = copy.copy(self)
+        another.ledger, another.deletions, another.operations = MemoryLedger(), MemoryDeletions(), MemoryOperations()
+        another.operations.deployment = "0" * 32
+        return another
+
     def attach(self, oracle: Oracle) -> None:
         """Let the oracle watch, and those that know of reviewers and of what the service says of itself."""
         self.reading, self.claims = reading, claims = Reading(oracle, self.access), Claims(oracle)
+        oracle.deployment = DEPLOYMENT
         self.ledger.oracle = self.deletions.oracle = oracle
         self.access.reading = reading
         for each in (self.ledger, self.deletions, self.access, self.operations, self.signer):
@@ -219,7 +241,8 @@ class Instance:
     """One process with services of its own on the shared stores."""
 
     def __init__(self, name: str, cloud: Cloud, loop: VirtualLoop, base: datetime, random: Random, faults: Faults):
-        process = Process(name, loop, base, 60 * random.random() - 30, 2e-4 * random.random() - 1e-4)
+        lies = random.choice(("", "", "monotonic", "wall"))  # one of its clocks, but never both
+        process = Process(name, loop, base, 60 * random.random() - 30, 2e-4 * random.random() - 1e-4, lies)
 
         def reached(store: Any, kind: str) -> Any:
             return Faulty(store, kind, process, faults)

@@ -9,7 +9,7 @@ from typing import Any
 from shared.model.capture import Submission
 from shared.model.deletion import Deletion
 from shared.model.grants import AccessRecord, GrantStatus, ReviewGrant
-from shared.ports import Conflict, StoreUnavailable
+from shared.ports import Conflict, Page, StoreUnavailable
 from shared.problems import Forbidden, PurposeRefused
 from shared.review import access as access_module
 from shared.review.access import Access, GrantRequest
@@ -136,8 +136,8 @@ def _() -> Iterator[None]:
             head = staticmethod(self.store.head)
             commit = staticmethod(self.store.commit)
 
-            async def log(_, *args: Any, **how: Any) -> Sequence[AccessRecord]:
-                return []
+            async def log(_, *args: Any, **how: Any) -> Page[AccessRecord]:
+                return Page([])
 
         return await commit(replace(self, store=Store()), tenant_id, decide)  # type: ignore[arg-type]
 
@@ -150,7 +150,7 @@ def _() -> Iterator[None]:
     async def trusting(self: Access, *what: Any) -> None:
         return None
 
-    with patched(Access, "_check_again", trusting):
+    with patched(Access, "_look_again", trusting):
         yield
 
 
@@ -236,8 +236,9 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     log = Access.log
 
-    async def discreet(self: Access, *args: Any, **how: Any) -> Sequence[AccessRecord]:
-        return [each for each in await log(self, *args, **how) if each.action != "listed"]
+    async def discreet(self: Access, *args: Any, **how: Any) -> Page[AccessRecord]:
+        page = await log(self, *args, **how)
+        return replace(page, values=[each for each in page.values if each.action != "listed"])
 
     with patched(Access, "log", discreet):
         yield
