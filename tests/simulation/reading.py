@@ -300,7 +300,7 @@ class Reading:
             and grant.expires_at is not None
             and oracle._seconds(grant.expires_at) > wish.started - SKEW
         ]
-        if len(mine) != 1 or mine[0].revoked_at is not None or self._approved[mine[0].grant_id] > wish.started:
+        if len(mine) != 1 or mine[0].revoked_at is not None or self._approved[mine[0].grant_id] >= wish.started:
             return False
         grant, term = mine[0], oracle.terms[mine[0].enrollment_id]
         if oracle._seconds(grant.expires_at) < now + SKEW or term.expedited is not None or term.purged is not None:

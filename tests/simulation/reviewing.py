@@ -19,7 +19,7 @@ REVIEWERS = ("ann", "bob")
 APPROVERS = ("carol", "dave", "ann")
 PURPOSES = ("build", "improve", "validate")
 NO_PURPOSES = ("train", "train-foundation-model", "IMPROVE", "")
-_HELD_UP = ("read_batch", "read_batch", "commit", "head", "approved_grants", "read_setting", "read_grant")
+_HELD_UP = ("read_batch", "read_batch", "commit", "head", "approved_grants", "read_setting", "read_grant", "read_grant")
 JUSTIFICATION = "To see why formulas are refused so often."
 
 
@@ -79,7 +79,10 @@ async def overtaken(history: "History", who: str) -> None:
         return
     held = random.choice((1.0, 5.0, 90.0, 600.0)) * random.random()
     of = "review: read" if random.random() < 0.8 else "review: days"
-    history.faults.aimed.append(Aimed(random.choice(_HELD_UP), held, random.choice(("", "slow answer")), of))
+    where, then = random.choice(_HELD_UP), random.choice(("", "slow answer"))
+    if where == "read_grant":
+        held, then = 0.0, "slow answer"  # what it says is old when it comes
+    history.faults.aimed.append(Aimed(where, held, then, of))
     shown = history.reviewers.shown.get(asked.tenant)
     if shown and random.random() < 0.8:
         history.spawn(_read(history, asked.tenant, asked.reviewer, *random.choice(shown)))
