@@ -28,6 +28,7 @@ TOGGLE_MAX = 400.0
 ITERATORS = frozenset(
     {
         "list_containers",
+        "unreadable",
         "due",
         "unverified",
         "ledgers",
