@@ -23,7 +23,7 @@ def unavailable(answer: Answer) -> bool:
 
 async def eventually(client: Client, tenant: str, captures: Any, key: str) -> Answer:
     """Repeat a capture as a service would, until it is taken."""
-    for _ in range(60):
+    for _ in range(600):
         answer = await client.post(tenant, captures, key=key)
         if answer.status < 500:
             return answer

@@ -111,7 +111,7 @@ async def owed(services: Services, clock: ManualClock) -> Deletion:
 
 async def purge_in_a_process(settings: dict[str, str], now: datetime, proxy: KillingProxy) -> int:
     proxy.victim = await asyncio.to_thread(start_purge, settings, now)
-    await asyncio.to_thread(proxy.victim.join, 120)
+    await asyncio.to_thread(proxy.victim.join, 600)
     assert proxy.victim.exitcode is not None, "it neither ends nor is killed"
     return proxy.victim.exitcode
 
