@@ -3,36 +3,14 @@
 import asyncio
 import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from shared.model.grants import AccessRecord, Purpose, ReviewGrant
 from shared.ports import AccessStore, BatchMissing, CaptureStore, Conflict, ContainerMissing
 from tests.clocks import START
-from tests.contract.items import new_name
+from tests.contract.items import grant, new_name, record
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def record(tenant: str, sequence: int, **more: Any) -> AccessRecord:
-    values: dict[str, Any] = {"at": START, "action": "read", "actor": "reviewer", "purpose": "build"}
-    values["record_id"] = uuid.uuid4().hex
-    return AccessRecord(tenant_id=tenant, sequence=sequence, **(values | more))
-
-
-def grant(tenant: str, sequence: int, reviewer: str = "reviewer") -> ReviewGrant:
-    return ReviewGrant(
-        grant_id=uuid.uuid4().hex,
-        tenant_id=tenant,
-        enrollment_id=uuid.uuid4().hex,
-        sequence=sequence,
-        purpose=Purpose.IMPROVE,
-        justification="line one\nline two \x1b[31m" + "ü" * 10,
-        duration_minutes=60,
-        requested_by=reviewer,
-        requested_at=START,
-    )
 
 
 async def etag_of(access: AccessStore, tenant: str) -> str | None:

@@ -26,8 +26,7 @@ from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
 from shared.watch.metrics import measured
 from shared.watch.status import StatusReport
 from tests.clocks import START
-from tests.contract.test_access import grant, record
-from tests.contract.test_deletions import deletion
+from tests.contract.items import deletion, grant, record
 from tests.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
