@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Generic, Protocol, TypeVar
 
+from shared.clock import Moment
+from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
@@ -26,6 +28,10 @@ class StoreUnavailable(Exception):
         self.code = code
 
 
+class TryAgain(StoreUnavailable):
+    """A store did not do what it was asked, for a reason that may pass within seconds."""
+
+
 class Conflict(Exception):
     """Another writer came first."""
 
@@ -40,6 +46,10 @@ class BatchMissing(Exception):
 
 class ContainerBeingDeleted(Exception):
     """The container's name cannot be used yet, because a container of that name is being deleted."""
+
+
+class ConsentExpired(Exception):
+    """The permit of a write no longer held before the write was begun; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +202,14 @@ class OperationStore(Protocol):
         """Store a job's last run, in place of the one before of the same kind and geo."""
         ...
 
+    async def deployment_id(self) -> str | None:
+        """Return the id of the deployment whose database this is, or None if it has none yet (D14)."""
+        ...
+
+    async def deploy(self, deployment_id: str) -> str:
+        """Give the database's deployment an id unless it has one, and return the one that it has."""
+        ...
+
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:
         """Return the last run of a kind of job by geo; under None that on the ledger.
 
@@ -308,6 +326,34 @@ class ReceiptSigner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What one consent read allows to write, and for how long (D5, D11).
+
+    Attributes:
+        setting: as it was read.
+        read_at: when the read *started*: what was committed before, it has seen.
+    """
+
+    setting: Setting
+    read_at: Moment
+
+    @property
+    def holds(self) -> bool:
+        """Whether a write may begin now."""
+        return self.read_at.age < deadlines.CONSENT_LEASE_SECONDS
+
+    @property
+    def seconds_left(self) -> float:
+        """For how long from now a write that has begun may still arrive."""
+        return deadlines.SIGNATURE_SECONDS - self.read_at.age
+
+    @property
+    def expires_at(self) -> datetime:
+        """When a write that has begun may no longer arrive, by the wall clock of the machine that read."""
+        return self.read_at.wall + timedelta(seconds=deadlines.SIGNATURE_SECONDS)
+
+
 class Put(Enum):
     """How the upload of a batch ended."""
 
@@ -334,27 +380,42 @@ class CaptureStore(Protocol):
         """The account's name."""
         ...
 
-    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+    async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """Store a batch under its id unless one is there (D6); nothing that is there is ever replaced.
 
+        One attempt. It begins only while ``permit`` holds, and storage itself refuses it once ``permit`` has expired,
+        however long a process or the network held it up (D11).
+
         Args:
+            permit: the consent read that allows it.
             container: the name of the day's container.
             batch_id: the blob's name.
             content: gzip of JSON Lines.
             body_hash: what tells two bodies apart; kept beside the batch.
 
         Raises:
+            ConsentExpired: if ``permit`` does not hold.
+            TryAgain: if another attempt may succeed; this one may have been carried out all the same.
             ContainerMissing: if there is no such container.
             ContainerBeingDeleted: if there is one no longer.
         """
         ...
 
-    async def create_container(self, container: str) -> None:
+    async def create_container(self, permit: Permit, container: str) -> None:
         """Create a container; one that exists is fine.
 
+        One attempt, which begins only while ``permit`` holds. No signature can bound its arrival: what comes late is an
+        empty container, which no batch can follow.
+
         Raises:
+            ConsentExpired: if ``permit`` does not hold.
+            TryAgain: if another attempt may succeed.
             ContainerBeingDeleted: if the name is not free yet.
         """
+        ...
+
+    async def mark(self, container: str) -> None:
+        """Create the container that says whose the account is (D14), on no consent; one that exists is fine."""
         ...
 
     async def delete_container(self, container: str) -> bool:

@@ -11,6 +11,7 @@ from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
+from shared.pairing import Pairing
 from shared.ports import (
     CaptureStore,
     Conflict,
@@ -51,6 +52,7 @@ class Purge:
     def __init__(
         self,
         accounts: Accounts,
+        pairing: Pairing,
         deletions: DeletionStore,
         operations: OperationStore,
         signer: ReceiptSigner,
@@ -58,6 +60,7 @@ class Purge:
         bounds: Bounds | None = None,
     ) -> None:
         self._accounts = accounts
+        self._pairing = pairing
         self._deletions = deletions
         self._operations = operations
         self._signer = signer
@@ -70,17 +73,21 @@ class Purge:
         return {account.geo: heartbeat for account, heartbeat in zip(self._accounts, heartbeats, strict=True)}
 
     async def _purge_account(self, account: Account) -> Heartbeat:
-        store = account.store
         run = Run("purge", self._clock, self._bounds.seconds)
+        await run.isolated(self._purge_paired(account, run))
+        heartbeat = run.heartbeat(account, more=run.more)
+        await run.isolated(self._operations.write(heartbeat))
+        return heartbeat
+
+    async def _purge_paired(self, account: Account, run: Run) -> None:
+        await self._pairing.check(account)
+        store = account.store
         # Side by side, so that none of the three promises waits for the work of another.
         await asyncio.gather(
             run.isolated(self._expire_days(store, run)),
             run.isolated(self._begin_deletions(store, run)),
             run.isolated(self._look_again(store, run)),
         )
-        heartbeat = run.heartbeat(account, more=run.more)
-        await run.isolated(self._operations.write(heartbeat))
-        return heartbeat
 
     # Retention (P4)
 

@@ -212,7 +212,7 @@ class Access:
         """Return the days of which there are captures that the reviewer may read, oldest first.
 
         Raises:
-            GrantRequired: if the reviewer has no live grant.
+            GrantRequired: if the reviewer has no live grant, or has none any more when storage has answered.
             NotFound: if the grant's data may no longer be read.
         """
         opened = await self._open(tenant_id, reviewer, "listed")
@@ -223,7 +223,8 @@ class Access:
             name = DayContainer(opened.grant.enrollment_id, day).name
             if self._day_is_live(day) and [each async for each in opened.store.list_containers(name, page_size=1)]:
                 found.append(day)
-        return found
+        await self._look_again(tenant_id, opened)
+        return [day for day in found if self._day_is_live(day)]
 
     async def batches(
         self, tenant_id: str, reviewer: str, day: date, *, limit: int, after: str | None
@@ -238,21 +239,23 @@ class Access:
             after: only those that come after this one.
 
         Raises:
-            GrantRequired: if the reviewer has no live grant.
+            GrantRequired: if the reviewer has no live grant, or has none any more when storage has answered.
             NotFound: if nothing of that day may be read.
         """
         opened = await self._open(tenant_id, reviewer, "listed", day)
         container = DayContainer(opened.grant.enrollment_id, day).name
         try:
-            return await opened.store.list_batches(container, limit=limit, after=after)
+            batches = await opened.store.list_batches(container, limit=limit, after=after)
         except (ContainerMissing, ContainerBeingDeleted):
             raise NotFound(NotFound.DAY) from None
+        await self._look_again(tenant_id, opened, day)
+        return batches
 
     async def read(self, tenant_id: str, reviewer: str, day: date, batch_id: str) -> bytes:
         """Return one batch as JSON Lines, once the look is on the record.
 
         Raises:
-            GrantRequired: if the reviewer has no live grant.
+            GrantRequired: if the reviewer has no live grant, or has none any more when storage has answered.
             NotFound: if there is no such batch, or it may no longer be read.
             StoreUnavailable, Conflict: if the record could not be written; then storage has not been asked.
         """
@@ -262,13 +265,12 @@ class Access:
             content = await opened.store.read_batch(container, batch_id)
         except (ContainerMissing, ContainerBeingDeleted, BatchMissing):
             raise NotFound(NotFound.BATCH) from None
-        # Storage may have been slow: what came after a deadline stays here.
-        if not self._day_is_live(day) or self._has_passed(opened.ended.deadline):
-            raise NotFound(NotFound.DAY_GONE)
         try:
-            return gzip.decompress(content)
+            lines = gzip.decompress(content)
         except (OSError, EOFError, zlib.error):
             raise StoreUnavailable("batch-unreadable") from None
+        await self._look_again(tenant_id, opened, day)
+        return lines
 
     async def _open(
         self, tenant_id: str, reviewer: str, action: Action, day: date | None = None, batch_id: str | None = None
@@ -284,6 +286,18 @@ class Access:
             return _Entry(action, reviewer, grant, day=day, batch_id=batch_id), _Opened(grant, ended, store)
 
         return await self._commit(tenant_id, decide)
+
+    async def _look_again(self, tenant_id: str, opened: _Opened, day: date | None = None) -> None:
+        """Refuse what may no longer leave: storage may have been slow, and the grant revoked meanwhile (P7).
+
+        Read again, and judged when all is read, with nothing to wait for behind it.
+        """
+        ended = await self._readable(tenant_id, opened.grant.enrollment_id)
+        grant = await self._grant(tenant_id, opened.grant.grant_id)
+        if grant.status(self.clock.now()) is not GrantStatus.APPROVED:
+            raise GrantRequired()
+        if self._has_passed(ended.deadline) or (day is not None and not self._day_is_live(day)):
+            raise NotFound(NotFound.DAY_GONE)
 
     async def _first_readable(self, tenant_id: str, grants: Sequence[ReviewGrant]) -> tuple[ReviewGrant, _Ended]:
         if not grants:

@@ -52,6 +52,15 @@ class DataSharing:
         stored = await self.ledger.read_setting(tenant_id)
         return Setting(tenant_id=tenant_id) if stored is None else stored.value
 
+    async def get_settled(self, tenant_id: str) -> Setting:
+        """Return a tenant's setting for its administrator; that it is off only when no instance relies on the opposite.
+
+        Whose own PUT was not answered yet, or answered with an error, looks here; and the change may be a moment old.
+        """
+        setting = await self.get(tenant_id)
+        await self._settle(setting)
+        return setting
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return a tenant's ledger, newest first.
 
@@ -81,6 +90,7 @@ class DataSharing:
             if change is not None and change.setting == setting:
                 break  # the conflict was with our own commit, sent twice because its first answer was lost
             if requested.sequence is not None and requested.sequence != setting.sequence:
+                await self._settle(setting)
                 raise PreconditionFailed(PreconditionFailed.CHANGED)
             now = self.clock.now()
             if account is None:
@@ -101,6 +111,11 @@ class DataSharing:
             raise Conflict
         await self._outlast_leases()
         return change.setting
+
+    async def _settle(self, setting: Setting) -> None:
+        """Wait before an administrator is told that data sharing is off, unless it never was on (P2)."""
+        if setting.enrollment is None and setting.sequence > 0:
+            await self._outlast_leases()
 
     async def _outlast_leases(self) -> None:
         await self.clock.sleep(deadlines.CONSENT_LEASE_SECONDS)

@@ -1,7 +1,8 @@
 """In-memory fakes of all stores, for simulation; they pass the contract tests that the Azure adapters pass (D9)."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from typing import TypeVar
 
@@ -13,13 +14,16 @@ from shared.model.posture import PostureCheck
 from shared.ports import (
     BatchMissing,
     Conflict,
+    ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
     DeletionCounts,
     ListedContainer,
     Page,
+    Permit,
     Put,
     Stored,
+    TryAgain,
 )
 
 T = TypeVar("T")
@@ -76,7 +80,7 @@ class MemoryLedger:
                 yield event
 
     def _all_events(self) -> Sequence[Event]:
-        return [event for events in self.events.values() for event in events]
+        return _in_no_order(event for events in self.events.values() for event in events)
 
 
 class MemoryDeletions:
@@ -145,26 +149,26 @@ class MemoryDeletions:
 
     async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        for (tenant_id, _), stored in list(self.items.items()):
+        for (tenant_id, _), stored in _in_no_order(self.items.items()):
             if after < tenant_id <= until:
                 yield stored
 
     async def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        for (_, enrollment_id), stored in list(self.items.items()):
+        for (_, enrollment_id), stored in _in_no_order(self.items.items()):
             if enrollment_id.startswith(shard) and stored.value.status == "verified":
                 yield enrollment_id
 
     async def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        for stored in list(self.items.values()):
+        for stored in _in_no_order(self.items.values()):
             if stored.value.opted_out_at >= at:
                 yield stored.value.enrollment_id
 
     def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:
         return [
             stored
-            for stored in self.items.values()
+            for stored in _in_no_order(self.items.values())
             if stored.value.storage_account == storage_account and stored.value.status in statuses
         ]
 
@@ -208,7 +212,7 @@ class MemoryAccess:
         return _newest(self.records.get(tenant_id, []), lambda record: record.sequence, limit, before)
 
     def _of(self, tenant_id: str) -> Sequence[ReviewGrant]:
-        return [grant for (tenant, _), grant in self.granted.items() if tenant == tenant_id]
+        return [grant for (tenant, _), grant in _in_no_order(self.granted.items()) if tenant == tenant_id]
 
 
 class MemoryOperations:
@@ -216,14 +220,24 @@ class MemoryOperations:
 
     def __init__(self) -> None:
         self.heartbeats: dict[tuple[str, str | None], Heartbeat] = {}
+        self.deployment: str | None = None
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
         self.heartbeats[heartbeat.kind, heartbeat.geo] = heartbeat
 
+    async def deployment_id(self) -> str | None:
+        """See ``OperationStore``."""
+        return self.deployment
+
+    async def deploy(self, deployment_id: str) -> str:
+        """See ``OperationStore``."""
+        self.deployment = self.deployment or deployment_id
+        return self.deployment
+
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
-        return {geo: heartbeat for (each, geo), heartbeat in self.heartbeats.items() if each == kind}
+        return {geo: heartbeat for (each, geo), heartbeat in _in_no_order(self.heartbeats.items()) if each == kind}
 
 
 class MemoryPosture:
@@ -238,17 +252,19 @@ class MemoryPosture:
 
     async def read_all(self) -> Mapping[str | None, PostureCheck]:
         """See ``PostureStore``."""
-        return dict(self.checks)
+        return dict(_in_no_order(self.checks.items()))
 
 
 class MemoryCaptures:
     """One storage account.
 
-    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would.
+    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would, and give the account
+    another clock by ``now``.
     """
 
     def __init__(self, account: str) -> None:
         self._account = account
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.containers: dict[str, dict[str, tuple[bytes, str]]] = {}
         self.being_deleted: set[str] = set()
         self.soft_deleted: set[str] = set()
@@ -258,8 +274,16 @@ class MemoryCaptures:
         """The account's name."""
         return self._account
 
-    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+    async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        return self.receive_batch(permit, container, batch_id, content, body_hash)
+
+    def receive_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        """Do what storage does with a ``put_batch`` that arrives now, whenever it began."""
+        if self.now() >= permit.expires_at:
+            raise TryAgain("storage-AuthenticationFailed")
         self._refuse_missing(container)
         batches = self.containers[container]
         if batch_id in batches:
@@ -267,9 +291,19 @@ class MemoryCaptures:
         batches[batch_id] = (content, body_hash)
         return Put.CREATED
 
-    async def create_container(self, container: str) -> None:
+    async def create_container(self, permit: Permit, container: str) -> None:
         """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        self.receive_container(container)
+
+    def receive_container(self, container: str) -> None:
+        """Do what storage does with a ``create_container`` that arrives now."""
         self._refuse_being_deleted(container)
+        self.containers.setdefault(container, {})
+
+    async def mark(self, container: str) -> None:
+        """See ``CaptureStore``."""
         self.containers.setdefault(container, {})
 
     async def delete_container(self, container: str) -> bool:
@@ -307,6 +341,13 @@ class MemoryCaptures:
     def _refuse_being_deleted(self, container: str) -> None:
         if container in self.being_deleted:
             raise ContainerBeingDeleted
+
+
+def _in_no_order(values: Iterable[T]) -> Sequence[T]:
+    """Return what a query without an order finds: of so many items always in the same disorder."""
+    found = list(values)
+    # With this seed, two or more never come as they were stored.
+    return random.Random(len(found) + 7).sample(found, len(found))  # noqa: S311 (nothing secret)
 
 
 def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Page[T]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
+from shared.pairing import Pairing
 from shared.ports import DeletionStore, LedgerStore, OperationStore
 from shared.runs import Run
 from shared.sweep.ledger import LedgerSweep
@@ -39,6 +40,7 @@ class Sweep:
     def __init__(
         self,
         accounts: Accounts,
+        pairing: Pairing,
         ledger: LedgerStore,
         deletions: DeletionStore,
         operations: OperationStore,
@@ -46,6 +48,7 @@ class Sweep:
         bounds: Bounds | None = None,
     ) -> None:
         self._accounts = accounts
+        self._pairing = pairing
         self._ledger = ledger
         self._deletions = deletions
         self._operations = operations
@@ -66,6 +69,7 @@ class Sweep:
             account.geo: StorageSweep(
                 self._round(account, last),
                 account,
+                self._pairing,
                 self._ledger,
                 self._deletions,
                 self._clock,

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.model.deletion import Deletion
 from shared.model.grants import AccessRecord, Purpose, ReviewGrant
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, Setting
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, OptedOut, Setting
 from tests.clocks import START
 
 
@@ -69,3 +69,19 @@ def grant(tenant: str, sequence: int, reviewer: str = "reviewer") -> ReviewGrant
         requested_by=reviewer,
         requested_at=START,
     )
+
+
+def opt_out(before: Change) -> Change:
+    enrollment, sequence = before.setting.enrollment, before.setting.sequence + 1
+    assert enrollment is not None
+    tenant, at = before.setting.tenant_id, START + timedelta(microseconds=1)
+    event = OptedOut(
+        **dict(enrollment),
+        tenant_id=tenant,
+        sequence=sequence,
+        at=at,
+        actor="admin",
+        previous_hash=before.event.hash,
+        deadline=at + timedelta(days=30),
+    )
+    return Change(Setting(tenant_id=tenant, sequence=sequence, since=at, ledger_hash=event.hash), event)

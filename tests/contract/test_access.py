@@ -9,6 +9,7 @@ import pytest
 from shared.ports import AccessStore, BatchMissing, CaptureStore, Conflict, ContainerMissing
 from tests.clocks import START
 from tests.contract.items import grant, new_name, record
+from tests.world import permit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -74,11 +75,11 @@ async def test_batches_are_listed_in_their_order_and_read_as_stored(captures: Ca
         await captures.list_batches(name, limit=1, after=None)
     with pytest.raises(ContainerMissing):
         await captures.read_batch(name, "b")
-    await captures.create_container(name)
+    await captures.create_container(permit(), name)
     assert list(await captures.list_batches(name, limit=10, after=None)) == []
     content = b"\x1f\x8b\x00 any bytes"
     for batch_id in ("c", "a", "b"):
-        await captures.put_batch(name, batch_id, content, "hash")
+        await captures.put_batch(permit(), name, batch_id, content, "hash")
     assert list(await captures.list_batches(name, limit=2, after=None)) == ["a", "b"]
     assert list(await captures.list_batches(name, limit=2, after="b")) == ["c"]
     assert await captures.read_batch(name, "a") == content

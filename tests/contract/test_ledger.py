@@ -7,28 +7,12 @@ from unittest.mock import ANY
 
 import pytest
 
-from shared.model.ledger import Change, OptedOut, Setting, TenantLedger
+from shared.model.ledger import TenantLedger
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
-from tests.contract.items import opt_in
+from tests.contract.items import opt_in, opt_out
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def opt_out(before: Change) -> Change:
-    enrollment, sequence = before.setting.enrollment, before.setting.sequence + 1
-    assert enrollment is not None
-    tenant, at = before.setting.tenant_id, START + timedelta(microseconds=1)
-    event = OptedOut(
-        **dict(enrollment),
-        tenant_id=tenant,
-        sequence=sequence,
-        at=at,
-        actor="admin",
-        previous_hash=before.event.hash,
-        deadline=at + timedelta(days=30),
-    )
-    return Change(Setting(tenant_id=tenant, sequence=sequence, since=at, ledger_hash=event.hash), event)
 
 
 async def etag_of(ledger: LedgerStore, tenant: str) -> str:

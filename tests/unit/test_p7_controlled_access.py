@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -188,21 +189,62 @@ async def test_a_revocation_between_decision_and_record_wins() -> None:
     assert actions(world) == ["requested", "approved", "revoked"]
 
 
-async def test_a_grant_that_expires_during_a_read_gives_that_read_and_no_other() -> None:
+@pytest.mark.parametrize("meanwhile", ["revoked", "expired", "day over", "deadline", "purged"])
+@pytest.mark.parametrize("look", ["read", "batches", "days"])
+async def test_nothing_leaves_once_its_grant_or_day_has_ended_however_slow_storage_was(
+    meanwhile: str, look: str
+) -> None:
     world, batch_id = await shared_world()
-    await granted(world)
-    store = world.stores["europe"]
-    slow = store.read_batch
+    grant_id = await granted(world)
+    access, store = world.access, world.stores["europe"]
+    if meanwhile in {"deadline", "purged"}:
+        await world.opt_out()
+        await world.feed()
 
-    async def slowly(*args: Any) -> bytes:
-        world.clock.move(timedelta(hours=2))
-        return await slow(*args)  # type: ignore[no-any-return]
+    async def later() -> None:
+        if meanwhile == "revoked":
+            await access.revoke(TENANT, grant_id, APPROVER, any_grant=True)
+        elif meanwhile == "purged":
+            [stored] = world.deletion_items.items.values()
+            await world.deletion_items.replace(stored.value.model_copy(update={"status": "purged"}), stored.etag)
+        elif meanwhile == "expired":
+            world.clock.move(timedelta(hours=2))
+        else:
+            # A grant that outlives both, so that it is the day or the deadline that is looked at.
+            granted = world.access_store.granted
+            ends = {"expires_at": START + timedelta(days=40)}
+            granted.update({key: grant.model_copy(update=ends) for key, grant in granted.items()})
+            world.clock.move(timedelta(days=30))
 
-    store.read_batch = slowly
-    assert await read(world, batch_id)
-    with pytest.raises(GrantRequired):
-        await read(world, batch_id)
-    assert actions(world).count("read") == 1
+    slow_read, slow_list, slow_containers = store.read_batch, store.list_batches, store.list_containers
+
+    async def slowly_read(*args: Any, **kwargs: Any) -> Any:
+        content = await slow_read(*args, **kwargs)
+        await later()
+        return content
+
+    async def slowly_list(*args: Any, **kwargs: Any) -> Any:
+        listed = await slow_list(*args, **kwargs)
+        await later()
+        return listed
+
+    async def slowly_containers(*args: Any, **kwargs: Any) -> Any:
+        async for each in slow_containers(*args, **kwargs):
+            yield each
+        await later()
+
+    store.read_batch, store.list_batches, store.list_containers = slowly_read, slowly_list, slowly_containers
+    looks: dict[str, Callable[[], Awaitable[Any]]] = {
+        "read": lambda: access.read(TENANT, REVIEWER, DAY, batch_id),
+        "batches": lambda: access.batches(TENANT, REVIEWER, DAY, limit=10, after=None),
+        "days": lambda: access.days(TENANT, REVIEWER),
+    }
+    if (meanwhile, look) == ("day over", "days"):
+        assert await looks[look]() == []
+        return
+    with pytest.raises(GrantRequired if meanwhile in {"revoked", "expired"} else NotFound):
+        await looks[look]()
+    assert actions(world).count("read" if look == "read" else "listed") == 1
 
 
 async def test_what_cannot_be_recorded_is_not_read() -> None:
@@ -263,7 +305,7 @@ async def test_what_storage_gives_only_after_the_days_deadline_stays_here() -> N
 async def test_a_damaged_batch_is_told_as_that(damaged: bytes) -> None:
     world, batch_id = await shared_world()
     await granted(world)
-    [batches] = world.stores["europe"].containers.values()
+    [batches] = world.containers().values()
     batches[batch_id] = (damaged, batches[batch_id][1])
     with pytest.raises(StoreUnavailable, match="batch-unreadable"):
         await read(world, batch_id)
@@ -375,7 +417,7 @@ async def test_data_in_an_account_that_is_not_ours_is_not_looked_for_elsewhere()
     world, batch_id = await shared_world()
     await granted(world)
     store = MemoryCaptures("stsomeoneelse")
-    await store.create_container(DayContainer("1" + "0" * 30 + "1", DAY).name)
+    store.receive_container(DayContainer("1" + "0" * 30 + "1", DAY).name)
     world.stores["europe"] = store
     await refused(world, batch_id, GeoNotServed)
 

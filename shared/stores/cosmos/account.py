@@ -57,6 +57,9 @@ class CosmosAccount:
             database: the database's name.
         """
         options: Any = {"connection_timeout": 3, "read_timeout": 8, "retry_total": 3, "retry_backoff_max": 3}
+        # In seconds, of one request that is told to wait. The SDK tries a page of a query again as often as each of its
+        # requests, so with more the call's time would be over before the page could fail with its code.
+        options["retry_throttle_backoff_max"] = 1
         if is_endpoint(setting):
             assert credential is not None
             return cls(CosmosClient(setting, credential, **options), database)

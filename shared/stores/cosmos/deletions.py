@@ -96,7 +96,7 @@ class CosmosDeletions(CosmosContainer):
         """See ``DeletionStore``."""
         return self._deletions(
             "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'scheduled' AND c.notBefore <= @by"
-            " ORDER BY c.attempts, c.notBefore",
+            " AND c.attempts >= 0 ORDER BY c.attempts, c.notBefore",
             storage_account,
             now,
         )
@@ -105,7 +105,7 @@ class CosmosDeletions(CosmosContainer):
         """See ``DeletionStore``."""
         return self._deletions(
             "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'purged' AND c.purgedAt <= @by"
-            " ORDER BY c.attempts, c.purgedAt",
+            " AND c.attempts >= 0 ORDER BY c.attempts, c.purgedAt",
             storage_account,
             purged_by,
         )

@@ -1,10 +1,15 @@
-"""Container ``operations``: heartbeats, and the checks of the posture."""
+"""Container ``operations``: heartbeats, the checks of the posture, and whose database this is."""
 
 from collections.abc import Mapping
 
-from shared.model.heartbeats import Heartbeat
+from azure.core.exceptions import HttpResponseError
+
+from shared.model.heartbeats import Deployment, Heartbeat
 from shared.model.posture import PostureCheck
-from shared.stores.cosmos.account import CosmosContainer, call
+from shared.ports import StoreUnavailable
+from shared.stores.cosmos.account import CONFLICT, CosmosContainer, call, parsed
+
+_DEPLOYMENT = "deployment"
 
 _LEDGER_ID, _COSMOS_ID = "ledger", "cosmos"
 
@@ -18,6 +23,26 @@ class CosmosOperations(CosmosContainer):
         """See ``OperationStore``."""
         async with call():
             await (await self._container()).upsert_item({"id": heartbeat.geo or _LEDGER_ID, **heartbeat.to_json()})
+
+    async def deployment_id(self) -> str | None:
+        """See ``OperationStore``."""
+        item = await self._read(_DEPLOYMENT, _DEPLOYMENT)
+        return None if item is None else parsed(Deployment.from_json, item).deployment_id
+
+    async def deploy(self, deployment_id: str) -> str:
+        """See ``OperationStore``."""
+        item = {"id": _DEPLOYMENT, "kind": _DEPLOYMENT, **Deployment(deployment_id=deployment_id).to_json()}
+        async with call():
+            try:
+                await (await self._container()).create_item(item)
+            except HttpResponseError as error:
+                if error.status_code != CONFLICT:
+                    raise
+        # There was one, or another instance was quicker: whichever it is, all come to the same.
+        found = await self.deployment_id()
+        if found is None:
+            raise StoreUnavailable("cosmos-item-unreadable")
+        return found
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:
         """See ``OperationStore``. The next run writes one that can be understood."""
