@@ -46,6 +46,7 @@ class Services:
     captures: Captures
     access: Access
     deletions: Deletions
+    pairing: Pairing
     purge: Purge
     sweep: Sweep
     status: Status
@@ -171,6 +172,7 @@ def assemble(
         captures=Captures(Consent(ledger, clock), accounts, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
         deletions=Deletions(deletions),
+        pairing=pairing,
         purge=Purge(accounts, pairing, deletions, operations, receipts, clock, purge_bounds),
         sweep=Sweep(accounts, pairing, ledger, deletions, operations, stores.signer, clock, sweep_bounds),
         status=Status(accounts, ledger, deletions, operations, clock, posture),
