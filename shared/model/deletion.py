@@ -39,7 +39,11 @@ class Receipt(Item):
 
 
 class Deletion(Item):
-    """What one opt-out owes. ``deadline`` is the ledger event's, and no method here changes it (P5)."""
+    """What one opt-out owes. ``deadline`` is the ledger event's, and no method here changes it (P5).
+
+    After ``failures`` looks in a row that came to nothing it leaves the queue until ``retry_at`` (D12); ``attempts``
+    are all that there were.
+    """
 
     tenant_id: TenantId
     enrollment_id: EnrollmentId
@@ -53,7 +57,9 @@ class Deletion(Item):
     deadline: Instant
     status: Literal["scheduled", "purged", "verified"] = "scheduled"
     attempts: int = 0
+    failures: int = 0
     last_error: str | None = None
+    retry_at: Instant | None = None
     containers_deleted: int = 0
     more_days: tuple[date, ...] = ()
     purged_at: Instant | None = None
@@ -104,7 +110,9 @@ class Deletion(Item):
         done = {
             "status": self.status,
             "attempts": self.attempts,
+            "failures": self.failures,
             "last_error": self.last_error,
+            "retry_at": self.retry_at,
             "containers_deleted": self.containers_deleted,
             "purged_at": self.purged_at,
             "receipt": self.receipt,
@@ -123,9 +131,15 @@ class Deletion(Item):
         """Return the deletion with its start moved forward to ``now``, never back."""
         return self.model_copy(update={"not_before": min(now, self.not_before)})
 
-    def failed(self, error: str) -> "Deletion":
-        """Return the deletion after an attempt that ended with the code ``error``."""
-        return self.model_copy(update={"attempts": self.attempts + 1, "last_error": error})
+    def failed(self, now: datetime, error: str) -> "Deletion":
+        """Return the deletion after a first or second look that ended at ``now`` with the code ``error``."""
+        return self.model_copy(update={"attempts": self.attempts + 1, **self._outcome(now, error)})
+
+    def _outcome(self, now: datetime, error: str | None) -> Mapping[str, Any]:
+        if error is None:
+            return {"last_error": None, "failures": 0, "retry_at": None}
+        failures = self.failures + 1
+        return {"last_error": error, "failures": failures, "retry_at": deadlines.retry_at(now, failures)}
 
     def purged(
         self, now: datetime, *, deleted: int, error: str | None = None, found: Iterable[date] = ()
@@ -142,10 +156,10 @@ class Deletion(Item):
             update={
                 "status": "purged",
                 "attempts": self.attempts + 1,
-                "last_error": error,
                 "containers_deleted": self.containers_deleted + deleted,
                 "purged_at": now,
                 "more_days": self._more_days(found),
+                **self._outcome(now, error),
             }
         )
 
@@ -161,7 +175,7 @@ class Deletion(Item):
             second_look_at=now,
             reappeared=self.reappeared,
         )
-        return self.model_copy(update={"status": "verified", "last_error": None, "receipt": receipt})
+        return self.model_copy(update={"status": "verified", "receipt": receipt, **self._outcome(now, None)})
 
     def came_back(self, now: datetime, found: Sequence[date]) -> "Deletion":
         """Return the verified deletion after containers of some days were there again at ``now``, to be done anew."""

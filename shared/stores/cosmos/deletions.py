@@ -1,6 +1,7 @@
 """Container ``deletions``."""
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,12 +10,14 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from pydantic import ValidationError
 
+from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.items import format_instant
 from shared.ports import Conflict, DeletionCounts, Stored
 from shared.stores.cosmos.account import (
     CONFLICT,
     LARGE_PAGE,
+    PAGE,
     PRECONDITION_FAILED,
     CosmosContainer,
     call,
@@ -23,6 +26,7 @@ from shared.stores.cosmos.account import (
     shard_range,
 )
 
+_MAY_BE_TRIED = "(NOT IS_DEFINED(c.retryAt) OR c.retryAt <= @now OR c.retryAt > @latest)"
 _UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
 
 _log = logging.getLogger(__name__)
@@ -73,23 +77,20 @@ class CosmosDeletions(CosmosContainer):
         )
         return [parsed(Deletion.from_json, row) async for row in rows]
 
-    def due(self, storage_account: str, now: datetime) -> AsyncIterator[Stored[Deletion]]:
+    def due(
+        self, storage_account: str, now: datetime, *, of_tenant: int | None = None
+    ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        return self._deletions(
-            "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'scheduled' AND c.notBefore <= @by"
-            " ORDER BY c.attempts, c.notBefore",
-            storage_account,
-            now,
-        )
+        owed = "(c.status = 'scheduled' AND c.notBefore <= @now OR c.status = 'purged' AND c.purgedAt > @ahead)"
+        ahead = format_instant(now + deadlines.CLOCK_SKEW)
+        return self._work(owed, {"@account": storage_account, "@ahead": ahead}, now, of_tenant)
 
-    def unverified(self, storage_account: str, purged_by: datetime) -> AsyncIterator[Stored[Deletion]]:
+    def unverified(
+        self, storage_account: str, purged_by: datetime, now: datetime, *, of_tenant: int | None = None
+    ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        return self._deletions(
-            "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'purged' AND c.purgedAt <= @by"
-            " ORDER BY c.attempts, c.purgedAt",
-            storage_account,
-            purged_by,
-        )
+        owed = "c.status = 'purged' AND c.purgedAt <= @by"
+        return self._work(owed, {"@account": storage_account, "@by": format_instant(purged_by)}, now, of_tenant)
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
         """See ``DeletionStore``."""
@@ -125,8 +126,36 @@ class CosmosDeletions(CosmosContainer):
         query = "SELECT VALUE c.enrollmentId FROM c WHERE c.optedOutAt >= @at"
         return self._query(query, {"@at": format_instant(at)}, page_size=LARGE_PAGE)
 
-    def _deletions(self, query: str, storage_account: str, by: datetime) -> AsyncIterator[Stored[Deletion]]:
-        return self._understood(self._query(query, {"@account": storage_account, "@by": format_instant(by)}))
+    async def _work(
+        self, owed: str, parameters: Mapping[str, object], now: datetime, of_tenant: int | None
+    ) -> AsyncIterator[Stored[Deletion]]:
+        # Only texts are compared with a text: a deadline of another type would end the merging of the partitions.
+        query = (
+            f"SELECT * FROM c WHERE c.storageAccount = @account AND {owed} AND {_MAY_BE_TRIED}"  # noqa: S608 (only our own text)
+            " AND c.deadline >= @since AND NOT ARRAY_CONTAINS(@served, c.tenantId) ORDER BY c.deadline"
+        )
+        times = {"@now": format_instant(now), "@latest": format_instant(deadlines.latest_retry(now))}
+        taken: Counter[str] = Counter()
+        seen, since = set[str](), ""
+        while True:
+            served = [tenant_id for tenant_id, number in taken.items() if number == of_tenant]
+            passed_over = 0
+            rows = self._query(query, {**parameters, **times, "@since": since, "@served": served})
+            async for stored in self._understood(rows):
+                deletion = stored.value
+                if deletion.enrollment_id in seen:
+                    continue
+                if taken[deletion.tenant_id] == of_tenant:
+                    passed_over += 1
+                    if passed_over == PAGE:
+                        break  # asked again without those who have had theirs, or a tenant's millions would all be read
+                    continue
+                taken[deletion.tenant_id] += 1
+                seen.add(deletion.enrollment_id)
+                since = format_instant(deletion.deadline)
+                yield stored
+            else:
+                return
 
     async def _understood(self, rows: AsyncIterator[Any]) -> AsyncIterator[Stored[Deletion]]:
         async for row in rows:
