@@ -14,7 +14,7 @@ from shared.identity.callers import allow
 from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
-from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, UnknownGeo
+from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, TooManyOptIns, UnknownGeo
 from shared.sharing.data_sharing import RequestedChange
 
 blueprint = func.Blueprint()
@@ -105,7 +105,7 @@ _PUT = Operation(
     parameters=(IF_MATCH,),
     body=Body(DataSharingRequest(enabled=True, geo="europe"), BODY_MAX_BYTES),
     answers={200: _SETTING},
-    problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo),
+    problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo, TooManyOptIns),
     description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
     "instance accepts captures any more. The same state again is no new event. To move to another geo, opt out first.",
 )

@@ -151,6 +151,20 @@ class CapturedTooLate(Problem):
     slug, status, title = "captured-too-late", 422, "A capture lies in the future."
 
 
+class TooManyOptIns(Problem):
+    """The tenant has opted in too often of late (D12); opting out is never refused like this."""
+
+    slug, status, title = "too-many-opt-ins", 429, "The tenant has opted in too often."
+
+    def __init__(self, seconds: int) -> None:
+        """Refuse, and say how long to wait.
+
+        Args:
+            seconds: from then on an opt-in is taken again.
+        """
+        super().__init__("Opt in again later; Retry-After says when.", {"Retry-After": str(seconds)})
+
+
 class Unavailable(Problem):
     """A part of the service cannot answer now; nothing was acknowledged, and the same request may be sent again."""
 
