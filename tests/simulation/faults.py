@@ -20,6 +20,9 @@ LANDING_MAX = 20.0
 
 PAUSE_MAX = 1200.0
 
+CALL_LIMIT = 20.0
+"""Seconds that an adapter gives one call to storage; what hangs takes them all."""
+
 TOGGLE_MAX = 400.0
 """Seconds for which a PUT of the setting may be held up."""
 
@@ -68,6 +71,7 @@ class Weather:
         down: store name to the time until which each call fails.
         slow: store name to the time until which each call takes seconds.
         stuck: names of containers that cannot be deleted.
+        hanging: names of containers whose delete hangs for as long as a call may take.
     """
 
     rates: dict[str, float] = field(default_factory=dict)
@@ -76,6 +80,12 @@ class Weather:
     down: dict[str, float] = field(default_factory=dict)
     slow: dict[str, float] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
+    hanging: set[str] = field(default_factory=set)
+
+    @property
+    def undeletable(self) -> set[str]:
+        """What cannot be deleted, and so is owed by nobody."""
+        return self.stuck | self.hanging
 
     def clear(self) -> None:
         """Let it be calm; what is stuck stays so."""
@@ -194,6 +204,10 @@ class Faulty:
         if method == "delete_container" and args and args[0] in faults.weather.stuck:
             faults.count("stuck container")
             raise StoreUnavailable("storage-LeaseIdMissing")
+        if method == "delete_container" and args and args[0] in faults.weather.hanging:
+            faults.count("hanging container")
+            await asyncio.sleep(CALL_LIMIT)
+            raise StoreUnavailable("storage-timeout")
         if faults.calm:
             return await carry_out()
         return await self._call_in_storm(method, carry_out, work)
@@ -232,6 +246,9 @@ class Faulty:
         if weather.down.get(self._name, 0.0) > loop.time():
             faults.count("store down")
             raise StoreUnavailable("storage-unreachable")
+        if fault == "hang":
+            await faults.hold_up(process, CALL_LIMIT)
+            raise StoreUnavailable("storage-timeout")
         if fault == "fail before":
             raise StoreUnavailable("storage-503")
         if fault in {"late landing", "crash, late landing"}:
