@@ -1,13 +1,22 @@
 # `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and Node 20+.
 IN_VENV := .venv/bin/python
 
-.PHONY: demo test simulate simulate-mutants run bench bench-quick lint scan check format setup
+# Two workers. Each takes whole modules, in the order of tests/conftest.py, and has a stack of its own.
+IN_PARALLEL := -n 2 --dist=loadfile --no-loadscope-reorder
+
+.PHONY: help demo test test-quick simulate simulate-mutants run bench bench-quick lint scan check format setup
+
+help:  ## what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup  ## play the main job end to end on a local stack of its own, and exit
 	@$(IN_VENV) -m local demo
 
 test: setup  ## all tests, with the coverage of functions/ and shared/
-	@$(IN_VENV) -m pytest --cov --cov-report=term
+	@$(IN_VENV) -m pytest $(IN_PARALLEL) --cov --cov-report=term
+
+test-quick: setup  ## what needs no stack, but for two tests that take long
+	@$(IN_VENV) -m pytest $(IN_PARALLEL) -m "not stack and not long"
 
 simulate: setup  ## many random histories on the fakes, with virtual time and every fault: HISTORIES, SEED, JOBS
 	@$(IN_VENV) -m tests.simulation run --histories $(or $(HISTORIES),10000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)

@@ -1,15 +1,15 @@
 """For Copilot services: posting captures. (Reading them is in ``reviews``.)"""
 
-import re
 from datetime import UTC, datetime
 
 import azure.functions as func
 
-from functions._http import answering, caller_of, json_answer, parsed_body, tenant_in_path
-from functions._openapi import IDEMPOTENCY_KEY, Answer, AnswerModel, Body, Operation, Who, serves
-from functions.reviews import LIST_CAPTURES, list_captures
+from functions._api.answers import AnswerModel, json_answer
+from functions._api.http import Call, serves
+from functions._api.operations import Answer, Body, Operation
+from functions._api.parameters import text
 from shared.bootstrap import services
-from shared.identity.callers import allow
+from shared.identity.callers import Who
 from shared.model.capture import Capture, CaptureBatch, Submission
 from shared.model.items import EnrollmentId, Instant
 from shared.problems import (
@@ -18,13 +18,11 @@ from shared.problems import (
     DataSharingOff,
     GeoNotServed,
     IdempotencyKeyReused,
-    InvalidRequest,
 )
 
 blueprint = func.Blueprint()
 
 BODY_MAX_BYTES = 4 * 1024 * 1024
-_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 class BatchAnswer(AnswerModel):
@@ -51,13 +49,25 @@ _EXAMPLE = Capture.model_validate(
         "telemetry": {"latencyMs": 812, "accepted": True},
     }
 )
+_KEY = text(
+    "Idempotency-Key",
+    "header",
+    "Names the batch: send the same bytes with the same key again after a lost answer or a 5xx.",
+    "[!-~]{1,200}",
+    "8d3f4d0e-4f6b-4a55-9d0c-2f6b1f6f9a51",
+    "Idempotency-Key must be 1 to 200 visible ASCII characters.",
+    read=str,
+)
+_BODY = Body(CaptureBatch(captures=[_EXAMPLE]), BODY_MAX_BYTES)
 _POST = Operation(
+    "Captures_Create",
     "POST",
+    "tenants/{tenantId}/captures",
     "Store a batch of captures of a tenant that shares data.",
     tag="Captures",
     who=(Who.CAPTURE_SERVICE,),
-    parameters=(IDEMPOTENCY_KEY,),
-    body=Body(CaptureBatch(captures=[_EXAMPLE]), BODY_MAX_BYTES),
+    parameters=(_KEY,),
+    body=_BODY,
     answers={
         201: Answer("The batch is stored, all of it.", _ANSWER),
         200: Answer("It was stored before, by a request with the same key and body.", _ANSWER),
@@ -66,21 +76,12 @@ _POST = Operation(
 )
 
 
-@blueprint.function_name("captures")
-@serves(blueprint, "tenants/{tenantId}/captures", _POST, LIST_CAPTURES)
-@answering
-async def captures(req: func.HttpRequest) -> func.HttpResponse:
-    """Store a batch of captures, or list what is stored. One function for both: the host gives a route to one only."""
-    return await (_post(req) if req.method == "POST" else list_captures(req))
-
-
-async def _post(req: func.HttpRequest) -> func.HttpResponse:
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_capture_service)
-    batch = parsed_body(req, CaptureBatch, BODY_MAX_BYTES)
-    submission = Submission(caller.app_id, _idempotency_key(req), req.get_body(), batch)
-    stored = await services().captures.submit(tenant_id, submission)
+@serves(blueprint, _POST)
+async def captures(call: Call) -> func.HttpResponse:
+    """Store a batch of captures."""
+    batch = call.body(_BODY)
+    submission = Submission(call.caller.app_id, call.value(_KEY), call.content, batch)
+    stored = await services().captures.submit(call.tenant_id, submission)
     answer = BatchAnswer(
         batch_id=stored.batch_id,
         accepted=stored.accepted,
@@ -88,10 +89,3 @@ async def _post(req: func.HttpRequest) -> func.HttpResponse:
         expires_at=stored.expires_at,
     )
     return json_answer(answer.to_json(), status=201 if stored.created else 200)
-
-
-def _idempotency_key(req: func.HttpRequest) -> str:
-    key = str(req.headers.get("idempotency-key", ""))
-    if not _KEY.fullmatch(key):
-        raise InvalidRequest("Idempotency-Key must be 1 to 200 visible ASCII characters.")
-    return key

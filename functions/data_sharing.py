@@ -1,16 +1,17 @@
 """For the admin center: the toggle and its history."""
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions._http import answering, caller_of, json_answer, page_answer, page_of, parsed_body, tenant_in_path
-from functions._openapi import BEFORE, IF_MATCH, LIMIT, Answer, AnswerModel, Body, Operation, Page, Who, serves
+from functions._api.answers import AnswerModel, Page, json_answer, page_answer
+from functions._api.http import Call, serves
+from functions._api.operations import Answer, Body, Operation
+from functions._api.parameters import BEFORE, LIMIT, Parameter, text
 from shared.bootstrap import services
-from shared.identity.callers import allow
+from shared.identity.callers import Who
 from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
@@ -20,8 +21,6 @@ from shared.sharing.data_sharing import RequestedChange
 blueprint = func.Blueprint()
 
 BODY_MAX_BYTES = 4 * 1024
-_ETAGS = re.compile(r'\s*"([0-9]{1,9})"\s*')
-
 
 # To opt out, geo means nothing and may be anything.
 _GEO_TO_OPT_IN: dict[str, Any] = {
@@ -89,8 +88,29 @@ _SETTING = Answer(
     ),
     headers=("ETag",),
 )
+
+
+def _sequence(etag: str) -> int | None:
+    """Return the ledger sequence that an ETag stands for; None for ``*``, which every setting meets."""
+    return None if etag.strip() == "*" else int(etag.strip().strip('"'))
+
+
+_IF_MATCH: Parameter[int | None] = text(
+    "If-Match",
+    "header",
+    "The ETag that the setting must still have, or * for any. One that is not current, and anything else, is a 412.",
+    r'\s*("[0-9]{1,9}"|\*)\s*',
+    '"1"',
+    PreconditionFailed.NO_ETAG,
+    read=_sequence,
+    absent=None,
+    problem=PreconditionFailed,
+)
+_BODY = Body(DataSharingRequest(enabled=True, geo="europe"), BODY_MAX_BYTES)
 _GET = Operation(
+    "DataSharing_Get",
     "GET",
+    "tenants/{tenantId}/data-sharing",
     "Show whether a tenant shares data.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.CAPTURE_SERVICE, Who.OPERATOR),
@@ -98,19 +118,23 @@ _GET = Operation(
     description="A tenant never seen is off.",
 )
 _PUT = Operation(
+    "DataSharing_Set",
     "PUT",
+    "tenants/{tenantId}/data-sharing",
     "Switch data sharing on or off.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN,),
-    parameters=(IF_MATCH,),
-    body=Body(DataSharingRequest(enabled=True, geo="europe"), BODY_MAX_BYTES),
+    parameters=(_IF_MATCH,),
+    body=_BODY,
     answers={200: _SETTING},
     problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo, TooManyOptIns),
     description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
     "instance accepts captures any more. The same state again is no new event. To move to another geo, opt out first.",
 )
 _HISTORY = Operation(
+    "DataSharing_ListHistory",
     "GET",
+    "tenants/{tenantId}/data-sharing/history",
     "Show a tenant's ledger, newest first.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.OPERATOR),
@@ -119,51 +143,27 @@ _HISTORY = Operation(
 )
 
 
-@blueprint.function_name("data_sharing")
-@serves(blueprint, "tenants/{tenantId}/data-sharing", _GET, _PUT)
-@answering
-async def data_sharing(req: func.HttpRequest) -> func.HttpResponse:
-    """Show or change whether a tenant shares data. One function for both: the host gives a route to one only."""
-    return await (_put(req) if req.method == "PUT" else _get(req))
+@serves(blueprint, _GET)
+async def data_sharing_get(call: Call) -> func.HttpResponse:
+    """Show whether a tenant shares data."""
+    return _setting_answer(await services().data_sharing.get(call.tenant_id))
 
 
-@blueprint.function_name("data_sharing_history")
-@serves(blueprint, "tenants/{tenantId}/data-sharing/history", _HISTORY)
-@answering
-async def data_sharing_history(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _PUT)
+async def data_sharing(call: Call) -> func.HttpResponse:
+    """Switch data sharing on or off."""
+    body = call.body(_BODY)
+    requested = RequestedChange(body.enabled, body.geo, call.caller.object_id, call.value(_IF_MATCH))
+    return _setting_answer(await services().data_sharing.put(call.tenant_id, requested))
+
+
+@serves(blueprint, _HISTORY)
+async def data_sharing_history(call: Call) -> func.HttpResponse:
     """Show a tenant's ledger, newest first."""
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_admin_of(tenant_id), caller.is_operator)
-    limit, before = page_of(req)
-    events = await services().data_sharing.history(tenant_id, limit=limit, before=before)
-    return page_answer(req, [event.to_json() for event in events], limit, events[-1].sequence if events else None)
-
-
-async def _get(req: func.HttpRequest) -> func.HttpResponse:
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_admin_of(tenant_id), caller.is_capture_service, caller.is_operator)
-    return _setting_answer(await services().data_sharing.get(tenant_id))
-
-
-async def _put(req: func.HttpRequest) -> func.HttpResponse:
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_admin_of(tenant_id))
-    body = parsed_body(req, DataSharingRequest, BODY_MAX_BYTES)
-    requested = RequestedChange(body.enabled, body.geo, caller.object_id, _sequence(req.headers.get("if-match")))
-    return _setting_answer(await services().data_sharing.put(tenant_id, requested))
-
-
-def _sequence(if_match: str | None) -> int | None:
-    """Return the ledger sequence that ``If-Match`` demands; None for none, and for ``*``, which every setting meets."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    match = _ETAGS.fullmatch(if_match)
-    if match is None:
-        raise PreconditionFailed("If-Match is no ETag of a data-sharing setting.")
-    return int(match[1])
+    limit = call.value(LIMIT)
+    events = await services().data_sharing.history(call.tenant_id, limit=limit, before=call.value(BEFORE))
+    values = [event.to_json() for event in events]
+    return page_answer(call.url, values, limit, events[-1].sequence if events else None)
 
 
 def _setting_answer(setting: Setting) -> func.HttpResponse:

@@ -6,10 +6,12 @@ from typing import Annotated, Self
 import azure.functions as func
 from pydantic import Field
 
-from functions._http import answering, caller_of, id_in_path, json_answer, page_answer, page_of, tenant_in_path
-from functions._openapi import BEFORE, LIMIT, Answer, Operation, Page, Who, serves
+from functions._api.answers import Page, json_answer, page_answer
+from functions._api.http import Call, serves
+from functions._api.operations import Answer, Operation
+from functions._api.parameters import BEFORE, LIMIT, id_in_path
 from shared.bootstrap import services
-from shared.identity.callers import allow
+from shared.identity.callers import Who
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.ledger import FIRST_PREVIOUS_HASH, OptedOut
@@ -53,8 +55,13 @@ _EXAMPLE = DeletionAnswer.of(
     ),
     _OPTED_OUT,
 )
+_ENROLLMENT_ID = id_in_path(
+    "enrollmentId", "The enrollment whose data is deleted: 32 hexadecimal digits; letter case does not matter."
+)
 _LIST = Operation(
+    "Deletions_List",
     "GET",
+    "tenants/{tenantId}/deletions",
     "Show a tenant's deletions, the newest opt-out first.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.OPERATOR),
@@ -62,58 +69,49 @@ _LIST = Operation(
     answers={200: Answer("A page of deletions.", DeletionPageAnswer(value=[_EXAMPLE]))},
 )
 _GET = Operation(
+    "Deletions_Get",
     "GET",
+    "tenants/{tenantId}/deletions/{enrollmentId}",
     "Show one deletion, with its receipt once there is one.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.OPERATOR),
+    parameters=(_ENROLLMENT_ID,),
     answers={200: Answer("The deletion.", _EXAMPLE)},
     problems=(NotFound,),
 )
 _EXPEDITE = Operation(
+    "Deletions_Expedite",
     "POST",
+    "tenants/{tenantId}/deletions/{enrollmentId}/expedite",
     "Let a deletion begin with the next purge; its deadline stays.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN,),
+    parameters=(_ENROLLMENT_ID,),
     answers={202: Answer("The deletion.", _EXAMPLE)},
     problems=(NotFound,),
 )
 
 
-@blueprint.function_name("deletions")
-@serves(blueprint, "tenants/{tenantId}/deletions", _LIST)
-@answering
-async def deletions(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _LIST)
+async def deletions(call: Call) -> func.HttpResponse:
     """Show a tenant's deletions, the newest opt-out first."""
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_admin_of(tenant_id), caller.is_operator)
-    limit, before = page_of(req)
-    found = await services().deletions.list(tenant_id, limit=limit, before=before)
+    limit = call.value(LIMIT)
+    found = await services().deletions.list(call.tenant_id, limit=limit, before=call.value(BEFORE))
     now = services().clock.now()
     values = [DeletionAnswer.of(each, now).to_json() for each in found]
-    return page_answer(req, values, limit, found[-1].sequence if found else None)
+    return page_answer(call.url, values, limit, found[-1].sequence if found else None)
 
 
-@blueprint.function_name("deletion")
-@serves(blueprint, "tenants/{tenantId}/deletions/{enrollmentId}", _GET)
-@answering
-async def deletion(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _GET)
+async def deletion(call: Call) -> func.HttpResponse:
     """Show one deletion, with its receipt once there is one."""
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_admin_of(tenant_id), caller.is_operator)
-    found = await services().deletions.get(tenant_id, id_in_path(req, "enrollmentId"))
+    found = await services().deletions.get(call.tenant_id, call.value(_ENROLLMENT_ID))
     return json_answer(DeletionAnswer.of(found, services().clock.now()).to_json())
 
 
-@blueprint.function_name("deletion_expedite")
-@serves(blueprint, "tenants/{tenantId}/deletions/{enrollmentId}/expedite", _EXPEDITE)
-@answering
-async def deletion_expedite(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _EXPEDITE)
+async def deletion_expedite(call: Call) -> func.HttpResponse:
     """Let a deletion begin with the next purge; its deadline stays."""
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_admin_of(tenant_id))
     now = services().clock.now()
-    expedited = await services().deletions.expedite(tenant_id, id_in_path(req, "enrollmentId"), now=now)
+    expedited = await services().deletions.expedite(call.tenant_id, call.value(_ENROLLMENT_ID), now=now)
     return json_answer(DeletionAnswer.of(expedited, now).to_json(), status=202)

@@ -1,31 +1,20 @@
 """For the timer: do the promises hold, as one log line and, where a connection string is set, as metrics."""
 
 import logging
-import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import azure.functions as func
 
 from shared import log
-from shared.bootstrap import new_id, services
+from shared.bootstrap import monitor, new_id, services
 from shared.configuration import ConfigurationError
 from shared.model.metrics import Measurement
 from shared.ports import StoreUnavailable
 from shared.watch.metrics import measured, unreadable
 
-if TYPE_CHECKING:
-    from shared.stores.monitor import Monitor
-
 blueprint = func.Blueprint()
 
 _log = logging.getLogger(__name__)
-
-
-class _Process:
-    """What there is one of in a process."""
-
-    monitor: "Monitor | None" = None
 
 
 @blueprint.function_name("metrics")
@@ -51,16 +40,10 @@ async def _look() -> Iterable[Measurement]:
 
 
 async def _send(measurements: Iterable[Measurement]) -> None:
-    connection_string = os.environ.get("APPLICATIONINSIGHTS_CONNECTION_STRING", "").strip()
-    if not connection_string:
-        return
     try:
-        if _Process.monitor is None:
-            # Here and not above, because no other function should wait for these imports.
-            from shared.stores.monitor import Monitor  # noqa: PLC0415
-
-            _Process.monitor = Monitor.connect(connection_string)
-        await _Process.monitor.send(measurements)
+        to = monitor()
+        if to is not None:
+            await to.send(measurements)
     except Exception as error:
         _log.error("the metrics cannot be sent: %(code)s", {"code": log.where(error)})
 

@@ -4,9 +4,11 @@ from typing import Literal
 
 import azure.functions as func
 
-from functions._http import answering, json_answer
-from functions._openapi import Answer, AnswerModel, Operation, serves
+from functions._api.answers import AnswerModel, json_answer
+from functions._api.http import Call, serves
+from functions._api.operations import Answer, Operation
 from shared.bootstrap import services
+from shared.identity.callers import EVERYBODY
 from shared.problems import InternalError, Unavailable
 
 blueprint = func.Blueprint()
@@ -40,9 +42,12 @@ _EXAMPLE = ReceiptKeyAnswer(
     alg="ES256",
 )
 _GET = Operation(
+    "ReceiptKeys_List",
     "GET",
+    "receipt-keys",
     "Show the keys that check the receipts of deletions.",
     tag="Deletions",
+    who=EVERYBODY,
     answers={200: Answer("All keys that receipts have been signed with.", ReceiptKeysAnswer(keys=[_EXAMPLE]))},
     problems=(InternalError, Unavailable),
     description="A receipt's jws is signed with ES256, by the key that its header's kid names. A new key may show here "
@@ -50,10 +55,8 @@ _GET = Operation(
 )
 
 
-@blueprint.function_name("receipt_keys")
-@serves(blueprint, "receipt-keys", _GET)
-@answering
-async def receipt_keys(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _GET)
+async def receipt_keys(call: Call) -> func.HttpResponse:
     """Show the keys that check the receipts of deletions."""
     keys = await services().signer.public_keys()
     # Through the model, so that nothing but the public members can ever leave.

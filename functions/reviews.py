@@ -1,6 +1,5 @@
 """For reviewers and approvers, and for the tenant that wants to know what they did: grants, reading, the access log."""
 
-import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 
@@ -8,49 +7,27 @@ import azure.functions as func
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from functions._http import (
-    answering,
-    caller_of,
-    id_in_path,
-    json_answer,
-    page_answer,
-    page_of,
-    parsed_body,
-    tenant_in_path,
-)
-from functions._openapi import (
-    BEFORE,
-    DAY_PATTERN,
-    DAY_SCHEMA,
-    LIMIT,
-    Answer,
-    Body,
-    Operation,
-    Page,
-    Parameter,
-    Who,
-    serves,
-)
+from functions._api.answers import Page, json_answer, link, page_answer
+from functions._api.http import Call, serves
+from functions._api.operations import Answer, Body, Operation
+from functions._api.parameters import BEFORE, LIMIT, Parameter, id_in_path, number, text
 from shared.bootstrap import services
-from shared.identity.callers import Caller, allow
+from shared.identity.callers import Who
+from shared.model.capture import BATCH_MAX
 from shared.model.grants import DURATION_MAX, AccessRecord, GrantStatus, Purpose, ReviewGrant
 from shared.model.items import ENROLLMENT_ID, EnrollmentId, Item
 from shared.problems import (
     GeoNotServed,
     GrantNotPending,
     GrantRequired,
-    InvalidRequest,
     NotFound,
     PurposeRefused,
-    StepUpRequired,
 )
 from shared.review.access import GrantRequest
 
 blueprint = func.Blueprint()
 
 BODY_MAX_BYTES = 8 * 1024
-LINES_MAX = 500
-_DAY = re.compile(DAY_PATTERN)
 
 
 def _whole(value: Any) -> Any:
@@ -132,18 +109,50 @@ _READ = AccessRecord(
     batch_id=_EXAMPLE_ID,
 )
 _WISH = ReviewGrantRequest.model_validate({"purpose": "improve", "justification": _REASON, "durationMinutes": 60})
-_REVIEWER_PROBLEMS = (GrantRequired, NotFound, GeoNotServed, StepUpRequired)
+_READING_PROBLEMS = (GrantRequired, NotFound, GeoNotServed)
+_BODY = Body(_WISH, BODY_MAX_BYTES)
+_GRANT_ID = id_in_path("grantId", "A review grant, as its POST answered it.")
+_BATCH_ID = id_in_path("batchId", "A batch, as its POST answered it.")
+# In other millennia its deadline could not be computed.
+_DAY = text(
+    "day",
+    "path",
+    "A UTC day.",
+    r"[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}",
+    "2026-11-21",
+    "A day must be written as in 2026-11-21.",
+    read=date.fromisoformat,
+    format="date",
+)
+_DAY_LISTED = _DAY.in_query("List this day's batches.")
+_AFTER: Parameter[str | None] = text(
+    "after",
+    "query",
+    "Only batches after this one.",
+    ENROLLMENT_ID.pattern,
+    _EXAMPLE_ID,
+    "after must be a batch id.",
+    read=str,
+    absent=None,
+)
+_LINES = number("limit", "How many captures.", 1, BATCH_MAX, 100, absent=None)
+_OFFSET = number("offset", "How many to pass over.", 0, BATCH_MAX, 0, absent=None)
 _ASK = Operation(
+    "ReviewGrants_Create",
     "POST",
+    "tenants/{tenantId}/review-grants",
     "Ask for a review grant.",
     tag=_TAG,
     who=(Who.REVIEWER,),
-    body=Body(_WISH, BODY_MAX_BYTES),
+    step_up=True,
+    body=_BODY,
     answers={201: Answer("The grant, which another person has to approve.", GrantAnswer.of(_PENDING, _NOW))},
-    problems=(PurposeRefused, NotFound, StepUpRequired),
+    problems=(PurposeRefused, NotFound),
 )
 _LIST = Operation(
+    "ReviewGrants_List",
     "GET",
+    "tenants/{tenantId}/review-grants",
     "Show the review grants for a tenant's captures, the newest request first.",
     tag=_TAG,
     who=(Who.REVIEWER, Who.APPROVER),
@@ -151,60 +160,59 @@ _LIST = Operation(
     answers={200: Answer("A page of grants.", GrantPageAnswer(value=[_APPROVED]))},
 )
 _APPROVE = Operation(
+    "ReviewGrants_Approve",
     "POST",
+    "tenants/{tenantId}/review-grants/{grantId}/approve",
     "Approve another person's grant; its time begins.",
     tag=_TAG,
     who=(Who.APPROVER,),
+    parameters=(_GRANT_ID,),
     answers={200: Answer("The grant.", _APPROVED)},
     problems=(NotFound, GrantNotPending),
 )
 _REVOKE = Operation(
+    "ReviewGrants_Revoke",
     "POST",
+    "tenants/{tenantId}/review-grants/{grantId}/revoke",
     "End a grant: one's own, or, as an approver, anyone's.",
     tag=_TAG,
     who=(Who.REVIEWER, Who.APPROVER),
+    parameters=(_GRANT_ID,),
     answers={200: Answer("The grant.", _APPROVED)},
     problems=(NotFound,),
 )
-LIST_CAPTURES = Operation(
+_LIST_CAPTURES = Operation(
+    "Captures_List",
     "GET",
+    "tenants/{tenantId}/captures",
     "Show the days that may be read under the caller's live grant, or the batches of a day. It is on the record.",
     tag=_TAG,
     who=(Who.REVIEWER,),
-    parameters=(
-        Parameter("day", "query", "List this day's batches.", DAY_SCHEMA, "2026-11-21"),
-        LIMIT,
-        Parameter(
-            "after",
-            "query",
-            "Only batches after this one.",
-            {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-            _EXAMPLE_ID,
-        ),
-    ),
+    step_up=True,
+    parameters=(_DAY_LISTED, LIMIT, _AFTER),
     answers={200: Answer("Days or batches.", CapturesPageAnswer(value=[CapturesEntry(day=_NOW.date())]))},
-    problems=_REVIEWER_PROBLEMS,
+    problems=_READING_PROBLEMS,
 )
 _BATCH = Operation(
+    "Captures_Read",
     "GET",
+    "tenants/{tenantId}/captures/{day}/{batchId}",
     "Read one batch under the caller's live grant. It is on the record before anything is read.",
     tag=_TAG,
     who=(Who.REVIEWER,),
-    parameters=(
-        Parameter("limit", "query", "How many captures.", {"type": "integer", "minimum": 1, "maximum": LINES_MAX}, 100),
-        Parameter(
-            "offset", "query", "How many to pass over.", {"type": "integer", "minimum": 0, "maximum": LINES_MAX}, 0
-        ),
-    ),
+    step_up=True,
+    parameters=(_DAY, _BATCH_ID, _LINES, _OFFSET),
     answers={
         200: Answer(
             "Captures as JSON Lines.", '{"input": "..."}\n', headers=("Link",), media_type="application/x-ndjson"
         )
     },
-    problems=_REVIEWER_PROBLEMS,
+    problems=_READING_PROBLEMS,
 )
 _LOG = Operation(
+    "AccessLog_List",
     "GET",
+    "tenants/{tenantId}/access-log",
     "Show who read what, when and why, newest first.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.OPERATOR),
@@ -213,131 +221,75 @@ _LOG = Operation(
 )
 
 
-@blueprint.function_name("review_grants")
-@serves(blueprint, "tenants/{tenantId}/review-grants", _ASK, _LIST)
-@answering
-async def review_grants(req: func.HttpRequest) -> func.HttpResponse:
-    """Ask for a grant, or show those there are."""
-    return await (_request(req) if req.method == "POST" else _grants(req))
+@serves(blueprint, _ASK)
+async def review_grant_request(call: Call) -> func.HttpResponse:
+    """Ask for a review grant."""
+    body = call.body(_BODY)
+    asked = GrantRequest(body.purpose, body.justification, body.duration_minutes, body.enrollment_id)
+    return _grant_answer(await services().access.request(call.tenant_id, call.caller.object_id, asked), status=201)
 
 
-@blueprint.function_name("review_grant_approve")
-@serves(blueprint, "tenants/{tenantId}/review-grants/{grantId}/approve", _APPROVE)
-@answering
-async def review_grant_approve(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _LIST)
+async def review_grants(call: Call) -> func.HttpResponse:
+    """Show the review grants for a tenant's captures, the newest request first."""
+    limit = call.value(LIMIT)
+    grants = await services().access.grants(call.tenant_id, limit=limit, before=call.value(BEFORE))
+    now = services().clock.now()
+    values = [GrantAnswer.of(each, now).to_json() for each in grants]
+    return page_answer(call.url, values, limit, grants[-1].sequence if grants else None)
+
+
+@serves(blueprint, _APPROVE)
+async def review_grant_approve(call: Call) -> func.HttpResponse:
     """Approve another person's grant; its time begins."""
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_approver)
-    grant = await services().access.approve(tenant_id, id_in_path(req, "grantId"), caller.object_id)
-    return _grant_answer(grant)
+    grant_id = call.value(_GRANT_ID)
+    return _grant_answer(await services().access.approve(call.tenant_id, grant_id, call.caller.object_id))
 
 
-@blueprint.function_name("review_grant_revoke")
-@serves(blueprint, "tenants/{tenantId}/review-grants/{grantId}/revoke", _REVOKE)
-@answering
-async def review_grant_revoke(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _REVOKE)
+async def review_grant_revoke(call: Call) -> func.HttpResponse:
     """End a grant: one's own, or, as an approver, anyone's."""
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_reviewer, caller.is_approver)
-    grant_id = id_in_path(req, "grantId")
-    grant = await services().access.revoke(tenant_id, grant_id, caller.object_id, any_grant=caller.is_approver)
+    caller, grant_id = call.caller, call.value(_GRANT_ID)
+    grant = await services().access.revoke(call.tenant_id, grant_id, caller.object_id, any_grant=caller.is_approver)
     return _grant_answer(grant)
 
 
-@blueprint.function_name("batch")
-@serves(blueprint, "tenants/{tenantId}/captures/{day}/{batchId}", _BATCH)
-@answering
-async def batch(req: func.HttpRequest) -> func.HttpResponse:
-    """Show one batch as JSON Lines, by ``limit`` and ``offset`` in captures; each page is a look of its own."""
-    caller = await _reviewer(req)
-    tenant_id, day, batch_id = tenant_in_path(req), _day(req.route_params["day"]), id_in_path(req, "batchId")
-    limit, offset = _number(req, "limit", LINES_MAX, 1, LINES_MAX), _number(req, "offset", 0, 0, LINES_MAX)
-    content = await services().access.read(tenant_id, caller.object_id, day, batch_id)
-    lines = content.splitlines(keepends=True)
-    headers = {}
-    if offset + limit < len(lines):
-        url = req.url.partition("?")[0]
-        headers["Link"] = f'<{url}?limit={limit}&offset={offset + limit}>; rel="next"'
-    page = b"".join(lines[offset : offset + limit])
-    return func.HttpResponse(page, headers=headers, mimetype="application/x-ndjson", charset="utf-8")
-
-
-@blueprint.function_name("access_log")
-@serves(blueprint, "tenants/{tenantId}/access-log", _LOG)
-@answering
-async def access_log(req: func.HttpRequest) -> func.HttpResponse:
-    """Show the tenant who read what, when and why, newest first."""
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_admin_of(tenant_id), caller.is_operator)
-    limit, before = page_of(req)
-    records = await services().access.log(tenant_id, limit=limit, before=before)
-    values = [record.to_json() for record in records]
-    return page_answer(req, values, limit, records[-1].sequence if records else None)
-
-
-async def list_captures(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer ``GET .../captures``: the days that may be read, or with ``day`` the ids of that day's batches."""
-    caller = await _reviewer(req)
-    tenant_id = tenant_in_path(req)
-    if "day" not in req.params:
-        days = await services().access.days(tenant_id, caller.object_id)
-        return json_answer(CapturesPageAnswer(value=[CapturesEntry(day=day) for day in days]).to_json())
-    day, after = _day(req.params["day"]), req.params.get("after")
-    if after is not None and not ENROLLMENT_ID.fullmatch(after):
-        raise InvalidRequest("after must be a batch id.")
-    limit = _number(req, "limit", 50, 1, 200)
-    ids = await services().access.batches(tenant_id, caller.object_id, day, limit=limit, after=after)
-    more = f"{req.url.partition('?')[0]}?day={day}&limit={limit}&after={ids[-1]}" if len(ids) == limit else None
+@serves(blueprint, _LIST_CAPTURES)
+async def captures_list(call: Call) -> func.HttpResponse:
+    """Show the days that may be read, or with ``day`` the ids of that day's batches."""
+    access, reviewer, day = services().access, call.caller.object_id, call.value(_DAY_LISTED)
+    if day is None:
+        days = await access.days(call.tenant_id, reviewer)
+        return json_answer(CapturesPageAnswer(value=[CapturesEntry(day=each) for each in days]).to_json())
+    after, limit = call.value(_AFTER), call.value(LIMIT)
+    ids = await access.batches(call.tenant_id, reviewer, day, limit=limit, after=after)
+    more = link(call.url, day=day, limit=limit, after=ids[-1]) if len(ids) == limit else None
     entries = [CapturesEntry(day=day, batch_id=each) for each in ids]
     return json_answer(CapturesPageAnswer(value=entries, next_link=more).to_json())
 
 
-async def _request(req: func.HttpRequest) -> func.HttpResponse:
-    caller = await _reviewer(req)
-    tenant_id = tenant_in_path(req)
-    body = parsed_body(req, ReviewGrantRequest, BODY_MAX_BYTES)
-    asked = GrantRequest(body.purpose, body.justification, body.duration_minutes, body.enrollment_id)
-    return _grant_answer(await services().access.request(tenant_id, caller.object_id, asked), status=201)
+@serves(blueprint, _BATCH)
+async def batch(call: Call) -> func.HttpResponse:
+    """Show one batch as JSON Lines, by ``limit`` and ``offset`` in captures; each page is a look of its own."""
+    day, batch_id = call.value(_DAY), call.value(_BATCH_ID)
+    limit, offset = call.value(_LINES) or BATCH_MAX, call.value(_OFFSET) or 0
+    content = await services().access.read(call.tenant_id, call.caller.object_id, day, batch_id)
+    lines = content.splitlines(keepends=True)
+    headers = {}
+    if offset + limit < len(lines):
+        headers["Link"] = f'<{link(call.url, limit=limit, offset=offset + limit)}>; rel="next"'
+    page = b"".join(lines[offset : offset + limit])
+    return func.HttpResponse(page, headers=headers, mimetype="application/x-ndjson", charset="utf-8")
 
 
-async def _grants(req: func.HttpRequest) -> func.HttpResponse:
-    caller = await caller_of(req)
-    tenant_id = tenant_in_path(req)
-    allow(caller.is_reviewer, caller.is_approver)
-    limit, before = page_of(req)
-    grants = await services().access.grants(tenant_id, limit=limit, before=before)
-    now = services().clock.now()
-    values = [GrantAnswer.of(each, now).to_json() for each in grants]
-    return page_answer(req, values, limit, grants[-1].sequence if grants else None)
-
-
-async def _reviewer(req: func.HttpRequest) -> Caller:
-    """Return the caller if that is a reviewer with a sign-in as strong as reviewing demands (P7)."""
-    caller = await caller_of(req)
-    allow(caller.is_reviewer)
-    if services().review_auth_context not in caller.auth_contexts:
-        raise StepUpRequired(services().review_auth_context)
-    return caller
+@serves(blueprint, _LOG)
+async def access_log(call: Call) -> func.HttpResponse:
+    """Show the tenant who read what, when and why, newest first."""
+    limit = call.value(LIMIT)
+    records = await services().access.log(call.tenant_id, limit=limit, before=call.value(BEFORE))
+    values = [record.to_json() for record in records]
+    return page_answer(call.url, values, limit, records[-1].sequence if records else None)
 
 
 def _grant_answer(grant: ReviewGrant, status: int = 200) -> func.HttpResponse:
     return json_answer(GrantAnswer.of(grant, services().clock.now()).to_json(), status=status)
-
-
-def _day(text: str) -> date:
-    try:
-        if _DAY.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise InvalidRequest("A day must be written as in 2026-11-21.")
-
-
-def _number(req: func.HttpRequest, name: str, default: int, least: int, most: int) -> int:
-    text = req.params.get(name, str(default))
-    if not re.fullmatch("[0-9]{1,3}", text) or not least <= int(text) <= most:
-        raise InvalidRequest(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)

@@ -8,11 +8,12 @@ from typing import Annotated, Literal, Self
 import azure.functions as func
 from pydantic import Field
 
-from functions._http import answering, caller_of, json_answer
-from functions._openapi import Answer, AnswerModel, Operation, Who, serves
+from functions._api.answers import AnswerModel, json_answer
+from functions._api.http import Call, serves
+from functions._api.operations import Answer, Operation
 from shared.bootstrap import services
 from shared.configuration import ConfigurationError
-from shared.identity.callers import allow
+from shared.identity.callers import EVERYBODY, Who
 from shared.model.heartbeats import Heartbeat, Postponed
 from shared.model.items import Instant
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck
@@ -210,7 +211,9 @@ _EUROPE = GeoAnswer(
     ),
 )
 _STATUS = Operation(
+    "Status_Get",
     "GET",
+    "status",
     "Tell which promises hold, and from what that follows.",
     tag=_TAG,
     who=(Who.OPERATOR,),
@@ -250,9 +253,12 @@ _STATUS = Operation(
     },
 )
 _HEALTH = Operation(
+    "Health_Get",
     "GET",
+    "health",
     "Tell whether this instance can work.",
     tag=_TAG,
+    who=EVERYBODY,
     answers={
         200: Answer("It can.", HealthAnswer(status="ready")),
         503: Answer("It cannot; why is in its log.", HealthAnswer(status="not ready")),
@@ -261,21 +267,15 @@ _HEALTH = Operation(
 )
 
 
-@blueprint.function_name("status")
-@serves(blueprint, "status", _STATUS)
-@answering
-async def status(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _STATUS)
+async def status(call: Call) -> func.HttpResponse:
     """Tell which promises hold, and from what that follows."""
-    caller = await caller_of(req)
-    allow(caller.is_operator)
     report = await services().status.report()
     return json_answer(StatusAnswer.of(report).to_json())
 
 
-@blueprint.function_name("health")
-@serves(blueprint, "health", _HEALTH)
-@answering
-async def health(req: func.HttpRequest) -> func.HttpResponse:
+@serves(blueprint, _HEALTH)
+async def health(call: Call) -> func.HttpResponse:
     """Tell whether this instance's settings let it work; which one does not is for the log only."""
     try:
         services()

@@ -18,7 +18,7 @@ def free_ports(count: int) -> list[int]:
     """
     ports: list[int] = []
     with ExitStack() as held:  # each is held until all are found, so that none is found twice
-        for port in random.sample(_RANGE, _ATTEMPTS):
+        for port in random.SystemRandom().sample(_RANGE, _ATTEMPTS):
             if len(ports) == count:
                 break
             candidate = held.enter_context(socket.socket())

@@ -58,9 +58,9 @@ class Accounts:
             GeoNotServed: if that is none of this deployment's.
         """
         for account in self:
-            if account.geo == enrollment.geo and account.holds(enrollment):
+            if account.holds(enrollment) and not account.is_of_another_geo(enrollment):
                 return account.store
-        raise GeoNotServed("Another deployment serves this tenant's geo.", self.elsewhere.get(enrollment.geo))
+        raise GeoNotServed(GeoNotServed.TENANTS_GEO, self.elsewhere.get(enrollment.geo))
 
     def for_opt_in(self, geo: str) -> Account:
         """Return the account to which an enrollment in ``geo`` that begins now is pinned.
@@ -70,7 +70,7 @@ class Accounts:
             GeoNotServed: if this deployment does not serve it.
         """
         if geo not in GEOS:
-            raise UnknownGeo("geo must be the Power Platform name of a geography, such as europe.")
+            raise UnknownGeo()
         if geo not in self.stores:
-            raise GeoNotServed("Another deployment serves that geo.", self.elsewhere.get(geo))
+            raise GeoNotServed(GeoNotServed.GEO, self.elsewhere.get(geo))
         return Account(geo, self.stores[geo], self.retention_days)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from shared import log
 from shared.accounts import Accounts
@@ -27,6 +28,9 @@ from shared.sweep import sweep
 from shared.sweep.sweep import Sweep
 from shared.watch.posture import Posture
 from shared.watch.status import Status
+
+if TYPE_CHECKING:
+    from shared.stores.monitor import Monitor
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class _Process:
     clock: Clock = SystemClock()
     services: Services | None = None
     first_check: "asyncio.Task[None] | None" = None
+    monitor: "Monitor | None" = None
 
 
 def use_clock(clock: Clock) -> None:
@@ -78,6 +83,21 @@ def services() -> Services:
         assert _Process.services.posture is not None
         _Process.first_check = asyncio.create_task(_look(_Process.services.posture))
     return _Process.services
+
+
+def monitor() -> "Monitor | None":
+    """Return where the process's metrics go, made at the first call; None where no connection string is set.
+
+    Raises:
+        ValueError: if what is set is no connection string.
+    """
+    connection_string = os.environ.get("APPLICATIONINSIGHTS_CONNECTION_STRING", "").strip()
+    if connection_string and _Process.monitor is None:
+        # Here and not above: of all functions only one should wait for these imports.
+        from shared.stores.monitor import Monitor  # noqa: PLC0415
+
+        _Process.monitor = Monitor.connect(connection_string)
+    return _Process.monitor
 
 
 async def close() -> None:

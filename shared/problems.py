@@ -1,12 +1,13 @@
 """The ways in which a request can be refused: one exception each, answered as RFC 9457 problems.
 
-A problem's detail is for the caller to read and never repeats what the caller sent (promise P8).
+A problem's detail is for the caller to read and never repeats what the caller sent (promise P8). Each
+sentence stands here once, under a name if its kind has several, or beside the bound that it speaks of.
 """
 
 import base64
 import json
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 
 class Problem(Exception):
@@ -15,36 +16,71 @@ class Problem(Exception):
     slug: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
+    detail: str
+    """The sentence that is answered, or, where there are several, the one that the document shows."""
     members: ClassVar[Mapping[str, str]] = {}
     """What a problem of this kind may say beyond RFC 9457's own members: name to description."""
 
-    def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, detail: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        self.detail = self.detail if detail is None else detail
+        super().__init__(self.detail)
         self.headers = dict(headers or {})
         self.extensions: dict[str, str] = {}
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one as it is answered, for the document."""
+        return cls()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the members of the answer."""
+        return {
+            "type": f"urn:problem:{self.slug}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extensions,
+        }
 
 
 class InvalidRequest(Problem):
     """The request is not what the API describes."""
 
     slug, status, title = "invalid-request", 400, "The request is not valid."
+    detail = NO_JSON = "The body is not valid JSON in UTF-8."
+    REPEATED_NAME = "An object has two members of the same name."
+    GEO_NEEDED = "geo is needed to opt in."
 
 
 class Unauthenticated(Problem):
     """There is no bearer token, or not a valid one."""
 
     slug, status, title = "unauthenticated", 401, "A valid bearer token is needed."
+    detail = MISSING = "There is no bearer token."
+    TOO_LONG = "The token is too long."
+    INVALID = "The token is not valid."
+    NO_APPLICATION = "The token does not say which application it was issued to."
+    USER_OR_APPLICATION = "The token is neither a user's nor an application's."
+    NO_HEADER = "The token has no header."
+    NOT_FOR_ACCESS = "The token is not an access token."
+    SIGNATURE_KIND = "The token is not signed in a way that is accepted here."
+    UNKNOWN_KEY = "The token is signed with an unknown key."
+    OTHERS_KEY = "The token is signed with another issuer's key."
+    TENANT_NO_GUID = "The token's tid is not a GUID."
+    OBJECT_NO_GUID = "The token's oid is not a GUID."
+    SAID_TWICE = "The token says something twice."
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 class StepUpRequired(Unauthenticated):
     """The token lacks the authentication context that reviewing demands; the challenge tells a client how to get it."""
 
+    detail = "Sign in again with the authentication context that reviewing needs."
+
     def __init__(self, auth_context: str) -> None:
-        super().__init__("Sign in again with the authentication context that reviewing needs.")
+        super().__init__()
         wanted = {"access_token": {"acrs": {"essential": True, "value": auth_context}}}
         claims = base64.b64encode(json.dumps(wanted, separators=(",", ":")).encode()).decode()
         self.headers["WWW-Authenticate"] = (
@@ -52,41 +88,61 @@ class StepUpRequired(Unauthenticated):
             f'error="insufficient_claims", claims="{claims}"'
         )
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that asks for the context ``c1``."""
+        return cls("c1")
+
 
 class Forbidden(Problem):
     """The token is valid and does not allow this."""
 
     slug, status, title = "forbidden", 403, "The caller may not do this."
+    detail = ROLE = "The token does not carry the role that this call needs, or is of another tenant."
+    OWN_GRANT = "A grant is approved by another person than the one who asked for it."
+    OTHERS_GRANT = "A grant is revoked by whoever asked for it, or by an approver."
 
 
 class DataSharingOff(Problem):
     """The tenant does not share data: never did, or no longer (P1, P2)."""
 
     slug, status, title = "data-sharing-off", 403, "Data sharing is off for this tenant."
+    detail = OFF = "The tenant's administrator has not switched data sharing on."
+    OFF_MEANWHILE = "Data sharing was switched off meanwhile."
 
 
 class GrantRequired(Problem):
     """The reviewer has no live review grant for this tenant (P7)."""
 
     slug, status, title = "grant-required", 403, "A live review grant is needed."
+    detail = "Ask for a review grant for this tenant, and have it approved."
 
 
 class PurposeRefused(Problem):
     """Captures may not be read for that purpose (P10)."""
 
     slug, status, title = "purpose-refused", 403, "Captures may not be read for that purpose."
+    detail = "Captures may be read to build, improve or validate the product, never to train foundation models."
 
 
 class NotFound(Problem):
     """There is no such thing."""
 
     slug, status, title = "not-found", 404, "Not found."
+    detail = GRANT = "There is no such grant for this tenant."
+    DELETION = "This tenant has no deletion for that enrollment."
+    NEVER_SHARED = "This tenant has never shared data."
+    ENROLLMENT = "There is no such enrollment, or its captures are gone."
+    DAY = "There are no captures of that day."
+    DAY_GONE = "The captures of that day are gone."
+    BATCH = "There is no such batch."
 
 
 class GeoPinned(Problem):
     """Data sharing is on in another geo; it must be switched off first (P3)."""
 
     slug, status, title = "geo-pinned", 409, "The enrollment is pinned to another geo."
+    detail = "Opt out first; then opt in to the other geo."
 
 
 class GrantNotPending(Problem):
@@ -94,17 +150,35 @@ class GrantNotPending(Problem):
 
     slug, status, title = "grant-not-pending", 409, "The grant is not pending."
 
+    def __init__(self, grant_status: str) -> None:
+        super().__init__(f"The grant is {grant_status}.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that says that the grant has expired."""
+        return cls("expired")
+
 
 class PreconditionFailed(Problem):
     """The ``If-Match`` of the request is not the current ``ETag``."""
 
     slug, status, title = "precondition-failed", 412, "The setting has changed."
+    detail = CHANGED = "Read the setting again; its ETag is not the one in If-Match."
+    NO_ETAG = "If-Match is no ETag of a data-sharing setting."
 
 
 class PayloadTooLarge(Problem):
     """The body is larger than a batch may be."""
 
     slug, status, title = "payload-too-large", 413, "The body is too large."
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"A body may have {max_bytes} bytes here.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that names 4 MiB."""
+        return cls(4 * 1024 * 1024)
 
 
 class GeoNotServed(Problem):
@@ -114,15 +188,17 @@ class GeoNotServed(Problem):
     members: ClassVar[Mapping[str, str]] = {
         "endpoint": "The address of the deployment that serves the geo; absent if this one does not know it."
     }
+    detail = GEO = "Another deployment serves that geo."
+    TENANTS_GEO = "Another deployment serves this tenant's geo."
 
-    def __init__(self, detail: str, endpoint: str | None = None) -> None:
+    def __init__(self, detail: str | None = None, endpoint: str | None = None) -> None:
         """Refuse, and say where to go instead.
 
         Args:
             detail: a sentence without what follows from the endpoint.
             endpoint: the base address of the deployment that serves the geo, or None if that is not known.
         """
-        super().__init__(detail if endpoint is None else f"{detail} It is at {endpoint}")
+        super().__init__(detail if endpoint is None else f"{detail or self.detail} It is at {endpoint}")
         if endpoint is not None:
             self.extensions["endpoint"] = endpoint
 
@@ -131,24 +207,28 @@ class UnknownGeo(Problem):
     """There is no such geo."""
 
     slug, status, title = "unknown-geo", 422, "There is no such geo."
+    detail = "geo must be the Power Platform name of a geography, such as europe."
 
 
 class IdempotencyKeyReused(Problem):
     """The idempotency key came before with another body (D6)."""
 
     slug, status, title = "idempotency-key-reused", 422, "The idempotency key was used with another body."
+    detail = "Use a new Idempotency-Key for each batch, and the same one only to repeat it."
 
 
 class CapturedTooEarly(Problem):
     """A capture is older than 24 hours, or than the enrollment (D4)."""
 
     slug, status, title = "captured-too-early", 422, "A capture is too old."
+    detail = "capturedAt must be at most 24 hours ago, and not before data sharing was switched on."
 
 
 class CapturedTooLate(Problem):
     """A capture is more than five minutes in the future (D4)."""
 
     slug, status, title = "captured-too-late", 422, "A capture lies in the future."
+    detail = "capturedAt must be at most 5 minutes ahead."
 
 
 class TooManyOptIns(Problem):
@@ -169,8 +249,14 @@ class Unavailable(Problem):
     """A part of the service cannot answer now; nothing was acknowledged, and the same request may be sent again."""
 
     slug, status, title = "unavailable", 503, "The service cannot answer now."
+    detail = STORE = "A store did not answer; send the same request again."
+    CONFLICT = "Others are changing the same thing; send the same request again."
+    NOT_READY = "The service is not ready."
+    CONSENT = "Consent cannot be read in time."
+    CONTAINER_BEING_DELETED = "The day's container is being deleted."
+    SIGNING_KEYS = "The issuer's signing keys cannot be had."
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, {"Retry-After": "5"})
 
 
@@ -178,3 +264,4 @@ class InternalError(Problem):
     """An error of ours; what happened is in our log, by type and place only."""
 
     slug, status, title = "internal-error", 500, "Something went wrong on our side."
+    detail = "The same request may be sent again."

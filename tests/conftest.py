@@ -1,14 +1,75 @@
-"""One local stack for all tests that need the real parts; it starts when the first of them asks for it."""
+"""One local stack for all tests that need the real parts, which tests those are, and what a worker begins with."""
 
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from local.stack import Stack
 
+TESTS = Path(__file__).parent
+
+# Whoever asks for one of these fixtures, or for one that does, carries the marker `stack`.
+STARTING = {"stack", "stamps", "cosmos", "server"}
+
+# Each module is one worker's (--dist=loadfile), in this order: the many short ones, which come last, fill the rest.
+LONGEST = (
+    "e2e/test_p9_chaos.py",
+    "e2e/test_openapi_fuzz.py",
+    "e2e/test_outages.py",
+    "e2e/test_p9_large_account.py",
+    "local/test_stack_command.py",
+    "simulation/test_simulation.py",
+    "e2e/test_p5_purge_killed.py",
+    "e2e/test_p9_sweep.py",
+    "infra/test_package.py",
+    "e2e/test_p7_reviews.py",
+    "e2e/test_p3_one_geo.py",
+    "contract/test_ledger.py",
+    "e2e/test_p6_receipts.py",
+    "e2e/test_p2_withdrawal.py",
+)
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with Stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if STARTING & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.stack)
+    rank = {TESTS / name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+class Watch:
+    """Lets no test start a part of a stack but one that carries the marker, or quick runs would not stay quick."""
+
+    item: pytest.Item | None = None
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "subprocess.Popen" or self.item is None or self.item.get_closest_marker("stack"):
+            return
+        command = [str(each) for each in arguments[1]] if isinstance(arguments[1], list | tuple) else [arguments[1]]
+        if {"local", "local.cosmos", "local.host"} & set(command) or any("azurite" in each for each in command):
+            pytest.fail(f"{self.item.nodeid} starts a part of a stack and is not marked with pytest.mark.stack")
+
+
+WATCH = Watch()
+sys.addaudithook(WATCH)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    WATCH.item = item
+    try:
+        return (yield)
+    finally:
+        WATCH.item = None

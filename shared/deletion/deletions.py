@@ -76,5 +76,5 @@ class Deletions:
     async def _read(self, tenant_id: str, enrollment_id: str) -> Stored[Deletion]:
         stored = await self.store.read(tenant_id, enrollment_id)
         if stored is None:
-            raise NotFound("This tenant has no deletion for that enrollment.")
+            raise NotFound(NotFound.DELETION)
         return stored

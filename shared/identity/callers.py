@@ -1,8 +1,8 @@
 """Who calls, and what that allows."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-
-from shared.problems import Forbidden
+from enum import StrEnum
 
 TENANT_ADMIN_ROLES = frozenset(
     {
@@ -17,6 +17,20 @@ CAPTURES_WRITE = "Captures.Write"
 OPERATIONS_READ = "Operations.Read"
 CAPTURES_REVIEW = "Captures.Review"
 CAPTURES_APPROVE = "Captures.Approve"
+
+
+class Who(StrEnum):
+    """Who may call an operation of the API."""
+
+    TENANT_ADMIN = "tenant-admin"
+    CAPTURE_SERVICE = "capture-service"
+    OPERATOR = "operator"
+    REVIEWER = "reviewer"
+    APPROVER = "approver"
+
+
+EVERYBODY: tuple[Who, ...] = ()
+"""Stands for anyone at all, without a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +82,19 @@ class Caller:
         """Whether this is a person who may approve them."""
         return self.operated and not self.is_app and CAPTURES_APPROVE in self.roles
 
+    def is_one_of(self, who: Collection[Who], tenant_id: str | None) -> bool:
+        """Tell whether this is one of ``who`` where it is about ``tenant_id``, or about no tenant (None)."""
+        return any(self._is(each, tenant_id) for each in who)
 
-def allow(*permitted: bool) -> None:
-    """Go on if one of ``permitted`` holds.
-
-    Raises:
-        Forbidden: if none does.
-    """
-    if not any(permitted):
-        raise Forbidden("The token does not carry the role that this call needs, or is of another tenant.")
+    def _is(self, who: Who, tenant_id: str | None) -> bool:
+        match who:
+            case Who.TENANT_ADMIN:
+                return tenant_id is not None and self.is_admin_of(tenant_id)
+            case Who.CAPTURE_SERVICE:
+                return self.is_capture_service
+            case Who.OPERATOR:
+                return self.is_operator
+            case Who.REVIEWER:
+                return self.is_reviewer
+            case Who.APPROVER:
+                return self.is_approver

@@ -48,7 +48,7 @@ class SigningKeys:
             # Behind the back of those whose key is known: an issuer that hangs must not keep them waiting.
             self._renewal = asyncio.create_task(self._renew_once(lambda: self._age() > RENEW_AFTER))
         if self._keys is None or self._age() > TRUST_FOR:
-            raise Unavailable("The issuer's signing keys cannot be had.")
+            raise Unavailable(Unavailable.SIGNING_KEYS)
         return self._keys
 
     def _has(self, key_id: str) -> bool:

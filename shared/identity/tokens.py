@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any, Never
+from typing import Any
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
@@ -44,18 +44,18 @@ class Tokens:
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            _refuse("There is no bearer token.")
+            raise Unauthenticated(Unauthenticated.MISSING)
         if len(token) > _MAX_TOKEN_LENGTH:
-            _refuse("The token is too long.")
+            raise Unauthenticated(Unauthenticated.TOO_LONG)
         claims = await self._verified_claims(token)
         tenant_id, object_id = claims["tid"], claims["oid"]
         app_id = claims.get("azp") or claims.get("appid")
         if not isinstance(app_id, str):
-            _refuse("The token does not say which application it was issued to.")
+            raise Unauthenticated(Unauthenticated.NO_APPLICATION)
         # Both ways round: a token that says neither or both is no one's.
         is_app = claims.get("idtyp") == "app"
         if is_app == bool(claims.get("scp")):
-            _refuse("The token is neither a user's nor an application's.")
+            raise Unauthenticated(Unauthenticated.USER_OR_APPLICATION)
         return Caller(
             tenant_id=tenant_id,
             object_id=object_id,
@@ -77,7 +77,7 @@ class Tokens:
                 key, claims = await self._opened(token)
             self._check(claims, key.get("issuer"))
         except (JoseError, ValueError, TypeError, RecursionError):  # the last from JSON that is thousands deep
-            _refuse("The token is not valid.")
+            raise Unauthenticated(Unauthenticated.INVALID) from None
         self._signed[digest] = key, claims
         while len(self._signed) > _SIGNED_MAX:
             del self._signed[next(iter(self._signed))]
@@ -91,21 +91,21 @@ class Tokens:
         """
         header: Any = jws.extract_compact(token.encode("ascii")).headers()
         if not isinstance(header, dict):  # the library takes any JSON that "alg" is in
-            _refuse("The token has no header.")
+            raise Unauthenticated(Unauthenticated.NO_HEADER)
         _refuse_repeated_members(token)
         # Any other type is signed for another use; without one, as RFC 7519 allows, nothing says so.
         if str(header.get("typ", "jwt")).lower() not in _TYPES:
-            _refuse("The token is not an access token.")
+            raise Unauthenticated(Unauthenticated.NOT_FOR_ACCESS)
         key_id = header.get("kid")
         if header.get("alg") not in _ALGORITHMS or not isinstance(key_id, str):
-            _refuse("The token is not signed in a way that is accepted here.")
+            raise Unauthenticated(Unauthenticated.SIGNATURE_KIND)
         key = next((key for key in await self._keys.with_id(key_id) if key.kid == key_id), None)
         if key is None:
-            _refuse("The token is signed with an unknown key.")
+            raise Unauthenticated(Unauthenticated.UNKNOWN_KEY)
         claims: dict[str, Any] = jwt.decode(token, key, algorithms=_ALGORITHMS).claims
-        for name in ("tid", "oid"):
+        for name, refusal in (("tid", Unauthenticated.TENANT_NO_GUID), ("oid", Unauthenticated.OBJECT_NO_GUID)):
             if not isinstance(claims.get(name), str) or not GUID.fullmatch(claims[name]):
-                _refuse(f"The token's {name} is not a GUID.")
+                raise Unauthenticated(refusal)
         return key, claims
 
     def _check(self, claims: dict[str, Any], keys_issuer: object) -> None:
@@ -115,7 +115,7 @@ class Tokens:
         if isinstance(keys_issuer, str) and "{tenantid}" not in keys_issuer:
             issuers = [issuer for issuer in issuers if issuer == keys_issuer]
             if not issuers:
-                _refuse("The token is signed with another issuer's key.")
+                raise Unauthenticated(Unauthenticated.OTHERS_KEY)
         registry = jwt.JWTClaimsRegistry(
             now=int(self._clock.now().timestamp()),
             leeway=int(deadlines.CLOCK_SKEW.total_seconds()),
@@ -137,7 +137,7 @@ def _refuse_repeated_members(token: str) -> None:
     def unrepeated(members: list[tuple[str, Any]]) -> dict[str, Any]:
         named = dict(members)
         if len(named) < len(members):
-            _refuse("The token says something twice.")
+            raise Unauthenticated(Unauthenticated.SAID_TWICE)
         return named
 
     for part in token.split(".")[:2]:
@@ -147,7 +147,3 @@ def _refuse_repeated_members(token: str) -> None:
 def _texts(claims: dict[str, Any], name: str) -> frozenset[str]:
     values = claims.get(name)
     return frozenset(value for value in values if isinstance(value, str)) if isinstance(values, list) else frozenset()
-
-
-def _refuse(detail: str) -> Never:
-    raise Unauthenticated(detail)

@@ -117,9 +117,7 @@ class Access:
                 return _Entry("purposeRefused", reviewer, refused=asked), None
 
             await self._commit(tenant_id, refuse)
-            raise PurposeRefused(
-                "Captures may be read to build, improve or validate the product, never to train foundation models."
-            )
+            raise PurposeRefused()
         grant_id = self.new_id()
 
         async def ask(now: datetime, sequence: int) -> tuple[_Entry, ReviewGrant]:
@@ -152,12 +150,12 @@ class Access:
         async def decide(now: datetime, sequence: int) -> tuple[_Entry | None, ReviewGrant]:
             grant = await self._grant(tenant_id, grant_id)
             if grant.requested_by == approver:
-                raise Forbidden("A grant is approved by another person than the one who asked for it.")
+                raise Forbidden(Forbidden.OWN_GRANT)
             status = grant.status(now)
             if status is GrantStatus.APPROVED:
                 return None, grant
             if status is not GrantStatus.PENDING:
-                raise GrantNotPending(f"The grant is {status}.")
+                raise GrantNotPending(status)
             await self._readable(tenant_id, grant.enrollment_id)
             approved = grant.approved(approver, now)
             return _Entry("approved", approver, approved, changes_grant=True), approved
@@ -181,7 +179,7 @@ class Access:
         async def decide(now: datetime, sequence: int) -> tuple[_Entry | None, ReviewGrant]:
             grant = await self._grant(tenant_id, grant_id)
             if not any_grant and grant.requested_by != by:
-                raise Forbidden("A grant is revoked by whoever asked for it, or by an approver.")
+                raise Forbidden(Forbidden.OTHERS_GRANT)
             if grant.status(now) not in {GrantStatus.PENDING, GrantStatus.APPROVED}:
                 return None, grant
             revoked = grant.revoked(by, now)
@@ -247,7 +245,7 @@ class Access:
         try:
             return await opened.store.list_batches(container, limit=limit, after=after)
         except (ContainerMissing, ContainerBeingDeleted):
-            raise NotFound("There are no captures of that day.") from None
+            raise NotFound(NotFound.DAY) from None
 
     async def read(self, tenant_id: str, reviewer: str, day: date, batch_id: str) -> bytes:
         """Return one batch as JSON Lines, once the look is on the record.
@@ -262,10 +260,10 @@ class Access:
         try:
             content = await opened.store.read_batch(container, batch_id)
         except (ContainerMissing, ContainerBeingDeleted, BatchMissing):
-            raise NotFound("There is no such batch.") from None
+            raise NotFound(NotFound.BATCH) from None
         # Storage may have been slow: what came after a deadline stays here.
         if not self._day_is_live(day) or self._has_passed(opened.ended.deadline):
-            raise NotFound("The captures of that day are gone.")
+            raise NotFound(NotFound.DAY_GONE)
         try:
             return gzip.decompress(content)
         except (OSError, EOFError, zlib.error):
@@ -281,14 +279,14 @@ class Access:
             grant, ended = await self._first_readable(tenant_id, grants)
             store = self.accounts.of(ended.enrollment)
             if day is not None and not self._day_is_live(day):
-                raise NotFound("The captures of that day are gone.")  # however late retention is (P4)
+                raise NotFound(NotFound.DAY_GONE)  # however late retention is (P4)
             return _Entry(action, reviewer, grant, day=day, batch_id=batch_id), _Opened(grant, ended, store)
 
         return await self._commit(tenant_id, decide)
 
     async def _first_readable(self, tenant_id: str, grants: Sequence[ReviewGrant]) -> tuple[ReviewGrant, _Ended]:
         if not grants:
-            raise GrantRequired("Ask for a review grant for this tenant, and have it approved.")
+            raise GrantRequired()
         for grant in grants[:-1]:  # one whose data is purged is dead, and hides none that is not
             with suppress(NotFound):
                 return grant, await self._readable(tenant_id, grant.enrollment_id)
@@ -327,7 +325,7 @@ class Access:
         purged = deletion is not None and deletion.value.status != "scheduled"
         # However late the purge is: from the deadline on nothing is read (P5).
         if event is None or purged or self._has_passed(event.deadline):
-            raise NotFound("There is no such enrollment, or its captures are gone.")
+            raise NotFound(NotFound.ENROLLMENT)
         return _Ended(event, event.deadline)
 
     async def _opt_out_of(self, tenant_id: str, enrollment_id: str) -> OptedOut | None:
@@ -339,13 +337,13 @@ class Access:
     async def _newest_enrollment(self, tenant_id: str) -> str:
         events = await self.ledger.history(tenant_id, limit=1, before=None)
         if not events:
-            raise NotFound("This tenant has never shared data.")
+            raise NotFound(NotFound.NEVER_SHARED)
         return events[0].enrollment_id
 
     async def _grant(self, tenant_id: str, grant_id: str) -> ReviewGrant:
         grant = await self.store.read_grant(tenant_id, grant_id)
         if grant is None:
-            raise NotFound("There is no such grant for this tenant.")
+            raise NotFound(NotFound.GRANT)
         return grant
 
     def _has_passed(self, deadline: datetime | None) -> bool:

@@ -53,7 +53,7 @@ class Captures:
         day = min(instants).astimezone(UTC).date()
         put = await self._put(tenant_id, store, DayContainer(enrollment.enrollment_id, day), submission)
         if put is Put.OTHER:
-            raise IdempotencyKeyReused("Use a new Idempotency-Key for each batch, and the same one only to repeat it.")
+            raise IdempotencyKeyReused()
         return StoredBatch(
             batch_id=submission.batch_id,
             accepted=len(instants),
@@ -73,22 +73,22 @@ class Captures:
                 # whose purge was expedited: what was purged must not be created again on its word.
                 fresh = _enrollment(await self.consent.afresh(tenant_id))
                 if fresh.enrollment_id != container.enrollment_id:
-                    raise DataSharingOff("Data sharing was switched off meanwhile.") from None
+                    raise DataSharingOff(DataSharingOff.OFF_MEANWHILE) from None
                 await store.create_container(container.name)
                 return await store.put_batch(container.name, submission.batch_id, content, body_hash)
         except (ContainerMissing, ContainerBeingDeleted):
-            raise Unavailable("The day's container is being deleted.") from None
+            raise Unavailable(Unavailable.CONTAINER_BEING_DELETED) from None
 
 
 def _enrollment(setting: Setting) -> Enrollment:
     if setting.enrollment is None:
-        raise DataSharingOff("The tenant's administrator has not switched data sharing on.")
+        raise DataSharingOff(DataSharingOff.OFF)
     return setting.enrollment
 
 
 def _check_instants(instants: list[datetime], now: datetime, started_at: datetime) -> None:
     # Compared before any conversion: an instant at the edge of the calendar has no counterpart in UTC.
     if min(instants) < deadlines.earliest_capture(now, started_at):
-        raise CapturedTooEarly("capturedAt must be at most 24 hours ago, and not before data sharing was switched on.")
+        raise CapturedTooEarly()
     if max(instants) > deadlines.latest_capture(now):
-        raise CapturedTooLate("capturedAt must be at most 5 minutes ahead.")
+        raise CapturedTooLate()

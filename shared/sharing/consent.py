@@ -56,7 +56,7 @@ class Consent:
             # Joined late or answered slowly, the read may have started before an opt-out that has been answered since.
             if lease.holds(self._clock.monotonic()):
                 return lease.setting
-        raise Unavailable("Consent cannot be read in time.")
+        raise Unavailable(Unavailable.CONSENT)
 
     async def afresh(self, tenant_id: str) -> Setting:
         """Return the tenant's setting from a read that starts now, whatever is leased.

@@ -84,7 +84,7 @@ class DataSharing:
             if change is not None and change.setting == setting:
                 break  # the conflict was with our own commit, sent twice because its first answer was lost
             if requested.sequence is not None and requested.sequence != setting.sequence:
-                raise PreconditionFailed("Read the setting again; its ETag is not the one in If-Match.")
+                raise PreconditionFailed(PreconditionFailed.CHANGED)
             now = self.clock.now()
             if account is None:
                 change = _opt_out(setting, requested, now)
@@ -128,16 +128,17 @@ class DataSharing:
 
     def _account_for(self, requested: RequestedChange) -> Account:
         if requested.geo is None:
-            raise InvalidRequest("geo is needed to opt in.")
+            raise InvalidRequest(InvalidRequest.GEO_NEEDED)
         return self.accounts.for_opt_in(requested.geo)
 
     def _opt_in(self, setting: Setting, account: Account, requested: RequestedChange, now: datetime) -> Change | None:
+        assert requested.geo is not None
         if setting.enrollment is not None:
-            if setting.enrollment.geo != account.geo:
-                raise GeoPinned("Opt out first; then opt in to the other geo.")
+            if setting.enrollment.geo != requested.geo:
+                raise GeoPinned()
             return None
         enrollment = Enrollment(
-            enrollment_id=self.new_id(), geo=account.geo, storage_account=account.name, started_at=now
+            enrollment_id=self.new_id(), geo=requested.geo, storage_account=account.name, started_at=now
         )
         event = OptedIn(
             **dict(enrollment),

@@ -23,7 +23,7 @@ from shared.stores.cosmos.ledger import CosmosLedger
 from shared.stores.cosmos.operations import CosmosOperations
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 
-KINDS = ["fake", "real"]
+KINDS = ["fake", pytest.param("real", marks=pytest.mark.stack)]
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from shared.model.grants import AccessRecord, Purpose, ReviewGrant
 from shared.ports import AccessStore, BatchMissing, CaptureStore, Conflict, ContainerMissing
 from tests.clocks import START
-from tests.contract.test_captures import new_name
+from tests.contract.items import new_name
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,18 +1,14 @@
 """What the rules rely on in any ``CaptureStore``."""
 
 import asyncio
-import uuid
 from typing import Any
 
 import pytest
 
 from shared.ports import CaptureStore, ContainerMissing, Put
+from tests.contract.items import new_name
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def new_name(day: str = "20261121", shard: str = "a") -> str:
-    return f"{shard}-{day}-{shard}{uuid.uuid4().hex[1:]}"
 
 
 async def test_the_accounts_name(captures: CaptureStore) -> None:

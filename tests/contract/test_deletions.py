@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,31 +11,9 @@ from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
 from shared.ports import Conflict, DeletionStore, OperationStore
 from tests.clocks import START
+from tests.contract.items import deletion, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def deletion(
-    tenant: str | None = None, account: str = "steurope", opted_out_at: datetime = START, **more: Any
-) -> Deletion:
-    deadline = opted_out_at + timedelta(days=30)
-    values: dict[str, Any] = {
-        "tenant_id": tenant or str(uuid.uuid4()),
-        "enrollment_id": uuid.uuid4().hex,
-        "sequence": 2,
-        "ledger_hash": 64 * "a",
-        "geo": "europe",
-        "storage_account": account,
-        "started_at": opted_out_at - timedelta(days=1),
-        "opted_out_at": opted_out_at,
-        "not_before": deadline - timedelta(days=2),
-        "deadline": deadline,
-    }
-    return Deletion(**(values | more))
-
-
-def new_account() -> str:
-    return f"st{uuid.uuid4().hex[:20]}"
 
 
 async def test_a_deletion_is_created_once_and_left_as_it_is(deletions: DeletionStore) -> None:

@@ -30,8 +30,7 @@ from shared.stores.cosmos.deletions import CosmosDeletions
 from shared.stores.cosmos.ledger import CosmosLedger
 from shared.stores.receipt_keys import KeyVaultSigner
 from shared.stores.signing_keys import fetch_keys
-from tests.contract.test_deletions import deletion, new_account
-from tests.contract.test_ledger import opt_in
+from tests.contract.items import deletion, new_account, opt_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -261,7 +260,7 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         ("STORAGE_ACCOUNTS", {"europe": ACCOUNT, "japan": ACCOUNT + "EndpointSuffix=core.windows.net;"}),
         ("STORAGE_ACCOUNTS", {"europe": "https://st.blob.core.x", "japan": "https://ST.blob.core.x/"}),
         ("RECEIPT_KEY", f"no/such/file/{SECRET}.json"),
-        ("RECEIPT_KEY", __file__),
+        pytest.param("RECEIPT_KEY", __file__, id="RECEIPT_KEY-no key"),
     ],
 )
 async def test_a_setting_that_only_its_client_can_judge_is_named_too(

@@ -7,25 +7,12 @@ from unittest.mock import ANY
 
 import pytest
 
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, OptedOut, Setting, TenantLedger
+from shared.model.ledger import Change, OptedOut, Setting, TenantLedger
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
+from tests.contract.items import opt_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def opt_in(tenant: str, sequence: int = 1, shard: str = "") -> Change:
-    enrollment_id = (shard + uuid.uuid4().hex)[:32]
-    enrollment = Enrollment(enrollment_id=enrollment_id, geo="europe", storage_account="steurope", started_at=START)
-    event = OptedIn(
-        **dict(enrollment),
-        tenant_id=tenant,
-        sequence=sequence,
-        at=START,
-        actor="admin",
-        previous_hash=FIRST_PREVIOUS_HASH,
-    )
-    return Change(Setting(tenant_id=tenant, sequence=sequence, enrollment=enrollment, since=START), event)
 
 
 def opt_out(before: Change) -> Change:

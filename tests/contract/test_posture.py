@@ -31,7 +31,7 @@ EUROPE = PostureCheck(
 COSMOS = PostureCheck(at=START, development=True, findings=tuple(rule.unreadable("x") for rule in COSMOS_RULES))
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.stack)])
 def checks(request: pytest.FixtureRequest) -> PostureStore:
     return MemoryPosture() if request.param == "fake" else CosmosPosture(request.getfixturevalue("account"))
 

@@ -8,7 +8,7 @@ import pytest
 from local.client import Answer, Client
 from local.stack import Stack
 from shared.model.items import format_instant
-from tests.e2e.test_p2_withdrawal import deletion_of
+from tests.e2e.deletions import deletion_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

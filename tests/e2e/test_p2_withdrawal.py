@@ -4,7 +4,6 @@ import asyncio
 import time
 import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -12,20 +11,11 @@ from local.client import Answer, Client
 from local.samples import load
 from local.tokens import Role
 from shared.model.items import format_instant
+from tests.e2e.deletions import deletion_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SAMPLES = load()
-
-
-async def deletion_of(client: Client, tenant: str, enrollment_id: str) -> dict[str, Any]:
-    """Return a deletion, once the feed has scheduled it."""
-    for _ in range(200):
-        answer = await client.as_admin("GET", tenant, f"deletions/{enrollment_id}")
-        if answer.status == 200:
-            return dict(answer.body)
-        await asyncio.sleep(0.05)
-    raise AssertionError("the feed has not scheduled the deletion")
 
 
 async def test_every_capture_sent_after_the_opt_outs_answer_is_refused_on_both_hosts(

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import aiohttp
@@ -14,7 +14,6 @@ import pytest_asyncio
 from aiohttp import web
 
 from local.ports import free_ports
-from local.process import ROOT
 from local.stack import Stack
 from shared.bootstrap import Services, connect
 from shared.configuration import Configuration
@@ -22,6 +21,7 @@ from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut
 from shared.sharing.data_sharing import RequestedChange
 from tests.clocks import ManualClock
+from tests.e2e.purge_once import start_purge
 from tests.world import capture, submission
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -40,7 +40,7 @@ class KillingProxy:
         self.calls = 0
         self.at: int | None = None
         self.after = False
-        self.victim: asyncio.subprocess.Process | None = None
+        self.victim: ForkServerProcess | None = None
         self.killed = False
 
     async def serve(self) -> AsyncIterator["KillingProxy"]:
@@ -77,8 +77,7 @@ class KillingProxy:
 
     def _kill(self) -> None:
         assert self.victim is not None
-        if self.victim.returncode is None:
-            self.victim.kill()
+        self.victim.kill()
         self.killed = True
 
 
@@ -111,10 +110,10 @@ async def owed(services: Services, clock: ManualClock) -> Deletion:
 
 
 async def purge_in_a_process(settings: dict[str, str], now: datetime, proxy: KillingProxy) -> int:
-    proxy.victim = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.e2e.purge_once", now.isoformat(), cwd=ROOT, env=settings
-    )
-    return await asyncio.wait_for(proxy.victim.wait(), 60)
+    proxy.victim = await asyncio.to_thread(start_purge, settings, now)
+    await asyncio.to_thread(proxy.victim.join, 120)
+    assert proxy.victim.exitcode is not None, "it neither ends nor is killed"
+    return proxy.victim.exitcode
 
 
 async def test_a_purge_killed_at_any_storage_call_finishes_with_the_same_deadline_and_one_receipt(

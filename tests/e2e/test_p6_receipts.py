@@ -15,7 +15,7 @@ from local.process import ROOT
 from local.samples import load
 from shared.model.deadlines import SECOND_LOOK_DELAY
 from shared.model.items import format_instant
-from tests.e2e.test_p2_withdrawal import deletion_of
+from tests.e2e.deletions import deletion_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

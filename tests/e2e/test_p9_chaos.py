@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from local.client import Client
 from local.stack import Stack
 from tests.e2e.chaos import Load, Witness
@@ -138,6 +140,7 @@ class Chaos:
         assert status["findings"].keys() <= REPAIRS, status["findings"]
 
 
+@pytest.mark.stack
 async def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
     story: list[str] = []

@@ -63,9 +63,9 @@ async def test_http_calls_are_answered_as_by_the_worker(
 
     calls: list[tuple[str, str, str, dict[str, str], bytes]] = [
         ("health", "GET", "/api/health", {}, b""),
-        ("data_sharing", "GET", f"{base}/data-sharing", {}, b""),
-        ("data_sharing", "GET", f"{base}/data-sharing", admin, b""),
-        ("data_sharing", "GET", f"{base}/data-sharing", service, b""),
+        ("data_sharing_get", "GET", f"{base}/data-sharing", {}, b""),
+        ("data_sharing_get", "GET", f"{base}/data-sharing", admin, b""),
+        ("data_sharing_get", "GET", f"{base}/data-sharing", service, b""),
         ("data_sharing", "PUT", f"{base}/data-sharing", admin, encoded({"enabled": True, "geo": "europe"})),
         ("data_sharing", "PUT", f"{base}/data-sharing", admin, encoded({"enabled": True, "geo": "asia"})),
         ("data_sharing", "PUT", f"{base}/data-sharing", admin | {"If-Match": '"9"'}, encoded({"enabled": False})),
@@ -81,6 +81,8 @@ async def test_http_calls_are_answered_as_by_the_worker(
         ("openapi", "GET", "/api/openapi.json", {}, b""),
         ("access_log", "GET", f"{base}/access-log", admin, b""),
         ("review_grants", "GET", f"{base}/review-grants", admin, b""),
+        ("review_grant_request", "POST", f"{base}/review-grants", admin, encoded({"purpose": "improve"})),
+        ("captures_list", "GET", f"{base}/captures", admin, b""),
     ]
     correlated = {"x-correlation-id": "parity"}
     async with aiohttp.ClientSession(stack.description.host) as session:

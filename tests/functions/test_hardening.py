@@ -1,21 +1,26 @@
 """What stands between a hostile request and the rules: size, JSON, headers, and what reaches a log (on fakes)."""
 
+import inspect
 import json
 import logging
+import typing
 import uuid
+from collections.abc import Callable
 from typing import Any
 
+import azure.functions as func
 import pytest
 
-from functions import _json
+from functions._api import json_text
+from functions._api.operations import OPERATIONS, Body
+from functions._api.parameters import CORRELATION_ID, LIMIT, TENANT_ID, Parameter
 from local.tokens import Role
+from shared.identity.callers import Who
 from shared.ports import StoreUnavailable
 from shared.problems import InvalidRequest
 from tests.functions import FUNCTIONS
-from tests.functions.test_http import SECRET, Api, api, opt_in
+from tests.functions.api import SECRET, Api, opt_in
 from tests.world import OTHER_TENANT, TENANT
-
-__all__ = ["api"]  # the fixture
 
 HTTP = sorted(
     name for name, each in FUNCTIONS.items() if any(binding.type == "httpTrigger" for binding in each.get_bindings())
@@ -39,7 +44,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 async def test_a_size_is_refused_before_a_byte_is_parsed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await opt_in(api)
     looked_into: list[bytes] = []
-    monkeypatch.setattr(_json, "check", looked_into.append)
+    monkeypatch.setattr(json_text, "check", looked_into.append)
     assert (await api.post(b"[" * (4 * MIB + 1)))[:2] == (413, "payload-too-large")
     assert looked_into == []
 
@@ -58,7 +63,7 @@ async def test_a_name_that_comes_twice_in_the_bodys_own_objects_is_refused(api: 
     await opt_in(api)
     answer = await api.call("data_sharing", "PUT", body=b'{"enabled": true, "geo": "europe", "enabled": false}')
     assert answer[:2] == (400, "invalid-request")
-    assert (await api.call("data_sharing"))[1]["enabled"] is True
+    assert (await api.call("data_sharing_get"))[1]["enabled"] is True
     whole = json.dumps(api.batch()).encode()
     assert (await api.post(whole[:-1] + b"," + whole[1:]))[:2] == (400, "invalid-request")
 
@@ -72,7 +77,7 @@ async def test_the_same_name_in_two_objects_and_in_a_text_is_no_repetition(api: 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
 async def test_depth_has_a_limit_of_its_own(api: Api, opening: bytes, closing: bytes) -> None:
     await opt_in(api)
-    inner = _json.DEPTH_MAX - 4  # within the body, the list of captures, the capture and its telemetry
+    inner = json_text.DEPTH_MAX - 4  # within the body, the list of captures, the capture and its telemetry
 
     def telemetry(levels: int) -> bytes:
         return b'{"t":' + opening * levels + b"1" + closing * levels + b"}"
@@ -94,7 +99,7 @@ async def test_depth_has_a_limit_of_its_own(api: Api, opening: bytes, closing: b
     ],
 )
 def test_brackets_in_texts_are_no_depth(text: bytes, depth: int) -> None:
-    assert _json._depth(text) == depth
+    assert json_text._depth(text) == depth
 
 
 @pytest.mark.parametrize(
@@ -137,16 +142,16 @@ async def test_a_full_batch_passes_the_check(api: Api) -> None:
     [one] = api.batch(input='"quoted"\n' * 400, output="ü" * 1000)["captures"]
     body = json.dumps({"captures": [one] * 400}, ensure_ascii=False).encode()
     assert 2 * MIB < len(body) < 4 * MIB
-    _json.check(body)
+    json_text.check(body)
 
 
 def test_members_have_a_limit() -> None:
     def members(count: int) -> bytes:
         return json.dumps({str(each): each for each in range(count)}).encode()
 
-    _json.check(members(_json.MEMBERS_MAX))
+    json_text.check(members(json_text.MEMBERS_MAX))
     with pytest.raises(InvalidRequest):
-        _json.check(members(_json.MEMBERS_MAX + 1))
+        json_text.check(members(json_text.MEMBERS_MAX + 1))
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
@@ -171,12 +176,12 @@ def each_kind_of_answer(api: Api) -> list[tuple[str, str, dict[str, Any]]]:
 
     api.world.ledger.read_setting = fail
     return [
-        ("data_sharing", "GET", {}),
-        ("data_sharing", "GET", {"role": None}),
-        ("data_sharing", "GET", {"tenant": "contoso"}),
+        ("data_sharing_get", "GET", {}),
+        ("data_sharing_get", "GET", {"role": None}),
+        ("data_sharing_get", "GET", {"tenant": "contoso"}),
         ("data_sharing", "PUT", {"body": b"{"}),
         ("data_sharing", "PUT", {"body": b" " * 5000}),
-        ("data_sharing", "GET", {"tenant": OTHER_TENANT}),
+        ("data_sharing_get", "GET", {"tenant": OTHER_TENANT}),
         ("data_sharing_history", "GET", {}),
         ("deletion", "GET", {"enrollmentId": "0" * 32}),
         ("deletions", "GET", {}),
@@ -205,14 +210,14 @@ async def test_health_has_the_security_headers_too(api: Api) -> None:
 @pytest.mark.parametrize("sent", ["a", "A" * 64, "0HMVB5Q4C1T7A.00-2_x", str(uuid.UUID(int=7))])
 async def test_a_proper_correlation_id_comes_back(api: Api, sent: str) -> None:
     for role in (Role.TENANT_ADMIN, None):
-        _, _, headers = await api.call("data_sharing", role=role, headers={"x-correlation-id": sent})
+        _, _, headers = await api.call("data_sharing_get", role=role, headers={"x-correlation-id": sent})
         assert headers["x-correlation-id"] == sent
 
 
 @pytest.mark.parametrize("sent", ["", "a" * 65, "a b", "a\r\nSet-Cookie: x=1", "a\n", "ü", "٣", "<script>", SECRET])
 async def test_any_other_is_replaced_and_is_no_error(api: Api, sent: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        status, _, headers = await api.call("data_sharing", headers={"x-correlation-id": sent})
+        status, _, headers = await api.call("data_sharing_get", headers={"x-correlation-id": sent})
     assert status == 200
     assert uuid.UUID(headers["x-correlation-id"]).version == 4
     assert [line["correlationId"] for line in lines(caplog)] == [headers["x-correlation-id"]]
@@ -224,15 +229,15 @@ async def test_any_other_is_replaced_and_is_no_error(api: Api, sent: str, caplog
 async def test_a_request_leaves_one_line_that_says_which_it_was(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     sent = {"x-correlation-id": "id-1", "traceparent": f"00-{TRACE}-{SPAN}-01"}
     with caplog.at_level(logging.INFO):
-        await api.call("data_sharing", tenant=TENANT.upper(), headers=sent)
+        await api.call("data_sharing_get", tenant=TENANT.upper(), headers=sent)
     [line] = lines(caplog)
     assert line.pop("durationMs") >= 0
     assert line.pop("message").startswith("answered 200 in ")
     assert line.pop("time").endswith("Z")
     assert line == {
         "level": "INFO",
-        "logger": "functions._http",
-        "operation": "data_sharing",
+        "logger": "functions._api.http",
+        "operation": "data_sharing_get",
         "correlationId": "id-1",
         "traceId": TRACE,
         "parentId": SPAN,
@@ -262,7 +267,7 @@ async def test_a_traceparent_out_of_form_is_as_if_it_were_not_there(
     api: Api, sent: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        assert (await api.call("data_sharing", headers={"traceparent": sent}))[0] == 200
+        assert (await api.call("data_sharing_get", headers={"traceparent": sent}))[0] == 200
     [line] = lines(caplog)
     assert not line.keys() & {"traceId", "parentId"}
     assert SECRET not in caplog.text
@@ -273,7 +278,7 @@ async def test_a_tenant_id_that_is_no_guid_reaches_no_log(
     api: Api, tenant: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        assert (await api.call("data_sharing", tenant=tenant))[:2] == (400, "invalid-request")
+        assert (await api.call("data_sharing_get", tenant=tenant))[:2] == (400, "invalid-request")
     [line] = lines(caplog)
     assert "tenantId" not in line and line["status"] == 400
     assert tenant not in line["message"]
@@ -285,7 +290,7 @@ async def test_what_goes_wrong_is_told_in_the_same_request(api: Api, caplog: pyt
 
     api.world.ledger.read_setting = fail
     with caplog.at_level(logging.INFO):
-        await api.call("data_sharing", headers={"x-correlation-id": "id-2"})
+        await api.call("data_sharing_get", headers={"x-correlation-id": "id-2"})
     warned, answered = lines(caplog)
     assert (warned["level"], warned["message"]) == ("WARNING", "store unavailable: cosmos-timeout")
     assert answered["status"] == 503
@@ -299,7 +304,7 @@ async def test_no_header_value_but_the_two_ids_and_no_content_reaches_a_log(
         await opt_in(api)
         await api.post(api.batch(), headers={"user-agent": SECRET, "x-forwarded-for": SECRET, "tracestate": SECRET})
         await api.post(api.batch(), key=SECRET)
-        await api.call("data_sharing", params={"q": SECRET}, headers={"authorization": f"Bearer {SECRET}"})
+        await api.call("data_sharing_get", params={"q": SECRET}, headers={"authorization": f"Bearer {SECRET}"})
     assert len(lines(caplog)) == 4
     written = [each.getMessage() for each in caplog.records]
     assert not any(SECRET in each or "4711" in each or "Bearer" in each for each in written)
@@ -308,3 +313,66 @@ async def test_no_header_value_but_the_two_ids_and_no_content_reaches_a_log(
 @pytest.mark.parametrize("function", HTTP)
 def test_an_operation_is_called_as_its_function(function: str) -> None:
     assert FUNCTIONS[function].get_user_function().__name__ == function
+
+
+# What is looked at first
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if each.has_tenant])
+async def test_token_then_tenant_then_role_and_only_then_the_rest(
+    api: Api, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = OPERATIONS[function]
+    stranger = next(role for role in Role if Who(role.value) not in each.who)
+    places = {"enrollmentId": "x", "grantId": "x", "batchId": "x", "day": "x"}
+    wrong: dict[str, Any] = {"body": b"{", "headers": {"if-match": "x"}, "params": {"limit": "x"}, **places}
+    looked_into: list[Any] = []
+    monkeypatch.setattr(Parameter, "of", _recording(Parameter.of, looked_into))
+    monkeypatch.setattr(Body, "read", _recording(Body.read, looked_into))
+    first: list[Any] = [CORRELATION_ID]
+    for role, tenant, expected in (
+        (None, "x", (401, "unauthenticated")),
+        (stranger, "x", (400, "invalid-request")),
+        (stranger, TENANT, (403, "forbidden")),
+    ):
+        looked_into.clear()
+        answer = await api.call(function, each.method, role=role, tenant=tenant, **wrong)
+        assert answer[:2] == expected
+        assert looked_into == first
+        first = [CORRELATION_ID, TENANT_ID]
+
+
+def _recording(read: Callable[..., Any], looked_into: list[Any]) -> Callable[..., Any]:
+    def recorded(self: Any, *arguments: Any) -> Any:
+        looked_into.append(self)
+        return read(self, *arguments)
+
+    return recorded
+
+
+@pytest.mark.parametrize("function", HTTP)
+def test_azure_sees_a_request_and_nothing_of_the_handler(function: str) -> None:
+    called = FUNCTIONS[function].get_user_function()
+    assert inspect.iscoroutinefunction(called) and called.__doc__
+    assert list(inspect.signature(called).parameters) == ["req"]
+    assert typing.get_type_hints(called) == {"req": func.HttpRequest, "return": func.HttpResponse}
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(("sent", "value"), [(None, 50), ("1", 1), ("200", 200), ("0200", 200), ("000000001", 1)])
+def test_a_number_within_its_bounds_is_taken(sent: str | None, value: int) -> None:
+    assert LIMIT.of(_with(limit=sent)) == value
+
+
+@pytest.mark.parametrize("sent", ["", "0", "201", "-1", "+1", " 1", "1.0", "1e1", "٣", "0000000001", "1\n"])
+def test_any_other_is_refused_with_the_bounds_of_the_document(sent: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^limit must be a whole number from 1 to 200\.$"):
+        LIMIT.of(_with(limit=sent))
+    assert LIMIT.to_json()["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+
+
+def _with(**params: str | None) -> func.HttpRequest:
+    sent = {name: value for name, value in params.items() if value is not None}
+    return func.HttpRequest(method="GET", url="https://api.example/api/x", params=sent, body=b"")

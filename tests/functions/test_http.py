@@ -2,11 +2,9 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import azure.functions as func
 import pytest
 
 from local.tokens import Role
@@ -14,80 +12,13 @@ from shared import bootstrap
 from shared.model.items import format_instant
 from shared.ports import Conflict, StoreUnavailable
 from tests.functions import FUNCTIONS
-from tests.unit.test_tokens import Issuer, token, verifier
-from tests.world import TENANT, World, capture
-
-SECRET = "Herr Schneider, Rechnung 4711"
-
-
-class Api:
-    """A world behind the functions."""
-
-    def __init__(self) -> None:
-        self.world = World()
-
-    async def call(
-        self,
-        function: str,
-        method: str = "GET",
-        *,
-        role: Role | None = Role.TENANT_ADMIN,
-        tenant: str = TENANT,
-        body: Any = None,
-        headers: dict[str, str] | None = None,
-        params: dict[str, str] | None = None,
-        **route_params: str,
-    ) -> tuple[int, Any, dict[str, str]]:
-        sent = dict(headers or {})
-        if role is not None:
-            sent.setdefault("authorization", f"Bearer {token(role)}")
-        request = func.HttpRequest(
-            method=method,
-            url=f"https://api.example/api/tenants/{tenant}/{function}",
-            headers=sent,
-            params=params or {},
-            route_params={"tenantId": tenant, **route_params},
-            body=body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode(),
-        )
-        response = await FUNCTIONS[function].get_user_function()(request)
-        content = json.loads(response.get_body())
-        problem = response.status_code >= 400 and "status" in content and "type" in content
-        assert response.mimetype == ("application/problem+json" if problem else "application/json")
-        assert response.headers["Cache-Control"] == "no-store"
-        if problem:
-            assert content["status"] == response.status_code
-            assert set(content) == {"type", "title", "status", "detail"}
-            assert SECRET not in json.dumps(content, ensure_ascii=False)
-            content = content["type"].removeprefix("urn:problem:")
-        return response.status_code, content, dict(response.headers)
-
-    async def post(self, body: Any, key: str = "key-1", **kwargs: Any) -> tuple[int, Any, dict[str, str]]:
-        headers = {"idempotency-key": key, **kwargs.pop("headers", {})}
-        return await self.call(
-            "captures", "POST", role=kwargs.pop("role", Role.CAPTURE_SERVICE), body=body, headers=headers, **kwargs
-        )
-
-    def batch(self, **changes: Any) -> dict[str, Any]:
-        one = {**capture(self.world.clock.now(), SECRET), **changes}
-        return {"captures": [{name: value for name, value in one.items() if value is not ...}]}
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    api = Api()
-    tokens = verifier(Issuer(), api.world.clock)
-    monkeypatch.setattr(bootstrap._Process, "services", api.world.services(tokens))
-    yield api
-    assert set(api.world.stored_containers()) <= {"europe"}
-
-
-async def opt_in(api: Api) -> None:
-    status, _, _ = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"})
-    assert status == 200
+from tests.functions.api import SECRET, Api, opt_in
+from tests.tokens import token
+from tests.world import TENANT
 
 
 async def test_the_toggle_over_http(api: Api) -> None:
-    status, body, headers = await api.call("data_sharing")
+    status, body, headers = await api.call("data_sharing_get")
     assert (status, headers["ETag"]) == (200, '"0"')
     assert body == {"tenantId": TENANT, "enabled": False, "geo": None, "enrollmentId": None, "since": None}
     status, body, headers = await api.call(
@@ -257,7 +188,7 @@ async def test_times_that_are_refused(api: Api) -> None:
 
 
 ROUTES = [
-    ("data_sharing", "GET", {Role.TENANT_ADMIN, Role.CAPTURE_SERVICE, Role.OPERATOR}),
+    ("data_sharing_get", "GET", {Role.TENANT_ADMIN, Role.CAPTURE_SERVICE, Role.OPERATOR}),
     ("data_sharing", "PUT", {Role.TENANT_ADMIN}),
     ("data_sharing_history", "GET", {Role.TENANT_ADMIN, Role.OPERATOR}),
     ("deletions", "GET", {Role.TENANT_ADMIN, Role.OPERATOR}),
@@ -277,7 +208,7 @@ async def test_a_tenant_id_that_is_no_guid_is_refused(api: Api, tenant: str) -> 
 
 async def test_a_tenant_id_in_capitals_is_the_same_tenant(api: Api) -> None:
     await api.call("data_sharing", "PUT", tenant=TENANT.upper(), body={"enabled": True, "geo": "europe"})
-    assert (await api.call("data_sharing"))[1]["enabled"] is True
+    assert (await api.call("data_sharing_get"))[1]["enabled"] is True
 
 
 @pytest.mark.parametrize(
@@ -332,7 +263,7 @@ async def test_with_wrong_settings_nothing_works_and_only_the_log_says_which(
     api = Api()
     assert (await api.call("health", role=None))[:2] == (503, {"status": "not ready"})
     assert "COSMOS_CONNECTION" in caplog.text
-    assert (await api.call("data_sharing"))[:2] == (503, "unavailable")
+    assert (await api.call("data_sharing_get"))[:2] == (503, "unavailable")
 
 
 async def test_nothing_a_customer_said_reaches_a_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:

@@ -77,7 +77,7 @@ async def ingestion() -> AsyncIterator[Ingestion]:
 @pytest.fixture(autouse=True)
 def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A process that has sent nothing yet, and whose exporter was not told to keep to itself."""
-    monkeypatch.setattr(timer._Process, "monitor", None)
+    monkeypatch.setattr(bootstrap._Process, "monitor", None)
     monkeypatch.delenv("APPLICATIONINSIGHTS_CONNECTION_STRING", raising=False)
     monkeypatch.delenv("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -214,9 +214,9 @@ async def test_one_provider_serves_all_runs_of_a_process(
     await well(world)
     monkeypatch.setenv("APPLICATIONINSIGHTS_CONNECTION_STRING", ingestion.connection_string)
     await metrics(None)
-    monitor, once = timer._Process.monitor, len(ingestion.envelopes)
+    monitor, once = bootstrap._Process.monitor, len(ingestion.envelopes)
     await metrics(None)
-    assert timer._Process.monitor is monitor
+    assert bootstrap._Process.monitor is monitor
     assert len(ingestion.envelopes) == 2 * once
 
 
@@ -261,7 +261,7 @@ async def test_a_connection_string_that_is_none_is_said_without_its_value(
     await metrics(None)
     (line,) = lines(caplog, logging.ERROR)
     assert "the metrics cannot be sent" in line and "secret" not in line
-    assert timer._Process.monitor is None
+    assert bootstrap._Process.monitor is None
 
 
 async def test_with_an_identity_nothing_goes_out_without_its_token(

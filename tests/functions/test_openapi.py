@@ -2,7 +2,10 @@
 
 import copy
 import json
+import re
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +15,15 @@ from openapi_spec_validator import validate
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from functions import _openapi
-from functions._openapi import OPERATIONS, Declared, Operation, Who, all_problems, declare
+from functions._api.openapi import COMMON_HEADERS, all_problems, document
+from functions._api.operations import OPERATIONS, Operation, declare
 from local.tokens import Role
+from shared.identity.callers import EVERYBODY, Who
 from shared.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
-from tests.functions.test_http import Api, api, opt_in  # noqa: F401
+from tests.functions.api import Api
 
-DOCUMENT = _openapi.document()
+DOCUMENT = document()
 IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": "2026-11-21"}
 
 
@@ -35,7 +39,7 @@ def served() -> dict[str, str]:
 
 
 def declared() -> dict[str, str]:
-    return {f"{each.operation.method} {each.function}": each.route for each in OPERATIONS.values()}
+    return {f"{each.method} {function}": each.route for function, each in OPERATIONS.items()}
 
 
 def closed(document: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +83,8 @@ class Recorder(Api):
 
     async def call(self, function: str, method: str = "GET", **kwargs: Any) -> tuple[int, Any, dict[str, str]]:
         status, content, headers = await super().call(function, method, **kwargs)
-        each = next(d for d in OPERATIONS.values() if (d.function, d.operation.method) == (function, method))
+        each = OPERATIONS[function]
+        assert each.method == method
         described = DOCUMENT["paths"][f"/{each.route}"][method.lower()]["responses"]
         assert str(status) in described, f"{method} {function} answered {status}"
         response = resolved(described[str(status)])
@@ -93,7 +98,7 @@ class Recorder(Api):
         assert {name.lower() for name in headers} - {"content-type"} <= names
         for name, header in response["headers"].items():
             value = {key.lower(): text for key, text in headers.items()}.get(name.lower())
-            assert value is not None or name not in _openapi.COMMON_HEADERS, name
+            assert value is not None or name not in COMMON_HEADERS, name
             if value is not None:
                 check(resolved(header)["schema"], value)
         self.seen.add((f"{method} {function}", status))
@@ -101,7 +106,7 @@ class Recorder(Api):
 
 
 @pytest.fixture
-def recorder(api: Api) -> Recorder:  # noqa: F811
+def recorder(api: Api) -> Recorder:
     api.__class__ = Recorder
     assert isinstance(api, Recorder)
     api.seen = set()
@@ -114,21 +119,25 @@ def test_it_is_valid_openapi_3_1() -> None:
 
 
 def test_it_has_every_route_and_method_and_no_other() -> None:
-    assert declared() == served(), "declare it with functions._openapi.serves"
+    assert declared() == served(), "declare it with functions._api.http.serves"
     operations = {(path, method.upper()) for path, methods in DOCUMENT["paths"].items() for method in methods}
-    assert operations == {(f"/{route}", method) for route, method in OPERATIONS}
+    assert operations == {(f"/{each.route}", each.method) for each in OPERATIONS.values()}
 
 
 def test_a_route_cannot_be_declared_twice() -> None:
     each = next(iter(OPERATIONS.values()))
     with pytest.raises(ValueError, match="twice"):
-        declare(each.route, "another", each.operation)
+        declare("another", each)
+    with pytest.raises(ValueError, match="twice"):
+        declare("another", replace(each, method="DELETE"))
+    with pytest.raises(ValueError, match="twice"):
+        declare("another", replace(each, id="Another_Get"))
 
 
 def test_it_has_every_problem() -> None:
     names = {each.__name__ for each in all_problems()}
     assert set(DOCUMENT["components"]["responses"]) == names
-    used = {each.__name__ for d in OPERATIONS.values() for each in d.operation.all_problems}
+    used = {each.__name__ for d in OPERATIONS.values() for each in d.all_problems}
     assert names == used, "name it among an operation's problems"
     for each in all_problems():
         media = DOCUMENT["components"]["responses"][each.__name__]["content"]["application/problem+json"]
@@ -184,22 +193,23 @@ async def test_it_is_answered_to_anybody(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize("role", list(Role))
-@pytest.mark.parametrize("each", OPERATIONS.values(), ids=lambda each: f"{each.operation.method} {each.function}")
-async def test_who_may_call_is_who_is_named(recorder: Recorder, each: Declared, role: Role) -> None:
-    status, problem, _ = await recorder.call(each.function, each.operation.method, role=role, **IDS)
-    if each.operation.who:
-        assert (problem == "forbidden") == (Who(role.value) not in each.operation.who)
+@pytest.mark.parametrize("function", OPERATIONS)
+async def test_who_may_call_is_who_is_named(recorder: Recorder, function: str, role: Role) -> None:
+    each = OPERATIONS[function]
+    status, problem, _ = await recorder.call(function, each.method, role=role, **IDS)
+    if each.who:
+        assert (problem == "forbidden") == (Who(role.value) not in each.who)
     else:
         assert status == 200
 
 
 async def test_what_is_answered_is_what_it_says(recorder: Recorder) -> None:
     toggle: dict[str, Any] = {"function": "data_sharing", "method": "PUT"}
-    await recorder.call("data_sharing")
+    await recorder.call("data_sharing_get")
     await recorder.post(recorder.batch())
     for geo in ("atlantis", "japan", "europe", "unitedstates"):
         await recorder.call(**toggle, body={"enabled": True, "geo": geo})
-    await recorder.call("data_sharing")
+    await recorder.call("data_sharing_get")
     await recorder.call(**toggle, body={"enabled": False}, headers={"if-match": '"7"'})
     await recorder.call(**toggle, body=b" " * 5000)
     await recorder.call(**toggle, body=[], headers={"x-correlation-id": "order-17"})
@@ -236,7 +246,7 @@ async def test_a_failure_of_ours_is_answered_as_it_says(recorder: Recorder) -> N
         raise StoreUnavailable("cosmos-timeout")
 
     recorder.world.ledger.read_setting = fail
-    assert (await recorder.call("data_sharing"))[:2] == (503, "unavailable")
+    assert (await recorder.call("data_sharing_get"))[:2] == (503, "unavailable")
 
 
 def test_requests_are_described_as_strictly_as_they_are_checked() -> None:
@@ -252,5 +262,26 @@ def test_requests_are_described_as_strictly_as_they_are_checked() -> None:
             check({"$ref": "#/components/schemas/DataSharingRequest"}, wrong)
 
 
-def test_an_operation_with_nothing_said_is_open_and_has_no_problems() -> None:
-    assert Operation("GET", "x", tag="x", answers={}).all_problems == []
+def test_an_operation_for_everybody_has_no_problems_but_its_own() -> None:
+    assert Operation("X_Get", "GET", "x", "x", tag="x", who=EVERYBODY, answers={}).all_problems == []
+
+
+def test_an_operation_cannot_leave_out_who_may_call_it() -> None:
+    with pytest.raises(TypeError, match="who"):
+        Operation("X_Get", "GET", "x", "x", tag="x", answers={})  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("route", ["x/{grantId}", "{tenantId}/x/{grantId}/{batchId}"])
+def test_an_operation_declares_every_parameter_of_its_path(route: str) -> None:
+    with pytest.raises(ValueError, match="declares"):
+        Operation("X_Get", "GET", route, "x", tag="x", who=EVERYBODY, answers={})
+
+
+def test_the_table_of_routes_in_the_documentation_says_who_may_call() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+) /(\S+)` \| ([^|]+) \|", page, re.MULTILINE)
+    assert {(method, route): names for method, route, names in rows} == {
+        (each.method, each.route): ", ".join(who.replace("-", " ") for who in each.who) or "everybody"
+        for each in OPERATIONS.values()
+    }
+    assert len(rows) == len(OPERATIONS)

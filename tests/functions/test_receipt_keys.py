@@ -8,14 +8,14 @@ import pytest
 
 from shared import bootstrap
 from shared.ports import StoreUnavailable
-from tests.functions.test_http import SECRET, Api, api  # noqa: F401
+from tests.functions.api import SECRET, Api
 from tests.world import SIGNER
 
 Keys = list[dict[str, Any]]
 
 
 @pytest.fixture
-def sign_with(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[Keys]]], None]:  # noqa: F811
+def sign_with(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[Keys]]], None]:
     class Signer:
         def __init__(self, public_keys: Callable[[], Awaitable[Keys]]) -> None:
             self.public_keys = public_keys
@@ -27,14 +27,14 @@ def sign_with(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[
     return use
 
 
-async def test_the_keys_are_answered_to_anybody_as_a_jwk_set(api: Api) -> None:  # noqa: F811
+async def test_the_keys_are_answered_to_anybody_as_a_jwk_set(api: Api) -> None:
     status, body, _ = await api.call("receipt_keys", role=None)
     assert (status, body) == (200, {"keys": list(await SIGNER.public_keys())})
     (key,) = body["keys"]
     assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
 
 
-async def test_a_private_member_never_leaves(api: Api, sign_with: Any) -> None:  # noqa: F811
+async def test_a_private_member_never_leaves(api: Api, sign_with: Any) -> None:
     async def everything() -> Keys:
         return [{**key, "d": SECRET, "key_ops": [SECRET]} for key in await SIGNER.public_keys()]
 
@@ -43,7 +43,7 @@ async def test_a_private_member_never_leaves(api: Api, sign_with: Any) -> None: 
     assert (status, body) == (200, {"keys": list(await SIGNER.public_keys())})
 
 
-async def test_a_vault_that_cannot_be_reached_is_a_503(api: Api, sign_with: Any) -> None:  # noqa: F811
+async def test_a_vault_that_cannot_be_reached_is_a_503(api: Api, sign_with: Any) -> None:
     async def fail() -> Keys:
         raise StoreUnavailable("vault-timeout")
 

@@ -8,8 +8,8 @@ import pytest
 
 from local.tokens import Role
 from tests.functions import FUNCTIONS
-from tests.functions.test_http import Api, api  # noqa: F401
-from tests.unit.test_tokens import token
+from tests.functions.api import Api
+from tests.tokens import token
 from tests.world import TENANT, capture, submission
 
 ASKED = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
@@ -17,14 +17,14 @@ DAY = "2026-11-21"
 
 
 @pytest.fixture
-async def granted(api: Api) -> Api:  # noqa: F811
+async def granted(api: Api) -> Api:
     """A tenant with three batches, and a reviewer with a live grant."""
     await api.world.opt_in()
     now = api.world.clock.now()
     for n in range(3):
         batch = submission(*(capture(now, f"text {n}.{m}") for m in range(4)), key=f"key-{n}")
         await api.world.captures.submit(TENANT, batch)
-    status, grant, _ = await api.call("review_grants", "POST", role=Role.REVIEWER, body=ASKED)
+    status, grant, _ = await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
     assert (status, grant["status"], grant["purpose"]) == (201, "pending", "improve")
     status, grant, _ = await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant["grantId"])
     assert (status, grant["status"]) == (200, "approved")
@@ -46,12 +46,12 @@ async def read(batch_id: str, **params: str) -> func.HttpResponse:
 
 
 async def test_days_and_batches_are_listed_and_paged(granted: Api) -> None:
-    _, body, _ = await granted.call("captures", role=Role.REVIEWER)
+    _, body, _ = await granted.call("captures_list", role=Role.REVIEWER)
     assert body == {"value": [{"day": DAY}]}
     ids: list[str] = []
     after: dict[str, str] = {}
     for size in (2, 1):
-        _, body, _ = await granted.call("captures", role=Role.REVIEWER, params={"day": DAY, "limit": "2", **after})
+        _, body, _ = await granted.call("captures_list", role=Role.REVIEWER, params={"day": DAY, "limit": "2", **after})
         assert len(body["value"]) == size and ("nextLink" in body) == (size == 2)
         ids += [each["batchId"] for each in body["value"]]
         after = {"after": ids[-1]}
@@ -59,7 +59,7 @@ async def test_days_and_batches_are_listed_and_paged(granted: Api) -> None:
 
 
 async def test_a_batch_is_read_whole_or_in_pages(granted: Api) -> None:
-    _, body, _ = await granted.call("captures", role=Role.REVIEWER, params={"day": DAY})
+    _, body, _ = await granted.call("captures_list", role=Role.REVIEWER, params={"day": DAY})
     batch_id = body["value"][0]["batchId"]
     whole = await read(batch_id)
     assert whole.mimetype == "application/x-ndjson"
@@ -75,11 +75,11 @@ async def test_a_batch_is_read_whole_or_in_pages(granted: Api) -> None:
 @pytest.mark.parametrize(
     ("function", "params", "path"),
     [
-        ("captures", {"day": "today"}, {}),
-        ("captures", {"day": "2026-02-30"}, {}),
-        ("captures", {"day": "9999-12-31"}, {}),
-        ("captures", {"day": DAY, "after": "x"}, {}),
-        ("captures", {"day": DAY, "limit": "0"}, {}),
+        ("captures_list", {"day": "today"}, {}),
+        ("captures_list", {"day": "2026-02-30"}, {}),
+        ("captures_list", {"day": "9999-12-31"}, {}),
+        ("captures_list", {"day": DAY, "after": "x"}, {}),
+        ("captures_list", {"day": DAY, "limit": "0"}, {}),
         ("batch", {"limit": "501"}, {}),
         ("batch", {"offset": "-1"}, {}),
         ("batch", {}, {"day": "0001-01-01"}),
@@ -115,7 +115,7 @@ async def test_bad_parameters_are_refused(
 )
 async def test_a_bad_request_for_a_grant_is_refused_and_not_recorded(granted: Api, change: dict[str, Any]) -> None:
     records = len(granted.world.access_store.records[TENANT])
-    answer = await granted.call("review_grants", "POST", role=Role.REVIEWER, body={**ASKED, **change})
+    answer = await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body={**ASKED, **change})
     assert answer[:2] == (400, "invalid-request")
     assert len(granted.world.access_store.records[TENANT]) == records
 
@@ -123,10 +123,13 @@ async def test_a_bad_request_for_a_grant_is_refused_and_not_recorded(granted: Ap
 async def test_a_refused_purpose_is_answered_and_recorded(granted: Api) -> None:
     for purpose in ("train: foundation/models (GPT)", "基盤モデルの学習", "improve\n"):
         body = {**ASKED, "purpose": purpose}
-        answer = await granted.call("review_grants", "POST", role=Role.REVIEWER, body=body)
+        answer = await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body=body)
         assert answer[:2] == (403, "purpose-refused")
     body = {**ASKED, "purpose": "Foundation-model training"}
-    assert (await granted.call("review_grants", "POST", role=Role.REVIEWER, body=body))[:2] == (403, "purpose-refused")
+    assert (await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body=body))[:2] == (
+        403,
+        "purpose-refused",
+    )
     _, log, _ = await granted.call("access_log", params={"limit": "1"})
     assert (log["value"][0]["action"], log["value"][0]["purpose"]) == ("purposeRefused", "Foundation-model training")
     assert log["nextLink"].endswith("?limit=1&before=6")
@@ -149,7 +152,7 @@ async def test_grants_are_listed_and_an_id_that_is_none_is_refused(granted: Api)
 
 async def test_a_hostile_justification_comes_back_escaped_on_one_line(granted: Api) -> None:
     hostile = "line\nline \x1b[31mred\x07 \x9b2J \u2028 \u0085 \u202e reversed"
-    await granted.call("review_grants", "POST", role=Role.REVIEWER, body={**ASKED, "justification": hostile})
+    await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body={**ASKED, "justification": hostile})
     for function, role in (("review_grants", Role.REVIEWER), ("access_log", Role.TENANT_ADMIN)):
         request = func.HttpRequest(
             method="GET",

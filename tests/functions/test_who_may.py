@@ -16,7 +16,7 @@ from shared import bootstrap
 from shared.model.grants import ReviewGrant
 from shared.review.access import GrantRequest
 from tests.functions import FUNCTIONS
-from tests.unit.test_tokens import Issuer, token, verifier
+from tests.tokens import Issuer, token, verifier
 from tests.world import OTHER_TENANT, TENANT, World, capture
 
 # none: no token         exp: an expired one        adm: admin of the tenant   oth: admin of another tenant
@@ -28,16 +28,16 @@ function              method  none  exp  adm  oth  svc  opr  wrg    rev   wek   
 health                GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 openapi               GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 receipt_keys          GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
-data_sharing          GET      401  401  200  403  200  200  403    403   403    403  403    403    403  403  403
+data_sharing_get      GET      401  401  200  403  200  200  403    403   403    403  403    403    403  403  403
 data_sharing          PUT      401  401  200  403  403  403  403    403   403    403  403    403    403  403  403
 data_sharing_history  GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
 deletions             GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
 deletion              GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
 deletion_expedite     POST     401  401  202  403  403  403  403    403   403    403  403    403    403  403  403
 captures              POST     401  401  403  403  201  403  403    403   403    403  403    403    403  403  403
-captures              GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+captures_list         GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 batch                 GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
-review_grants         POST     401  401  403  403  403  403  403    201  step    201  201    201    201  403  201
+review_grant_request  POST     401  401  403  403  403  403  403    201  step    201  201    201    201  403  201
 review_grants         GET      401  401  403  403  403  403  403    200   200    200  200    200    200  200  200
 review_grant_approve  POST     401  401  403  403  403  403  403    403   403    403  403    403    403  200  403
 review_grant_revoke   POST     401  401  403  403  403  403  403    403   403    200  200    200    200  200  200
@@ -102,7 +102,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
     bodies: dict[tuple[str, str], Any] = {
         ("data_sharing", "PUT"): {"enabled": True, "geo": "europe"},
         ("captures", "POST"): {"captures": [capture(world.clock.now())]},
-        ("review_grants", "POST"): {"purpose": "build", "justification": "x" * 20, "durationMinutes": 5},
+        ("review_grant_request", "POST"): {"purpose": "build", "justification": "x" * 20, "durationMinutes": 5},
     }
     body = bodies.get((function, method))
     request = func.HttpRequest(

@@ -5,6 +5,7 @@ does not know it refuses, and names. It evaluates parameters, variables, loops a
 does; what only a deployment can tell (an endpoint, an identity's id) is made up by ``_ANSWERS``.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -469,12 +470,17 @@ class _File:
         return (self.root / self.path).read_text(encoding="utf-8") if instead is None else instead
 
 
+@functools.cache  # most tests change one file of many
+def _declarations(text: str) -> tuple[_Declaration, ...]:
+    return tuple(_Parser(_tokens(text)).declarations())
+
+
 class _Module:
     """One evaluated template file."""
 
     def __init__(self, file: _File, given: Mapping[str, Any]) -> None:
         try:
-            declarations = list(_Parser(_tokens(file.text())).declarations())
+            declarations = _declarations(file.text())
         except Refused as error:
             raise Refused(f"{file.path}: {error}") from None
         self._declared = {each.symbol: each for each in declarations if each.kind != "output"}

@@ -105,9 +105,19 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         shutil.copy(ROOT / path, folder / path)
     venv = tmp_path_factory.mktemp("venv")
     python = venv / "bin/python"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"]
-    subprocess.run(pip, cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
+    subprocess.run([*pip, "--no-compile", "-r", "requirements.txt"], cwd=folder, check=True)
     done = subprocess.run(
         [python, "-c", PROBE],
         cwd=folder,
@@ -122,16 +132,19 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_the_package_runs_and_is_ready_once_it_has_the_deployments_settings(probed: dict[str, Any]) -> None:
     assert probed["answers"] == [[503, "not ready"], [200, "ready"]]
 
 
+@pytest.mark.long
 def test_the_package_has_every_function_of_the_project(probed: dict[str, Any]) -> None:
     from tests.functions import FUNCTIONS  # not above: it imports the app
 
     assert probed["functions"] == sorted(FUNCTIONS)
 
 
+@pytest.mark.long
 def test_nothing_of_development_comes_with_the_package(probed: dict[str, Any]) -> None:
     assert not names("requirements-dev.txt") & set(probed["packages"])
     assert not {"local", "tests", "pytest"} & set(probed["modules"])

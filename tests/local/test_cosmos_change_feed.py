@@ -10,7 +10,7 @@ import pytest
 from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
-from tests.local.test_cosmos_server import RunningServer, fresh_container, request, running
+from tests.local.cosmos_server import RunningServer, fresh_container, request, running
 
 
 @pytest.fixture(scope="module")

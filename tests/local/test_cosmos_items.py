@@ -15,7 +15,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from tests.local.test_cosmos_server import RunningServer, fresh_container, request, running
+from tests.local.cosmos_server import RunningServer, fresh_container, request, running
 
 UNCHANGED = MatchConditions.IfNotModified
 # aiohttp's client warns of what the SDK does with a body over 1 MiB; here such bodies are the point.

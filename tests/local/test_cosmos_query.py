@@ -8,7 +8,7 @@ import pytest
 from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
-from tests.local.test_cosmos_server import RunningServer, fresh_container, request, running
+from tests.local.cosmos_server import RunningServer, fresh_container, request, running
 
 ITEMS: list[dict[str, Any]] = [
     {"id": "a", "tenantId": "t", "n": 3, "s": "apple", "in": {"ner": {"deep": 1}}, "flag": True},

@@ -1,99 +1,14 @@
-"""Loading, indexing and refusals. The other host tests take ``write_app``, ``indexed`` and ``running`` from here."""
+"""Loading, indexing and refusals."""
 
-import os
-import socket
 import subprocess
 import sys
-import textwrap
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
-import aiohttp
 import pytest
 
-from local.host.app import RefusedError, index, load, route_prefix
-from local.host.clock import MovableClock
-from local.host.functions import Function
-from local.host.server import Host
-
-ROOT = Path(__file__).parents[2]
-COSMOS = {"COSMOS": "AccountEndpoint=http://127.0.0.1:1/;AccountKey=a2V5;"}
-HEAD = """
-import asyncio, json, logging, time
-import azure.functions as func
-app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-seen = []
-"""
-
-
-def write_app(directory: Path, body: str, head: str = HEAD) -> Path:
-    """Write a ``function_app.py`` and return its path."""
-    directory.mkdir(parents=True, exist_ok=True)
-    file = directory / "function_app.py"
-    file.write_text(head + textwrap.dedent(body))
-    return file
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on now, below the range of outgoing connections."""
-    for port in range(12000 + os.getpid() % 8000, 32000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port")
-
-
-def indexed(file: Path, settings: Mapping[str, str] | None = None) -> tuple[ModuleType, list[Function]]:
-    """Load and index an app."""
-    module = load(file)
-    if str(file.parent) != str(ROOT):
-        sys.path.remove(str(file.parent))
-    return module, index(module, route_prefix(file.parent), settings or {})
-
-
-@asynccontextmanager
-async def running(
-    file: Path, state: Path, settings: Mapping[str, str] | None = None, port: int = 0
-) -> AsyncIterator[SimpleNamespace]:
-    """Run a host in this process; yields ``url``, ``module``, ``clock``, ``host`` and an HTTP ``client``."""
-    state.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test may block
-    port = port or free_port()
-    module, functions = indexed(file, settings)
-    clock = MovableClock(state)
-    host = Host(functions, clock, state, port)
-    await host.start()
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as client:
-        try:
-            yield SimpleNamespace(port=port, module=module, clock=clock, host=host, client=client)
-        finally:
-            await host.stop(5)
-
-
-HTTP = """
-@app.route(route="{route}", methods={methods})
-def {name}(req: func.HttpRequest) -> str:
-    return "x"
-"""
-
-
-def http(name: str, route: str, methods: list[str] | None = None) -> str:
-    return HTTP.format(name=name, route=route, methods=methods)
-
-
-def feed(name: str, **extra: Any) -> str:
-    arguments = {"connection": "COSMOS", "database_name": "d", "container_name": "c", **extra}
-    listed = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-    return f"""
-@app.cosmos_db_trigger(arg_name="documents", {listed})
-def {name}(documents: func.DocumentList) -> None: ...
-"""
-
+from local.host.app import RefusedError
+from local.ports import free_ports
+from tests.local.host_app import COSMOS, ROOT, feed, http, indexed, running, write_app
 
 TIMER = """
 @app.timer_trigger(arg_name="timer", schedule="{}")
@@ -165,6 +80,7 @@ def test_settings_in_percent_signs_are_resolved(tmp_path: Path) -> None:
     assert functions[1].trigger.schedule == "0 0 1 * * *"  # type: ignore[union-attr]
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(("body", "reason"), [("", "the app has no functions"), (None, "no function app at")])
 def test_the_process_says_in_one_line_why_it_refuses(tmp_path: Path, body: str | None, reason: str) -> None:
     file = tmp_path / "missing.py" if body is None else write_app(tmp_path, body)
@@ -179,13 +95,14 @@ def test_the_process_says_in_one_line_why_it_refuses(tmp_path: Path, body: str |
         "--app",
         str(file),
     ]
-    run = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=20)
+    run = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (run.returncode, "Traceback" in run.stderr) == (1, False)
     assert f"local host: refused to start: {reason}" in run.stderr
 
 
+@pytest.mark.stack
 def test_the_process_runs_and_ends_with_its_standard_input(tmp_path: Path) -> None:
-    port = free_port()
+    port = free_ports(1)[0]
     file = write_app(tmp_path, http("a", "x"))
     command = [sys.executable, "-m", "local.host", "--port", str(port), "--directory", str(tmp_path / "s")]
     with subprocess.Popen(

@@ -20,8 +20,8 @@ from azure.cosmos.aio import CosmosClient
 
 from local.host import change_feed
 from local.host.leases import Lease, LeaseLostError
-from tests.local.test_host_app import ROOT, free_port, running, write_app
-from tests.local.test_host_timers import until
+from local.ports import free_ports
+from tests.local.host_app import ROOT, running, until, write_app
 
 KEY = base64.b64encode(b"k" * 32).decode()
 FEED = """
@@ -43,7 +43,7 @@ class Server:
     """A development Cosmos DB that can be killed and started again."""
 
     def __init__(self, data: Path) -> None:
-        self.data, self.port = data, free_port()
+        self.data, self.port = data, free_ports(1)[0]
         self.start()
 
     def start(self) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.local.test_host_app import running, write_app
+from tests.local.host_app import running, write_app
 
 APP = """
 @app.timer_trigger(arg_name="timer", schedule="* * * * * *", run_on_startup=True)

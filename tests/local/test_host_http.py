@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.test_host_app import running, write_app
+from tests.local.host_app import running, write_app
 
 ECHO = """
 @app.route(route="echo/{tenantId}/{day}", methods=["GET", "PUT", "POST"])

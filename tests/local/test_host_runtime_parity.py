@@ -14,7 +14,7 @@ if sys.version_info < (3, 13):
 
 from azure_functions_runtime.bindings.datumdef import Datum
 
-from tests.local.test_host_app import COSMOS, ROOT, feed, indexed, running, write_app
+from tests.local.host_app import COSMOS, ROOT, feed, indexed, running, write_app
 from tests.worker import Runtime, same_answer
 
 APP = """

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +12,7 @@ import pytest
 from local.host import timers
 from local.host.clock import MovableClock
 from local.host.schedule import following
-from tests.local.test_host_app import running, write_app
+from tests.local.host_app import running, until, write_app
 
 HOURLY = """
 @app.timer_trigger(arg_name="timer", schedule="0 0 * * * *"{extra})
@@ -38,13 +37,6 @@ def half_past(tmp_path: Path) -> Path:
     state.mkdir()
     MovableClock(state).move_to(datetime(2030, 1, 1, 0, 30, tzinfo=UTC))
     return state
-
-
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait until ``condition()`` holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - nothing signals it
-            await asyncio.sleep(0.02)
 
 
 async def move(host: SimpleNamespace, **body: str) -> int:

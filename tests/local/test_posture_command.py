@@ -16,7 +16,7 @@ from audit.__main__ import main
 from audit.posture import AzureResourceManager, PostureError, Unreadable, deployment_of, read_settings
 from local.stack import Stack
 from tests.unit.management import GOOD, SUBSCRIPTION
-from tests.unit.test_configuration import GOOD as SETTINGS
+from tests.unit.settings import GOOD as SETTINGS
 
 TOKEN = "s3cr3t-token"
 

@@ -97,6 +97,7 @@ class Up:
         return BlobServiceClient.from_connection_string(self.description["storage"]["europe"])
 
 
+@pytest.mark.stack
 async def test_nothing_is_left_by_a_supervisor_that_was_stopped_nor_by_one_that_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +129,7 @@ async def test_nothing_is_left_by_a_supervisor_that_was_stopped_nor_by_one_that_
 
 
 @needs_proc
+@pytest.mark.stack
 async def test_a_child_that_dies_ends_the_stack_with_its_name_and_log(tmp_path: Path) -> None:
     async with Up(tmp_path) as up:
         os.kill(cosmos_process(up), signal.SIGKILL)
@@ -138,6 +140,7 @@ async def test_a_child_that_dies_ends_the_stack_with_its_name_and_log(tmp_path: 
 
 
 @needs_proc
+@pytest.mark.stack
 async def test_a_child_that_lingers_after_a_kill_keeps_the_directory_from_the_next_stack(tmp_path: Path) -> None:
     async with Up(tmp_path) as up:
         cosmos = cosmos_process(up)

@@ -4,9 +4,8 @@ from datetime import date, timedelta
 
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
-from tests.clocks import settle
-from tests.unit.test_p5_deletion import opted_out
-from tests.world import TENANT, Crash, Crashing, Steps, World
+from tests.unit.opt_outs import opted_out
+from tests.world import TENANT, World
 
 STRANGER = "ffffffffffffffffffffffffffffffff"
 
@@ -43,18 +42,3 @@ async def proved_again(world: World) -> None:
     for _ in range(2):
         await world.purge.run()
         world.clock.move(timedelta(minutes=5))
-
-
-async def crashing_sweep(world: World, steps: Steps) -> bool:
-    items, operations, stores, ledger = world.deletion_items, world.operations, world.stores, world.ledger
-    world.deletion_items, world.operations = Crashing(items, steps), Crashing(operations, steps)
-    world.stores = {geo: Crashing(store, steps) for geo, store in stores.items()}
-    world.ledger = Crashing(ledger, steps)
-    try:
-        await world.sweep.run()
-    except Crash:
-        return True
-    finally:
-        await settle()
-        world.deletion_items, world.operations, world.stores, world.ledger = items, operations, stores, ledger
-    return False

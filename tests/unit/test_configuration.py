@@ -5,17 +5,7 @@ import json
 import pytest
 
 from shared.configuration import ENTRA_ISSUERS, ENTRA_JWKS_URI, Configuration, ConfigurationError
-
-GOOD = {
-    "COSMOS_CONNECTION__accountEndpoint": "https://cosmos.example/",
-    "STORAGE_ACCOUNTS": json.dumps(
-        {"europe": "https://steurope.blob.core.windows.net", "unitedstates": "https://stus.blob.core.windows.net"}
-    ),
-    "OPERATOR_TENANT_ID": "7D2F4C1E-5B0A-4E86-9C33-1F6A8E0B2D47",
-    "TOKEN_AUDIENCES": "api://one, two",
-    "REVIEW_AUTH_CONTEXT": "c1",
-    "RECEIPT_KEY": "https://kv-receipts.vault.azure.net/keys/receipts",
-}
+from tests.unit.settings import GOOD, SECRET
 
 
 def test_a_deployment_needs_six_settings_and_trusts_entra() -> None:
@@ -44,9 +34,6 @@ def test_the_local_stack_sets_connection_strings_and_its_own_issuer() -> None:
     assert settings.receipt_key == ".local/receipt-keys.json"
     assert settings.issuers == ("http://127.0.0.1:2/{tenantid}/v2.0",)
     assert settings.retention_days == 7
-
-
-SECRET = "s3cr3t-value"
 
 
 @pytest.mark.parametrize(

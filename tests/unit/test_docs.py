@@ -13,7 +13,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "bench" / "README.md",
+    ROOT / "infra" / "README.md",
+]
 COST = ROOT / "docs" / "limits-and-cost.md"
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -30,7 +35,11 @@ OPERATORS: dict[type, Callable[[float, float], float]] = {
     ast.Div: operator.truediv,
 }
 
-named = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.stem)
+CITED = re.compile(r"\bD\d{1,2}\b")
+PLACE = re.compile(r"`((?:\.ci|\.github|audit|bench|docs|functions|infra|local|shared|tests)/[\w./-]*)`")
+MADE_HERE = {"local/node_modules"}
+
+named = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 
 
 def prose(document: Path) -> str:
@@ -52,6 +61,27 @@ def test_every_local_link_leads_somewhere(document: Path) -> None:
         target = (document.parent / path).resolve() if path else document
         assert target.is_relative_to(ROOT) and target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@named
+def test_every_file_that_is_named_is_there(document: Path) -> None:
+    named_places = set(PLACE.findall(prose(document))) - MADE_HERE
+    assert {place for place in named_places if not (ROOT / place).exists()} == set()
+
+
+def test_every_decision_that_is_cited_has_an_entry() -> None:
+    sources = [
+        file
+        for folder in ("audit", "bench", "docs", "functions", "infra", "local", "shared", "tests")
+        for suffix in ("*.py", "*.md", "*.bicep")
+        for file in (ROOT / folder).rglob(suffix)
+        if "node_modules" not in file.parts
+    ]
+    cited = {decision for file in [*sources, *ROOT.glob("*.md")] for decision in CITED.findall(file.read_text())}
+    entries = re.findall(r"^### (D\d+) ", (ROOT / "docs" / "design.md").read_text(), re.MULTILINE)
+    assert len(cited) > 5
+    assert len(entries) == len(set(entries))
+    assert cited - set(entries) == set()
 
 
 @named

@@ -13,7 +13,7 @@ from shared.configuration import ENTRA_ISSUERS
 from shared.identity import signing_keys
 from shared.problems import Unauthenticated, Unavailable
 from tests.clocks import ManualClock
-from tests.unit.test_tokens import BAD_TOKENS, ISSUER, KEY, NOW, OTHER_KEY, Issuer, encoded, token, verifier
+from tests.tokens import BAD_TOKENS, ISSUER, KEY, NOW, OTHER_KEY, Issuer, encoded, token, verifier
 from tests.world import OTHER_TENANT, TENANT
 
 ATTACKER_JWK = OTHER_KEY.as_dict(private=False)
@@ -67,10 +67,10 @@ async def test_what_the_attacks_begin_from_is_a_good_token() -> None:
         "$(id)",
         "\x00",
         "a\r\nb",
-        KEY.thumbprint() + "\x00",
-        KEY.thumbprint().swapcase(),
-        f" {KEY.thumbprint()}",
-        "k" * 8000,
+        pytest.param(KEY.thumbprint() + "\x00", id="the right one and a zero"),
+        pytest.param(KEY.thumbprint().swapcase(), id="the right one in other case"),
+        pytest.param(f" {KEY.thumbprint()}", id="the right one after a space"),
+        pytest.param("k" * 8000, id="a long one"),
         0,
         True,
         1.5,

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from functions import _openapi
-from functions._http import _problem
+from functions._api.http import problem_answer
+from functions._api.openapi import document
 from shared.configuration import Configuration, ConfigurationError
 from shared.problems import GeoNotServed
 from shared.sharing.data_sharing import RequestedChange
 from shared.stores.memory import MemoryCaptures
-from tests.functions.test_http import Api, api  # noqa: F401
-from tests.unit.test_configuration import GOOD, SECRET
+from tests.functions.api import Api, api  # noqa: F401
+from tests.unit.settings import GOOD, SECRET
 from tests.world import TENANT, World, capture, submission
 
 STAMP = "https://uk.example/stamp"
@@ -135,7 +135,7 @@ async def test_purge_and_sweep_touch_the_served_geos_alone() -> None:
 
 async def test_the_answer_carries_the_address_as_a_member_of_its_own(api: Api) -> None:  # noqa: F811
     problem = GeoNotServed("Another deployment serves that geo.", STAMP)
-    response = _problem(problem)
+    response = problem_answer(problem)
     content = json.loads(response.get_body())
     assert (response.status_code, content["type"]) == (421, "urn:problem:geo-not-served")
     assert content["endpoint"] == STAMP and STAMP in content["detail"]
@@ -145,8 +145,8 @@ async def test_the_answer_carries_the_address_as_a_member_of_its_own(api: Api) -
 
 def test_the_openapi_document_says_so() -> None:
     for route, method in (("/tenants/{tenantId}/captures", "post"), ("/tenants/{tenantId}/data-sharing", "put")):
-        answer = _openapi.document()["paths"][route][method]["responses"]["421"]
+        answer = document()["paths"][route][method]["responses"]["421"]
         name = answer.get("$ref", "").rpartition("/")[2]
-        described = _openapi.document()["components"]["responses"][name] if name else answer
+        described = document()["components"]["responses"][name] if name else answer
         schema = described["content"]["application/problem+json"]["schema"]
         assert schema["properties"]["endpoint"]["type"] == "string"

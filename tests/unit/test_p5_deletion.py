@@ -1,29 +1,17 @@
 """P5: 30 days after an opt-out nothing of that enrollment is stored; no repeat of anything moves a deadline later."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
-from shared.model.deletion import Deletion
 from shared.ports import Conflict, StoreUnavailable
 from shared.problems import NotFound
 from tests.clocks import ManualClock
+from tests.unit.crashes import crashes
+from tests.unit.opt_outs import opted_out
 from tests.world import OTHER_TENANT, TENANT, Crash, Crashing, Steps, World
-
-
-async def opted_out(world: World | None = None, *, days: int = 3) -> tuple[World, Deletion]:
-    """Return a world in which a tenant shared data for some days and then opted out."""
-    world = world or World()
-    await world.opt_in()
-    for n in range(days):
-        await world.post(key=f"key-{n}")
-        world.clock.set(world.clock.now() + timedelta(days=1))
-    event = await world.opt_out()
-    await world.feed()
-    return world, await world.deletions.get(TENANT, event.enrollment_id)
 
 
 async def test_an_opt_out_schedules_its_deletion_two_days_before_its_deadline() -> None:
@@ -245,7 +233,7 @@ async def test_a_purge_killed_between_any_two_store_calls_and_started_again_fini
         crash_at += 1
         world, deletion = await opted_out()
         world.clock.set(deletion.not_before)
-        crashed = await crashing_runs(world, Steps(crash_at, after))
+        crashed = await crashes(world, Steps(crash_at, after), both_looks)
         await world.purge.run()
         world.clock.move(deadlines.SECOND_LOOK_DELAY)
         await world.purge.run()
@@ -262,21 +250,10 @@ async def test_a_purge_killed_between_any_two_store_calls_and_started_again_fini
     assert crash_at > 10, "it was killed at many places"
 
 
-async def crashing_runs(world: World, steps: Steps) -> bool:
-    """Run a purge and its second look in a process that ends at one store call; tell whether it got there."""
-    items, operations, stores = world.deletion_items, world.operations, world.stores
-    world.deletion_items, world.operations = Crashing(items, steps), Crashing(operations, steps)
-    world.stores = {geo: Crashing(store, steps) for geo, store in stores.items()}
-    try:
-        await world.purge.run()
-        world.clock.move(deadlines.SECOND_LOOK_DELAY)
-        await world.purge.run()
-    except Crash:
-        return True
-    finally:
-        await asyncio.sleep(0)
-        world.deletion_items, world.operations, world.stores = items, operations, stores
-    return False
+async def both_looks(world: World) -> None:
+    await world.purge.run()
+    world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    await world.purge.run()
 
 
 @pytest.mark.parametrize(

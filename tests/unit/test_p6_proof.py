@@ -9,21 +9,8 @@ from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
 from shared.ports import Conflict, ListedContainer, StoreUnavailable
-from tests.unit.test_p5_deletion import opted_out
+from tests.unit.opt_outs import look_again, opted_out, purged
 from tests.world import OTHER_TENANT, TENANT, World
-
-
-async def purged() -> tuple[World, Deletion]:
-    world, deletion = await opted_out()
-    await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
-    await world.purge.run()
-    return world, await world.deletions.get(TENANT, deletion.enrollment_id)
-
-
-async def look_again(world: World, deletion: Deletion) -> Deletion:
-    world.clock.move(deadlines.SECOND_LOOK_DELAY)
-    await world.purge.run()
-    return await world.deletions.get(TENANT, deletion.enrollment_id)
 
 
 async def test_the_first_look_is_no_proof_and_the_second_comes_five_minutes_later() -> None:

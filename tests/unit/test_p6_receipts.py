@@ -22,7 +22,7 @@ from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
 from shared.ports import StoreUnavailable
 from tests import world as worlds
-from tests.unit.test_p6_proof import look_again, purged
+from tests.unit.opt_outs import look_again, purged
 from tests.world import SIGNER, TENANT, World
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "receipts.md"

@@ -11,8 +11,8 @@ from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.ports import Conflict, ListedContainer, Stored, StoreUnavailable
 from tests import world as world_module
+from tests.unit.opt_outs import opted_out
 from tests.unit.sweeps import proved_again, put, swept, tenant_id, verified
-from tests.unit.test_p5_deletion import opted_out
 from tests.world import TENANT, World
 
 

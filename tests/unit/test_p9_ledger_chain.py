@@ -8,8 +8,8 @@ import pytest
 
 from shared.model.ledger import OptedIn, OptedOut, Setting
 from shared.ports import Stored
+from tests.unit.opt_outs import opted_out
 from tests.unit.sweeps import STRANGER, swept
-from tests.unit.test_p5_deletion import opted_out
 from tests.world import OTHER_TENANT, TENANT, World
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from shared.model import deadlines
 from shared.ports import StoreUnavailable
 from shared.stores.memory import MemoryCaptures
-from tests.unit.test_p5_deletion import opted_out
+from tests.unit.opt_outs import opted_out
 from tests.world import World
 
 

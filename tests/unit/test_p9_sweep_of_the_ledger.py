@@ -8,8 +8,9 @@ import pytest
 
 from shared.model.deletion import Deletion
 from shared.ports import Stored, StoreUnavailable
-from tests.unit.sweeps import STRANGER, crashing_sweep, proved_again, put, swept, tenant_id, verified
-from tests.unit.test_p5_deletion import opted_out
+from tests.unit.crashes import crashes
+from tests.unit.opt_outs import opted_out
+from tests.unit.sweeps import STRANGER, proved_again, put, swept, tenant_id, verified
 from tests.world import OTHER_TENANT, TENANT, Steps, World
 
 
@@ -72,7 +73,7 @@ async def test_a_sweep_killed_between_any_two_store_calls_and_run_again_finishes
         await world.opt_in()
         event = await world.opt_out()
         world.clock.move(timedelta(hours=1))
-        crashed = await crashing_sweep(world, Steps(crash_at, after))
+        crashed = await crashes(world, Steps(crash_at, after), lambda world: world.sweep.run())
         await world.sweep.run()
         assert (await world.deletions.get(TENANT, event.enrollment_id)).deadline == event.deadline
         await proved_again(world)

@@ -38,7 +38,7 @@ from tests.unit.management import (
     changed,
     setting,
 )
-from tests.unit.test_configuration import GOOD as SETTINGS
+from tests.unit.settings import GOOD as SETTINGS
 from tests.world import World
 
 # What Azure Resource Manager shows

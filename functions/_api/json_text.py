@@ -39,7 +39,7 @@ def check(body: bytes) -> None:
             body.decode(), object_pairs_hook=_object, parse_int=len, parse_float=len, parse_constant=_no_constant
         )
     except (ValueError, RecursionError):  # a UnicodeDecodeError or JSONDecodeError, which would repeat the body (P8)
-        raise InvalidRequest("The body is not valid JSON in UTF-8.") from None
+        raise InvalidRequest(InvalidRequest.NO_JSON) from None
 
 
 def _depth(body: bytes) -> int:
@@ -58,7 +58,7 @@ def _object(members: Sequence[tuple[str, Any]]) -> None:
     if len(members) > MEMBERS_MAX:
         raise InvalidRequest(f"An object has more than {MEMBERS_MAX} members.")
     if len(dict(members)) < len(members):
-        raise InvalidRequest("An object has two members of the same name.")
+        raise InvalidRequest(InvalidRequest.REPEATED_NAME)
 
 
 def _no_constant(name: str) -> Never:

@@ -1,0 +1,51 @@
+"""What an answer is made of: JSON objects, and pages that link to the next one."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+import azure.functions as func
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+T = TypeVar("T")
+
+
+class AnswerModel(BaseModel):
+    """A JSON object that answers a request: camelCase members, null where there is no value."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, hide_input_in_errors=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the members as JSON values."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Page(AnswerModel, Generic[T]):
+    """One page of a list. ``nextLink``, absent on the last page, is the address of the next one."""
+
+    value: list[T]
+    next_link: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the members as JSON values, absent where there is no value."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> func.HttpResponse:
+    """Return an answer whose body is ``body`` as JSON."""
+    return func.HttpResponse(json.dumps(body), status_code=status, headers=headers, mimetype="application/json")
+
+
+def page_answer(url: str, values: list[Any], limit: int, last_sequence: int | None) -> func.HttpResponse:
+    """Return one page as ``{value, nextLink?}``; a full page links to the next one, at ``url``."""
+    body: dict[str, Any] = {"value": values}
+    if len(values) == limit and last_sequence is not None:
+        body["nextLink"] = link(url, limit=limit, before=last_sequence)
+    return json_answer(body)
+
+
+def link(url: str, **query: object) -> str:
+    """Return the address of ``url``, which has no query, with ``query``."""
+    return f"{url}?{urlencode(query)}"

@@ -1,0 +1,176 @@
+"""How a request becomes a call of a handler, and what comes of it an answer."""
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import azure.functions as func
+from pydantic import BaseModel
+
+from functions._api.operations import Body, Operation, declare
+from functions._api.parameters import CORRELATION_ID, TENANT_ID, Parameter
+from shared import log
+from shared.bootstrap import services
+from shared.configuration import ConfigurationError
+from shared.identity.callers import Caller
+from shared.model.items import GUID
+from shared.ports import Conflict, StoreUnavailable
+from shared.problems import Forbidden, InternalError, Problem, StepUpRequired, Unavailable
+
+B = TypeVar("B", bound=BaseModel)
+T = TypeVar("T")
+
+# No other is of use to an API that no browser renders: there are no frames, scripts or referrers to restrict.
+_SECURITY = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# W3C Trace Context, version 00; ids of zeros alone are invalid there.
+_TRACEPARENT = re.compile(r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of somebody who may make it. What is asked of it must be what its operation declares."""
+
+    operation: Operation
+    request: func.HttpRequest
+    known_caller: Caller | None = None
+    known_tenant_id: str | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Whom its token speaks for; an operation for everybody has no caller."""
+        assert self.known_caller is not None
+        return self.known_caller
+
+    @property
+    def tenant_id(self) -> str:
+        """The path's tenant id, lower case."""
+        assert self.known_tenant_id is not None
+        return self.known_tenant_id
+
+    @property
+    def url(self) -> str:
+        """Its address without the query."""
+        return str(self.request.url).partition("?")[0]
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of its body, as they came."""
+        return self.request.get_body()
+
+    def value(self, parameter: Parameter[T]) -> T:
+        """Return the value of a parameter.
+
+        Raises:
+            Problem: if it is not what its schema says.
+        """
+        assert parameter in self.operation.parameters
+        return parameter.of(self.request)
+
+    def body(self, body: Body[B]) -> B:
+        """Return the body as its model.
+
+        Raises:
+            PayloadTooLarge, InvalidRequest: if it is none.
+        """
+        assert body is self.operation.body
+        return body.read(self.content)
+
+
+Handler = Callable[[Call], Awaitable[func.HttpResponse]]
+
+
+def serves(blueprint: func.Blueprint, operation: Operation) -> Callable[[Handler], Any]:
+    """Let a handler serve an operation, as the function of the handler's name.
+
+    Whatever it raises becomes a problem (RFC 9457), of which only the type and the places go to the log (P8). All
+    answers carry the security headers and the correlation id, and all records say which request they belong to.
+    """
+
+    def serve(handler: Handler) -> Any:
+        name = handler.__name__
+
+        # Not by functools.wraps: Azure would follow it to the handler, whose parameter has another name and type.
+        async def answer(req: func.HttpRequest) -> func.HttpResponse:
+            started = time.monotonic()
+            request = _request(name, req)
+            with log.during(request):
+                response = await _answered(operation, handler, req)
+                response.headers.update({**_SECURITY, CORRELATION_ID.name: request.correlation_id})
+                measured = {"status": response.status_code, "durationMs": round((time.monotonic() - started) * 1000, 1)}
+                _log.info("answered %(status)d in %(durationMs).1f ms", measured)
+            return response
+
+        answer.__name__, answer.__qualname__, answer.__doc__ = name, handler.__qualname__, handler.__doc__
+        answer.__module__ = handler.__module__
+        declare(name, operation)
+        return blueprint.function_name(name)(blueprint.route(operation.route, methods=[operation.method])(answer))
+
+    return serve
+
+
+async def _answered(operation: Operation, handler: Handler, req: func.HttpRequest) -> func.HttpResponse:
+    try:
+        return await handler(await _admitted(operation, req))
+    except Problem as problem:
+        return problem_answer(problem)
+    except StoreUnavailable as error:
+        _log.warning("store unavailable: %s", error.code)
+        return problem_answer(Unavailable(Unavailable.STORE))
+    except Conflict:
+        return problem_answer(Unavailable(Unavailable.CONFLICT))
+    except ConfigurationError as error:
+        _log.error("not ready: %s", error)
+        return problem_answer(Unavailable(Unavailable.NOT_READY))
+    except Exception as error:
+        _log.error("unexpected %s", log.where(error))  # never the message: it may hold what a customer said
+        return problem_answer(InternalError())
+
+
+async def _admitted(operation: Operation, req: func.HttpRequest) -> Call:
+    """Return the call that a request is, if its caller may make it; nothing else of it has been looked at then.
+
+    Raises:
+        Unauthenticated: if it has no valid token.
+        InvalidRequest: if its tenant id is none.
+        Forbidden: if the caller is none of those who may.
+        StepUpRequired: if the sign-in was not as strong as the operation demands.
+    """
+    if not operation.who:
+        return Call(operation, req)
+    caller = await services().tokens.caller(req.headers.get("authorization"))
+    tenant_id = TENANT_ID.of(req) if operation.has_tenant else None
+    if not caller.is_one_of(operation.who, tenant_id):
+        raise Forbidden(Forbidden.ROLE)
+    if operation.step_up and services().review_auth_context not in caller.auth_contexts:
+        raise StepUpRequired(services().review_auth_context)
+    return Call(operation, req, caller, tenant_id)
+
+
+def _request(function: str, req: func.HttpRequest) -> log.Request:
+    """Return what the logs say of a request; what is not in its proper form is as if it were not there."""
+    trace = _TRACEPARENT.fullmatch(req.headers.get("traceparent", ""))
+    tenant_id = str(req.route_params.get(TENANT_ID.name, "")).lower()
+    return log.Request(
+        operation=function,
+        correlation_id=CORRELATION_ID.of(req) or str(uuid.uuid4()),
+        trace_id=trace["trace"] if trace else None,
+        parent_id=trace["parent"] if trace else None,
+        tenant_id=tenant_id if GUID.fullmatch(tenant_id) else None,
+    )
+
+
+def problem_answer(problem: Problem) -> func.HttpResponse:
+    """Return a problem as RFC 9457 has it."""
+    return func.HttpResponse(
+        json.dumps(problem.to_json()),
+        status_code=problem.status,
+        headers=problem.headers,
+        mimetype="application/problem+json",
+    )

@@ -1,0 +1,156 @@
+"""What the API says of itself: one declaration for each route and method."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from functions._api import json_text
+from functions._api.answers import AnswerModel
+from functions._api.parameters import CORRELATION_ID, TENANT_ID, Parameter
+from shared.identity.callers import Who
+from shared.model.items import Item
+from shared.problems import (
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    PayloadTooLarge,
+    Problem,
+    StepUpRequired,
+    Unauthenticated,
+    Unavailable,
+)
+
+B = TypeVar("B", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Body(Generic[B]):
+    """The JSON body that a request must have: its model by an example, and its limit in bytes."""
+
+    example: B
+    max_bytes: int
+
+    def read(self, sent: bytes) -> B:
+        """Return the body that was sent as the model.
+
+        Raises:
+            PayloadTooLarge: if it is longer than ``max_bytes``; it is not looked into.
+            InvalidRequest: naming where it is wrong by the model's own words, never by the caller's (P8).
+        """
+        if len(sent) > self.max_bytes:
+            raise PayloadTooLarge(self.max_bytes)
+        json_text.check(sent)
+        try:
+            return type(self.example).model_validate_json(sent)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            if first["type"] == "json_invalid":
+                raise InvalidRequest(InvalidRequest.NO_JSON) from None
+            unknown = first["type"] == "extra_forbidden"
+            places = first["loc"][:-1] if unknown else first["loc"]
+            where = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in places)
+            what = "unknown member" if unknown else first["type"].replace("_", " ")
+            raise InvalidRequest(f"At ${where}: {what}.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is no problem: its model by an example, and the headers that only it has.
+
+    An answer that is not JSON (``media_type``) has a text for its example.
+    """
+
+    description: str
+    example: AnswerModel | Item | str
+    headers: tuple[str, ...] = ()
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one method of a route does.
+
+    Attributes:
+        id: ``Noun_Verb``, where generators of clients split it.
+        method: in capitals.
+        route: without the prefix ``/api``; ``{name}`` is a parameter.
+        summary: in one line.
+        tag: the group that it is shown in.
+        who: who may call it, or ``EVERYBODY``.
+        step_up: whether the sign-in must be as strong as reviewing demands (P7).
+        parameters: those of the path first, in its order and without the tenant's id, which every route has that names
+            it; then those of the query and the headers.
+        body: what it takes.
+        answers: by status.
+        problems: beyond those that follow from the rest: 400, 401, 403, 500 and 503 with a ``who``, 413 with a body.
+        description: what the summary leaves open.
+    """
+
+    id: str
+    method: Literal["GET", "PUT", "POST", "DELETE"]
+    route: str
+    summary: str
+    _: KW_ONLY
+    tag: str
+    who: tuple[Who, ...]
+    answers: Mapping[int, Answer]
+    step_up: bool = False
+    parameters: tuple[Parameter[Any], ...] = ()
+    body: Body[Any] | None = None
+    problems: tuple[type[Problem], ...] = ()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a declaration that does not fit its route.
+
+        Raises:
+            ValueError: if the parameters of the path are not those of the route.
+        """
+        declared = [each.name for each in self.all_parameters if each.where == "path"]
+        if declared != re.findall(r"{(\w+)}", self.route):
+            raise ValueError(f"{self.id} declares {declared} of {self.route}")
+
+    @property
+    def has_tenant(self) -> bool:
+        """Whether it is about one tenant, that of its path."""
+        return f"{{{TENANT_ID.name}}}" in self.route
+
+    @property
+    def all_parameters(self) -> tuple[Parameter[Any], ...]:
+        """The parameters that it declares and those that follow from what it is, in the document's order."""
+        return (*((TENANT_ID,) if self.has_tenant else ()), *self.parameters, CORRELATION_ID)
+
+    @property
+    def all_problems(self) -> list[type[Problem]]:
+        """The problems that it declares and those that follow from what it is, by status."""
+        found: set[type[Problem]] = set(self.problems)
+        if self.who:
+            found |= {InvalidRequest, Unauthenticated, Forbidden, InternalError, Unavailable}
+        if self.step_up:
+            found.add(StepUpRequired)
+        if self.body:
+            found.add(PayloadTooLarge)
+        return sorted(found, key=lambda each: (each.status, each.__name__))
+
+
+OPERATIONS: dict[str, Operation] = {}
+"""Every declared operation, by the name of its function."""
+
+
+def declare(function: str, operation: Operation) -> None:
+    """Add an operation to the API.
+
+    Raises:
+        ValueError: if there is one with this function, this id, or this route and method.
+    """
+    for name, other in OPERATIONS.items():
+        if (
+            function == name
+            or operation.id == other.id
+            or (operation.method, operation.route) == (other.method, other.route)
+        ):
+            raise ValueError(f"{operation.id} ({function}) is declared twice: as {other.id} ({name})")
+    OPERATIONS[function] = operation

@@ -1,0 +1,82 @@
+"""The HTTP functions in front of a world, called as the worker calls them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from local.tokens import Role
+from shared import bootstrap
+from tests.functions import FUNCTIONS
+from tests.tokens import Issuer, token, verifier
+from tests.world import TENANT, World, capture
+
+SECRET = "Herr Schneider, Rechnung 4711"
+
+
+class Api:
+    """A world behind the functions."""
+
+    def __init__(self) -> None:
+        self.world = World()
+
+    async def call(
+        self,
+        function: str,
+        method: str = "GET",
+        *,
+        role: Role | None = Role.TENANT_ADMIN,
+        tenant: str = TENANT,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+        **route_params: str,
+    ) -> tuple[int, Any, dict[str, str]]:
+        sent = dict(headers or {})
+        if role is not None:
+            sent.setdefault("authorization", f"Bearer {token(role)}")
+        request = func.HttpRequest(
+            method=method,
+            url=f"https://api.example/api/tenants/{tenant}/{function}",
+            headers=sent,
+            params=params or {},
+            route_params={"tenantId": tenant, **route_params},
+            body=body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode(),
+        )
+        response = await FUNCTIONS[function].get_user_function()(request)
+        content = json.loads(response.get_body())
+        problem = response.status_code >= 400 and "status" in content and "type" in content
+        assert response.mimetype == ("application/problem+json" if problem else "application/json")
+        assert response.headers["Cache-Control"] == "no-store"
+        if problem:
+            assert content["status"] == response.status_code
+            assert set(content) == {"type", "title", "status", "detail"}
+            assert SECRET not in json.dumps(content, ensure_ascii=False)
+            content = content["type"].removeprefix("urn:problem:")
+        return response.status_code, content, dict(response.headers)
+
+    async def post(self, body: Any, key: str = "key-1", **kwargs: Any) -> tuple[int, Any, dict[str, str]]:
+        headers = {"idempotency-key": key, **kwargs.pop("headers", {})}
+        return await self.call(
+            "captures", "POST", role=kwargs.pop("role", Role.CAPTURE_SERVICE), body=body, headers=headers, **kwargs
+        )
+
+    def batch(self, **changes: Any) -> dict[str, Any]:
+        one = {**capture(self.world.clock.now(), SECRET), **changes}
+        return {"captures": [{name: value for name, value in one.items() if value is not ...}]}
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    api = Api()
+    tokens = verifier(Issuer(), api.world.clock)
+    monkeypatch.setattr(bootstrap._Process, "services", api.world.services(tokens))
+    yield api
+    assert set(api.world.stored_containers()) <= {"europe"}
+
+
+async def opt_in(api: Api) -> None:
+    status, _, _ = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"})
+    assert status == 200
