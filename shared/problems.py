@@ -244,6 +244,11 @@ class TooManyOptIns(Problem):
         """
         super().__init__("Opt in again later; Retry-After says when.", {"Retry-After": str(seconds)})
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that asks to wait for half an hour."""
+        return cls(1800)
+
 
 class Unavailable(Problem):
     """A part of the service cannot answer now; nothing was acknowledged, and the same request may be sent again."""
