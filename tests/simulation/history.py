@@ -546,7 +546,7 @@ async def whole_story(history: History) -> None:
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
-        edit(history)
+        await edit(history)
     if random.random() < 0.6:
         await month(history, storm, None)
     await reckoning(history, storm)
@@ -869,8 +869,12 @@ async def hang(history: History, storm: Storm) -> None:
     await settle(history, storm)
 
 
-def edit(history: History) -> None:
+async def edit(history: History) -> None:
     """Somebody writes times to come into deletions and heartbeats; nothing may wait for them."""
+    history.faults.weather.clear()
+    await history.clients_done()
+    await _expedite_one(history)
+    await history.purge(awake=True)
     cloud, random = history.cloud, history.random
     ahead = history.setup.base + timedelta(days=900)
     for key, stored in list(cloud.deletions.items.items()):
