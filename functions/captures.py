@@ -58,7 +58,7 @@ _KEY = text(
     "Idempotency-Key must be 1 to 200 visible ASCII characters.",
     read=str,
 )
-_BODY = Body(CaptureBatch(captures=[_EXAMPLE]), BODY_MAX_BYTES)
+BODY = Body(CaptureBatch(captures=[_EXAMPLE]), BODY_MAX_BYTES)
 _POST = Operation(
     "Captures_Create",
     "POST",
@@ -67,7 +67,7 @@ _POST = Operation(
     tag="Captures",
     who=(Who.CAPTURE_SERVICE,),
     parameters=(_KEY,),
-    body=_BODY,
+    body=BODY,
     answers={
         201: Answer("The batch is stored, all of it.", _ANSWER),
         200: Answer("It was stored before, by a request with the same key and body.", _ANSWER),
@@ -79,7 +79,7 @@ _POST = Operation(
 @serves(blueprint, _POST)
 async def captures(call: Call) -> func.HttpResponse:
     """Store a batch of captures."""
-    batch = call.body(_BODY)
+    batch = call.body(BODY)
     submission = Submission(call.caller.app_id, call.value(_KEY), call.content, batch)
     stored = await services().captures.submit(call.tenant_id, submission)
     answer = BatchAnswer(

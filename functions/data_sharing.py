@@ -115,7 +115,8 @@ _GET = Operation(
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.CAPTURE_SERVICE, Who.OPERATOR),
     answers={200: _SETTING},
-    description="A tenant never seen is off.",
+    description="A tenant never seen is off. That a tenant's sharing is off again is told its administrator after two "
+    "seconds, as the answer to an opt-out would be.",
 )
 _PUT = Operation(
     "DataSharing_Set",
@@ -129,7 +130,8 @@ _PUT = Operation(
     answers={200: _SETTING},
     problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo, TooManyOptIns),
     description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
-    "instance accepts captures any more. The same state again is no new event. To move to another geo, opt out first.",
+    "instance accepts captures any more. An answer of 412 comes as late while sharing is off. The same state again is "
+    "no new event. To move to another geo, opt out first.",
 )
 _HISTORY = Operation(
     "DataSharing_ListHistory",
@@ -146,7 +148,9 @@ _HISTORY = Operation(
 @serves(blueprint, _GET)
 async def data_sharing_get(call: Call) -> func.HttpResponse:
     """Show whether a tenant shares data."""
-    return _setting_answer(await services().data_sharing.get(call.tenant_id))
+    data_sharing = services().data_sharing
+    read = data_sharing.get_settled if call.caller.is_admin_of(call.tenant_id) else data_sharing.get
+    return _setting_answer(await read(call.tenant_id))
 
 
 @serves(blueprint, _PUT)
@@ -162,8 +166,7 @@ async def data_sharing_history(call: Call) -> func.HttpResponse:
     """Show a tenant's ledger, newest first."""
     limit = call.value(LIMIT)
     events = await services().data_sharing.history(call.tenant_id, limit=limit, before=call.value(BEFORE))
-    values = [event.to_json() for event in events]
-    return page_answer(call.url, values, limit, events[-1].sequence if events else None)
+    return page_answer(call.url, limit, events, [event.to_json() for event in events.values])
 
 
 def _setting_answer(setting: Setting) -> func.HttpResponse:

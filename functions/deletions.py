@@ -98,8 +98,8 @@ async def deletions(call: Call) -> func.HttpResponse:
     limit = call.value(LIMIT)
     found = await services().deletions.list(call.tenant_id, limit=limit, before=call.value(BEFORE))
     now = services().clock.now()
-    values = [DeletionAnswer.of(each, now).to_json() for each in found]
-    return page_answer(call.url, values, limit, found[-1].sequence if found else None)
+    values = [DeletionAnswer.of(each, now).to_json() for each in found.values]
+    return page_answer(call.url, limit, found, values)
 
 
 @serves(blueprint, _GET)

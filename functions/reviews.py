@@ -235,8 +235,8 @@ async def review_grants(call: Call) -> func.HttpResponse:
     limit = call.value(LIMIT)
     grants = await services().access.grants(call.tenant_id, limit=limit, before=call.value(BEFORE))
     now = services().clock.now()
-    values = [GrantAnswer.of(each, now).to_json() for each in grants]
-    return page_answer(call.url, values, limit, grants[-1].sequence if grants else None)
+    values = [GrantAnswer.of(each, now).to_json() for each in grants.values]
+    return page_answer(call.url, limit, grants, values)
 
 
 @serves(blueprint, _APPROVE)
@@ -287,8 +287,7 @@ async def access_log(call: Call) -> func.HttpResponse:
     """Show the tenant who read what, when and why, newest first."""
     limit = call.value(LIMIT)
     records = await services().access.log(call.tenant_id, limit=limit, before=call.value(BEFORE))
-    values = [record.to_json() for record in records]
-    return page_answer(call.url, values, limit, records[-1].sequence if records else None)
+    return page_answer(call.url, limit, records, [record.to_json() for record in records.values])
 
 
 def _grant_answer(grant: ReviewGrant, status: int = 200) -> func.HttpResponse:

@@ -73,7 +73,8 @@ class PostureAnswer(AnswerModel):
 class GeoAnswer(AnswerModel):
     """What is so in one served geo; what could not be read is null, and ``error`` says why.
 
-    ``posture`` is how its account is set up; null if that was never looked at.
+    ``posture`` is how its account is set up; null if that was never looked at. ``unreadable`` is how many of its
+    unfinished deletions, heartbeats and checks cannot be read; the log names each.
     """
 
     storage_account: str
@@ -85,6 +86,7 @@ class GeoAnswer(AnswerModel):
     last_purge: HeartbeatAnswer | None
     last_sweep: HeartbeatAnswer | None
     posture: PostureAnswer | None
+    unreadable: int = 0
 
     @classmethod
     def of(cls, each: GeoStatus) -> Self:
@@ -100,17 +102,22 @@ class GeoAnswer(AnswerModel):
             last_purge=HeartbeatAnswer.of(each.last_purge),
             last_sweep=HeartbeatAnswer.of(each.last_sweep),
             posture=PostureAnswer.of(each.posture),
+            unreadable=each.unreadable,
         )
 
 
 class LedgerAnswer(AnswerModel):
-    """What is so on the ledger: opt-outs that have no deletion yet, the last sweep of it, its account's posture."""
+    """What is so on the ledger: opt-outs that have no deletion yet, the last sweep of it, its account's posture.
+
+    ``unreadable`` is how many unfinished deletions, heartbeats and checks of no served geo cannot be read.
+    """
 
     unscheduled_opt_outs: int
     oldest_unscheduled_at: Instant | None
     unreadable_opt_outs: int
     last_sweep: HeartbeatAnswer | None
     posture: PostureAnswer | None
+    unreadable: int = 0
 
 
 class StatusAnswer(AnswerModel):
@@ -145,6 +152,7 @@ class StatusAnswer(AnswerModel):
                 unreadable_opt_outs=report.ledger.unreadable_opt_outs,
                 last_sweep=HeartbeatAnswer.of(report.ledger.last_sweep),
                 posture=PostureAnswer.of(report.ledger.posture),
+                unreadable=report.ledger.unreadable,
             ),
             geos={geo: GeoAnswer.of(each) for geo, each in report.geos.items()},
         )

@@ -15,6 +15,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local.stack import Stack
 from local.tokens import Role
+from shared.model.containers import DEPLOYMENT_PREFIX
 from shared.model.items import format_instant
 
 
@@ -150,8 +151,9 @@ class Client:
     # Storage, asked directly
 
     async def containers(self, geo: str) -> list[str]:
-        """Return the names of all containers in a geo's account."""
-        return [str(each.name) async for each in self._storage[geo].list_containers(include_deleted=True)]
+        """Return the names of all containers in a geo's account, but for the one that says whose the account is."""
+        listing = self._storage[geo].list_containers(include_deleted=True)
+        return [str(each.name) async for each in listing if not each.name.startswith(DEPLOYMENT_PREFIX)]
 
     async def all_containers(self) -> dict[str, list[str]]:
         """Return the names of all containers in every account, by geo."""

@@ -17,6 +17,7 @@ from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
+from shared.pairing import Pairing
 from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
@@ -158,6 +159,7 @@ def assemble(
         sweep_bounds: how much one sweep may do, if not as much as usual.
     """
     ledger, deletions, operations = stores.ledger, stores.deletions, stores.operations
+    pairing = Pairing(operations, new_id)
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
     return Services(
         clock=clock,
@@ -167,8 +169,8 @@ def assemble(
         captures=Captures(Consent(ledger, clock), accounts, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
         deletions=Deletions(deletions),
-        purge=Purge(accounts, deletions, operations, stores.signer, clock, purge_bounds),
-        sweep=Sweep(accounts, ledger, deletions, operations, clock, sweep_bounds),
+        purge=Purge(accounts, pairing, deletions, operations, stores.signer, clock, purge_bounds),
+        sweep=Sweep(accounts, pairing, ledger, deletions, operations, clock, sweep_bounds),
         status=Status(accounts, ledger, deletions, operations, clock, posture),
         signer=stores.signer,
         posture=posture,

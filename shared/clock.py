@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -20,6 +21,32 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait until ``monotonic`` has grown by ``seconds``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something was, by both clocks of a machine, either of which may lie.
+
+    Attributes:
+        clock: the machine's.
+        monotonic: stands still while a hypervisor keeps the whole machine from running.
+        wall: may be set, forward or back.
+    """
+
+    clock: Clock
+    monotonic: float
+    wall: datetime
+
+    @classmethod
+    def now(cls, clock: Clock) -> "Moment":
+        """Return this moment."""
+        return cls(clock, clock.monotonic(), clock.now())
+
+    @property
+    def age(self) -> float:
+        """Seconds since then, by the clock that says more; endless if the wall clock was set back behind it (D11)."""
+        by_wall = (self.clock.now() - self.wall).total_seconds()
+        return float("inf") if by_wall < 0 else max(by_wall, self.clock.monotonic() - self.monotonic)
 
 
 # CLOCK_BOOTTIME goes on while the machine is suspended; a lease that stood still with it would outlive an opt-out (P2).

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Generic, Protocol, TypeVar
 
+from shared.clock import Moment
+from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
@@ -26,6 +28,10 @@ class StoreUnavailable(Exception):
         self.code = code
 
 
+class TryAgain(StoreUnavailable):
+    """A store did not do what it was asked, for a reason that may pass within seconds."""
+
+
 class Conflict(Exception):
     """Another writer came first."""
 
@@ -42,12 +48,31 @@ class ContainerBeingDeleted(Exception):
     """The container's name cannot be used yet, because a container of that name is being deleted."""
 
 
+class ConsentExpired(Exception):
+    """The permit of a write no longer held before the write was begun; nothing was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored(Generic[T]):
     """A value as it was read, with what a replacement must match."""
 
     value: T
     etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of a tenant's values, newest first.
+
+    Attributes:
+        values: those that can be read.
+        unreadable: how many others there are between them, of which nobody knows what they say.
+        next_before: the sequence below which the next page begins; None if there is no next page.
+    """
+
+    values: Sequence[T]
+    unreadable: int = 0
+    next_before: int | None = None
 
 
 class LedgerStore(Protocol):
@@ -69,7 +94,7 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
         ...
 
@@ -98,7 +123,7 @@ class LedgerStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeletionCounts:
-    """How many deletions of an account are not finished."""
+    """How many deletions of an account are not finished; ``oldest_deadline`` is of those that can be read."""
 
     pending: int
     overdue: int
@@ -124,7 +149,7 @@ class DeletionStore(Protocol):
         """
         ...
 
-    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """Return at most ``limit`` deletions, newest opt-out first, of a sequence lower than ``before`` if given."""
         ...
 
@@ -159,8 +184,18 @@ class DeletionStore(Protocol):
         """Return how many deletions are past their deadline in all accounts, those that nobody serves any more too."""
         ...
 
-    def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
-        """Yield the deletions of the tenants whose ids come after ``after``, up to ``until`` itself, in no order."""
+    def unreadable(self) -> AsyncIterator[str | None]:
+        """Yield, for each deletion that is not finished and that nobody understands, the account that it names.
+
+        None if it names none. What a query cannot see of it, the sweep finds.
+        """
+        ...
+
+    def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion] | None]:
+        """Yield the deletions of the tenants whose ids come after ``after``, up to ``until`` itself, in no order.
+
+        None for one that nobody understands.
+        """
         ...
 
     def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
@@ -179,8 +214,19 @@ class OperationStore(Protocol):
         """Store a job's last run, in place of the one before of the same kind and geo."""
         ...
 
-    async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
-        """Return the last run of a kind of job by geo; under None that on the ledger."""
+    async def deployment_id(self) -> str | None:
+        """Return the id of the deployment whose database this is, or None if it has none yet (D14)."""
+        ...
+
+    async def deploy(self, deployment_id: str) -> str:
+        """Give the database's deployment an id unless it has one, and return the one that it has."""
+        ...
+
+    async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:
+        """Return the last run of a kind of job by geo; under None that on the ledger.
+
+        Instead of one that nobody understands, None.
+        """
         ...
 
 
@@ -217,8 +263,11 @@ class PostureStore(Protocol):
         """Store a check, in place of the one before of the same geo."""
         ...
 
-    async def read_all(self) -> Mapping[str | None, PostureCheck]:
-        """Return the last check by geo; under None that of the Cosmos DB account."""
+    async def read_all(self) -> Mapping[str | None, PostureCheck | None]:
+        """Return the last check by geo; under None that of the Cosmos DB account.
+
+        Instead of one that nobody understands, None.
+        """
         ...
 
 
@@ -261,15 +310,18 @@ class AccessStore(Protocol):
         """Return one grant, or None."""
         ...
 
-    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """Return at most ``limit`` grants, newest request first, of a sequence lower than ``before`` if given."""
         ...
 
     async def approved_grants(self, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
-        """Return the reviewer's grants that were approved and end after ``now``, also if they were revoked."""
+        """Return the reviewer's grants that were approved and end after ``now``, also if they were revoked.
+
+        One that nobody understands opens nothing, and is not among them.
+        """
         ...
 
-    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """Return at most ``limit`` records, newest first, of a sequence lower than ``before`` if that is given."""
         ...
 
@@ -284,6 +336,34 @@ class ReceiptSigner(Protocol):
     async def public_keys(self) -> Sequence[Mapping[str, Any]]:
         """Return the public keys of all receipts that were ever signed, as JWKs."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What one consent read allows to write, and for how long (D5, D11).
+
+    Attributes:
+        setting: as it was read.
+        read_at: when the read *started*: what was committed before, it has seen.
+    """
+
+    setting: Setting
+    read_at: Moment
+
+    @property
+    def holds(self) -> bool:
+        """Whether a write may begin now."""
+        return self.read_at.age < deadlines.CONSENT_LEASE_SECONDS
+
+    @property
+    def seconds_left(self) -> float:
+        """For how long from now a write that has begun may still arrive."""
+        return deadlines.SIGNATURE_SECONDS - self.read_at.age
+
+    @property
+    def expires_at(self) -> datetime:
+        """When a write that has begun may no longer arrive, by the wall clock of the machine that read."""
+        return self.read_at.wall + timedelta(seconds=deadlines.SIGNATURE_SECONDS)
 
 
 class Put(Enum):
@@ -312,27 +392,42 @@ class CaptureStore(Protocol):
         """The account's name."""
         ...
 
-    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+    async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """Store a batch under its id unless one is there (D6); nothing that is there is ever replaced.
 
+        One attempt. It begins only while ``permit`` holds, and storage itself refuses it once ``permit`` has expired,
+        however long a process or the network held it up (D11).
+
         Args:
+            permit: the consent read that allows it.
             container: the name of the day's container.
             batch_id: the blob's name.
             content: gzip of JSON Lines.
             body_hash: what tells two bodies apart; kept beside the batch.
 
         Raises:
+            ConsentExpired: if ``permit`` does not hold.
+            TryAgain: if another attempt may succeed; this one may have been carried out all the same.
             ContainerMissing: if there is no such container.
             ContainerBeingDeleted: if there is one no longer.
         """
         ...
 
-    async def create_container(self, container: str) -> None:
+    async def create_container(self, permit: Permit, container: str) -> None:
         """Create a container; one that exists is fine.
 
+        One attempt, which begins only while ``permit`` holds. No signature can bound its arrival: what comes late is an
+        empty container, which no batch can follow.
+
         Raises:
+            ConsentExpired: if ``permit`` does not hold.
+            TryAgain: if another attempt may succeed.
             ContainerBeingDeleted: if the name is not free yet.
         """
+        ...
+
+    async def mark(self, container: str) -> None:
+        """Create the container that says whose the account is (D14), on no consent; one that exists is fine."""
         ...
 
     async def delete_container(self, container: str) -> bool:

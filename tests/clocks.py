@@ -37,6 +37,10 @@ class ManualClock:
         self._now += by
         self._monotonic += by.total_seconds()
 
+    def move_wall(self, by: timedelta) -> None:
+        """Move the wall clock alone: as when a hypervisor stopped the machine, or somebody set its time."""
+        self._now += by
+
     def set(self, now: datetime) -> None:
         """Move both times to ``now``, or only the wall clock if that is back."""
         by = now - self._now

@@ -12,13 +12,14 @@ from joserfc.jwk import ECKey
 
 from shared.accounts import Accounts
 from shared.bootstrap import Services, assemble
+from shared.clock import Clock, Moment, SystemClock
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Bounds, Purge
 from shared.model.capture import CaptureBatch, StoredBatch, Submission
-from shared.model.containers import DayContainer
+from shared.model.containers import DEPLOYMENT_PREFIX, DayContainer, deployment_container
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut, Setting
-from shared.ports import Inspected, Stores
+from shared.ports import Inspected, Permit, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
 from shared.sharing.data_sharing import DataSharing, RequestedChange
@@ -32,6 +33,7 @@ from tests.clocks import ManualClock
 SIGNER = LocalSigner([ECKey.generate_key("P-256")])
 TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
 OTHER_TENANT = "aaaaaaaa-0c4d-4f18-a7e1-62d05c8f9b30"
+DEPLOYMENT = "d" * 32
 GEOS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
 
 
@@ -42,6 +44,13 @@ def capture(at: datetime, text: str = "What changed in my flow?") -> dict[str, A
 def submission(*captures: Mapping[str, Any], key: str = "key-1", app_id: str = "app-1") -> Submission:
     body = json.dumps({"captures": captures}).encode()
     return Submission(app_id, key, body, CaptureBatch.model_validate_json(body))
+
+
+def permit(seconds_ago: float = 0.0, clock: Clock | None = None) -> Permit:
+    """Return what a consent read allows that began so long ago."""
+    clock = clock or SystemClock()
+    read_at = Moment(clock, clock.monotonic() - seconds_ago, clock.now() - timedelta(seconds=seconds_ago))
+    return Permit(Setting(tenant_id=TENANT), read_at)
 
 
 @dataclass
@@ -65,7 +74,17 @@ class World:
     inspected: Inspected | None = None
 
     def __post_init__(self) -> None:
+        for store in self.stores.values():
+            if isinstance(store, MemoryCaptures):
+                store.now = self.clock.now
         self.captures = self.instance()
+        self.pair()
+
+    def pair(self) -> None:
+        """Let all accounts be this deployment's, as they are from its first purge on (D14)."""
+        self.operations.deployment = self.operations.deployment or DEPLOYMENT
+        for store in self.stores.values():
+            store.containers.setdefault(deployment_container(DEPLOYMENT), {})
 
     def services(self, tokens: Any = None) -> Services:
         """Another process: leases of its own, the same stores."""
@@ -136,8 +155,13 @@ class World:
     ) -> StoredBatch:
         return await self.captures.submit(tenant, submission(capture(at or self.clock.now(), text), key=key))
 
+    def containers(self, geo: str = "europe") -> dict[str, Any]:
+        """What is stored in a geo's account, but for the container that says whose it is."""
+        stored = self.stores[geo].containers.items()
+        return {name: batches for name, batches in sorted(stored) if not name.startswith(DEPLOYMENT_PREFIX)}
+
     def stored_containers(self) -> dict[str, list[str]]:
-        return {geo: sorted(store.containers) for geo, store in self.stores.items() if store.containers}
+        return {geo: list(found) for geo in self.stores if (found := self.containers(geo))}
 
     def days(self, geo: str = "europe") -> list[str]:
         found = [DayContainer.parse(name) for name in self.stores[geo].containers]

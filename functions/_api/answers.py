@@ -9,6 +9,8 @@ import azure.functions as func
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from shared import ports
+
 T = TypeVar("T")
 
 
@@ -23,9 +25,13 @@ class AnswerModel(BaseModel):
 
 
 class Page(AnswerModel, Generic[T]):
-    """One page of a list. ``nextLink``, absent on the last page, is the address of the next one."""
+    """One page of a list. ``nextLink``, absent on the last page, is the address of the next one.
+
+    ``unreadable``, absent if there are none, is how many entries are left out because they cannot be read.
+    """
 
     value: list[T]
+    unreadable: int | None = None
     next_link: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -38,11 +44,20 @@ def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | No
     return func.HttpResponse(json.dumps(body), status_code=status, headers=headers, mimetype="application/json")
 
 
-def page_answer(url: str, values: list[Any], limit: int, last_sequence: int | None) -> func.HttpResponse:
-    """Return one page as ``{value, nextLink?}``; a full page links to the next one, at ``url``."""
+def page_answer(url: str, limit: int, found: ports.Page[Any], values: list[Any]) -> func.HttpResponse:
+    """Return one page as ``{value, unreadable?, nextLink?}``, with links to ``url``.
+
+    Args:
+        url: the list's address.
+        limit: how many entries were asked for.
+        found: what there is.
+        values: what can be read of it, as JSON.
+    """
     body: dict[str, Any] = {"value": values}
-    if len(values) == limit and last_sequence is not None:
-        body["nextLink"] = link(url, limit=limit, before=last_sequence)
+    if found.unreadable:
+        body["unreadable"] = found.unreadable
+    if found.next_before is not None:
+        body["nextLink"] = link(url, limit=limit, before=found.next_before)
     return json_answer(body)
 
 

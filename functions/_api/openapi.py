@@ -9,7 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 from functions._api.answers import AnswerModel, Page
-from functions._api.json_text import DEPTH_MAX, MEMBERS_MAX
+from functions._api.json_text import DEPTH_MAX, MEMBERS_MAX, NUMBER_MAX, VALUES_MAX
 from functions._api.operations import OPERATIONS, Answer, Body, Operation
 from functions._api.parameters import CORRELATION_ID, CORRELATION_PATTERN, text_schema
 from shared import __version__
@@ -174,8 +174,9 @@ def _request_body(body: Body[Any], names: _Named) -> Members:
     schema = names[type(body.example), "validation"]
     return {
         "required": True,
-        "description": f"At most {body.max_bytes} bytes, with a Content-Length; at most {DEPTH_MAX} objects and arrays "
-        f"within one another, {MEMBERS_MAX} members in one object, and none of them twice.",
+        "description": f"At most {body.max_bytes} bytes, with a Content-Length; at most {VALUES_MAX} values in all, "
+        f"{DEPTH_MAX} objects and arrays within one another, {MEMBERS_MAX} members in one object, and none of them "
+        f"twice. A number has at most {NUMBER_MAX} characters.",
         "content": {"application/json": {"schema": schema, "example": example}},
     }
 

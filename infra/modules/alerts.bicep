@@ -74,6 +74,14 @@ var rules = [
     query: 'AppMetrics | where Name == "data_sharing.geo.readable" | summarize most = max(Sum) by geo = tostring(Properties.geo) | where most < 1'
   }
   {
+    name: 'items-unreadable'
+    description: 'There are deletions, heartbeats or opt-outs that nobody understands (P5, P9).'
+    severity: 1
+    window: 'PT15M'
+    silence: false
+    query: 'AppMetrics | where Name == "data_sharing.items.unreadable" | summarize least = min(Sum) by geo = tostring(Properties.geo) | where least > 0'
+  }
+  {
     name: 'feed-lag'
     description: 'An opt-out waits for its deletion: the change feed is not heard (P9).'
     severity: 2

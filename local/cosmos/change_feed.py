@@ -1,4 +1,8 @@
-"""The latest-version change feed: each item once, in the order of its last write; deletes do not appear."""
+"""The latest-version change feed of one range: each item once, in the order of its last write, and no deletes.
+
+All ranges of a container count their writes together, so a sequence number in one range's feed follows another with
+gaps between them, as on Azure.
+"""
 
 import json
 from dataclasses import dataclass
@@ -34,18 +38,30 @@ def position(container: Container, token: str | None) -> int:
     return int(digits)
 
 
-def read(database: Database, container: Container, after: int, modified_since: float, limit: int) -> Changes:
+def read(
+    database: Database, container: Container, range_number: int, after: int, modified_since: float, limit: int
+) -> Changes:
     """Read the next changes.
 
     Args:
         database: where to read.
         container: whose feed, as it was looked up in this request.
+        range_number: which of its ranges.
         after: the sequence number to read after.
         modified_since: seconds since the epoch; items written before are left out.
         limit: at most so many items, unless a transaction would be split: one is always given whole.
     """
-    bound = {"container": container.number, "after": after, "since": modified_since, "now": database.clock()}
-    changed = f"FROM items WHERE container = :container AND lsn > :after AND ts >= :since AND {LIVE}"
+    bound = {
+        "container": container.number,
+        "range": range_number,
+        "after": after,
+        "since": modified_since,
+        "now": database.clock(),
+    }
+    changed = (
+        "FROM items WHERE container = :container AND range_of(partition) = :range AND lsn > :after AND ts >= :since"
+        f" AND {LIVE}"
+    )
     (last,) = database.connection.execute(
         f"SELECT max(lsn) FROM (SELECT lsn {changed} ORDER BY lsn LIMIT :limit)",  # noqa: S608 (constants)
         {**bound, "limit": limit},

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 import sqlite3
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.cosmos import indexing, partition_key
+from local.cosmos import indexing, partition_key, ranges
 from local.cosmos.errors import Exists, Invalid, NotFound, NotImplementedHere, OwnerNotFound
 
 _SCHEMA = """
@@ -28,7 +29,8 @@ CREATE TABLE IF NOT EXISTS items (
     number INTEGER NOT NULL, partition TEXT NOT NULL, id TEXT NOT NULL,
     lsn INTEGER NOT NULL, ts INTEGER NOT NULL, expires INTEGER, etag TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (container, number), UNIQUE (container, partition, id)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS items_by_lsn ON items (container, lsn);
+CREATE INDEX IF NOT EXISTS items_by_range ON items (container, range_of(partition), number);
+CREATE INDEX IF NOT EXISTS changes_by_range ON items (container, range_of(partition), lsn);
 CREATE INDEX IF NOT EXISTS items_by_expiry ON items (expires) WHERE expires IS NOT NULL;
 """
 
@@ -51,6 +53,10 @@ class Container:
     @property
     def link(self) -> str:
         return f"dbs/{self.database}/colls/{self.name}"
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return re.search(pattern, text) is not None
 
 
 class Database:
@@ -76,6 +82,8 @@ class Database:
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = NORMAL")
         self.connection.execute("PRAGMA foreign_keys = ON")
+        self.connection.create_function("range_of", 1, ranges.of_partition, deterministic=True)
+        self.connection.create_function("regexp", 2, _matches, deterministic=True)
         self.connection.executescript(_SCHEMA)
         self.remove_expired()
 

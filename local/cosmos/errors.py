@@ -28,6 +28,12 @@ class ContainerRecreated(Invalid):
     substatus = 1024
 
 
+class NeedsPlan(Invalid):
+    """The query must be put to each range by itself, and the answers merged; the SDK asks for a plan of how."""
+
+    substatus = 1004
+
+
 class NotIndexed(Invalid):
     """The container's indexing policy has no index for the query's ORDER BY."""
 
@@ -51,6 +57,14 @@ class OwnerNotFound(NotFound):
 class Exists(Refusal):
     status = 409
     code = "Conflict"
+
+
+class RangeGone(Refusal):
+    """The caller knows a former division into ranges; the SDK reads the ranges anew and tries again."""
+
+    status = 410
+    code = "Gone"
+    substatus = 1002
 
 
 class PreconditionFailed(Refusal):

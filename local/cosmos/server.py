@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from local.cosmos import batch, change_feed, items, partition_key, query, signature
+from local.cosmos import batch, change_feed, items, partition_key, plan, query, ranges, signature
 from local.cosmos.database import Container, Database
 from local.cosmos.errors import ContainerRecreated, Invalid, NotImplementedHere, Refusal, Unavailable
 
@@ -26,11 +26,7 @@ _MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
 _PURGE_SECONDS = 10.0
 # What would change the answer if it were obeyed; ignoring it would be a wrong answer in silence.
-_REFUSED_HEADERS = (
-    "x-ms-documentdb-pre-trigger-include",
-    "x-ms-documentdb-post-trigger-include",
-    "x-ms-cosmos-is-query-plan-request",
-)
+_REFUSED_HEADERS = ("x-ms-documentdb-pre-trigger-include", "x-ms-documentdb-post-trigger-include")
 
 
 @dataclass(frozen=True)
@@ -132,6 +128,8 @@ class Server:
                 answer = _ranges(container, headers)
             case "GET", ["docs"]:
                 answer = self._feed(container, headers)
+            case "POST", ["docs"] if "x-ms-cosmos-is-query-plan-request" in headers:
+                answer = _Answer(200, plan.make(items.parse(raw)))
             case "POST", ["docs"] if _is_query(headers):
                 answer = self._query(container, headers, raw)
             case "POST", ["docs"] if "x-ms-cosmos-is-batch-request" in headers:
@@ -180,13 +178,13 @@ class Server:
 
     def _query(self, container: Container, headers: CIMultiDictProxy[str], raw: bytes) -> _Answer:
         _refuse_part_of_range(headers)
-        partition = _partition(headers) if "x-ms-documentdb-partitionkey" in headers else None
-        if partition is None and headers.get("x-ms-documentdb-query-enablecrosspartition", "").lower() != "true":
+        scope: str | int | None = _partition(headers) if "x-ms-documentdb-partitionkey" in headers else _range(headers)
+        if scope is None and headers.get("x-ms-documentdb-query-enablecrosspartition", "").lower() != "true":
             raise Invalid("The query crosses partitions, and the request does not allow it.")
         page = query.run(
             self._database,
             container,
-            partition,
+            scope,
             items.parse(raw),
             limit=_page(headers),
             token=headers.get("x-ms-continuation"),
@@ -201,9 +199,12 @@ class Server:
         _refuse_part_of_range(headers)
         if "x-ms-documentdb-partitionkey" in headers:
             raise NotImplementedHere("The change feed of one partition key is not implemented.")
+        range_number = _range(headers)
+        if range_number is None:
+            raise Invalid("The change feed is that of one partition key range, which the request does not name.")
         after = change_feed.position(container, headers.get("if-none-match"))
         since = _timestamp(headers["if-modified-since"]) if "if-modified-since" in headers else 0.0
-        changes = change_feed.read(self._database, container, after, since, _page(headers))
+        changes = change_feed.read(self._database, container, range_number, after, since, _page(headers))
         # Without an etag, also on 304, the SDK would begin the feed anew and never end.
         found = {"etag": f'"{changes.lsn}"', "x-ms-item-count": str(len(changes.documents))}
         if not changes.documents:
@@ -232,12 +233,12 @@ def _account(endpoint: str) -> dict[str, Any]:
 
 
 def _ranges(container: Container, headers: CIMultiDictProxy[str]) -> _Answer:
-    # One range for ever. The SDK asks again with the etag until it gets a 304.
+    # The same ranges for ever. The SDK asks again with the etag until it gets a 304.
     etag = '"1"'
     if headers.get("if-none-match") == etag:
         return _Answer(304, headers={"etag": etag})
-    whole = {"_rid": container.rid, "id": "0", "minInclusive": "", "maxExclusive": "FF", "status": "online"}
-    return _Answer(200, {"_rid": container.rid, "PartitionKeyRanges": [whole], "_count": 1}, {"etag": etag})
+    found = ranges.described(container.rid)
+    return _Answer(200, {"_rid": container.rid, "PartitionKeyRanges": found, "_count": len(found)}, {"etag": etag})
 
 
 def _stored(status: int, item: items.Item, headers: CIMultiDictProxy[str]) -> _Answer:
@@ -289,5 +290,8 @@ def _refuse_if_none_match(headers: CIMultiDictProxy[str]) -> None:
 def _refuse_part_of_range(headers: CIMultiDictProxy[str]) -> None:
     if headers.get("x-ms-start-epk", "") != "" or headers.get("x-ms-end-epk", "FF") != "FF":
         raise NotImplementedHere("A range of effective partition keys (x-ms-start-epk) is not implemented.")
-    if headers.get("x-ms-documentdb-partitionkeyrangeid", "0") != "0":
-        raise Invalid("The only partition key range is 0.")
+
+
+def _range(headers: CIMultiDictProxy[str]) -> int | None:
+    header = headers.get("x-ms-documentdb-partitionkeyrangeid")
+    return None if header is None else ranges.from_header(header)

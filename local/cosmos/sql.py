@@ -8,6 +8,7 @@ SQLite's AND, OR and NOT then do what Cosmos DB's do. Paths and values are alway
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from sqlglot import exp, tokens
@@ -24,6 +25,7 @@ _RANK = (
     "CASE json_type(body, {path}) WHEN 'null' THEN 1 WHEN 'false' THEN 2 WHEN 'true' THEN 2 WHEN 'integer' THEN 3"
     " WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 6 END"
 )
+_TYPES = {"IS_DEFINED": "NOT NULL", "IS_NUMBER": "3", "IS_STRING": "4"}
 _COMPARISONS: dict[type[exp.Expression], str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 _SELECT_MEMBERS = {"expressions", "from_", "where", "order", "offset", "limit"}
 
@@ -52,15 +54,24 @@ class Ordering:
 
 @dataclass(frozen=True)
 class Select:
-    """A translated query. ``condition`` and ``ordering`` refer to ``bound`` by name."""
+    """A translated query. ``condition`` and ``ordering`` refer to ``bound`` by name.
+
+    ``project`` makes a result of an item; with ``count``, there is one result, made of the number of items.
+    """
 
     condition: str
     ordering: tuple[Ordering, ...]
     bound: dict[str, Any]
     project: Callable[[dict[str, Any]], Any]
-    counts: bool
+    count: Callable[[int], Any] | None
+    is_value: bool
     skip: int
     take: int | None
+
+    @property
+    def is_servable_across_ranges(self) -> bool:
+        """Whether the answers of several ranges, one behind the other, are the answer."""
+        return not (self.ordering or self.count or self.skip or self.take is not None)
 
 
 def translate(text: str, parameters: Mapping[str, Any]) -> Select:
@@ -84,9 +95,9 @@ def translate(text: str, parameters: Mapping[str, Any]) -> Select:
     if not isinstance(table, exp.Table) or any(v for k, v in table.args.items() if v and k not in ("this", "alias")):
         raise NotImplementedHere("A query without a plain FROM is not implemented.")
     translation = _Translation(table.alias_or_name, parameters)
-    counts = [isinstance(node, exp.Count) for node in tree.expressions] == [True]
+    count = _count(tree.expressions)
     where, order = tree.args.get("where"), tree.args.get("order")
-    if counts and (not parsed.is_value or order or parsed.top or tree.args.get("limit") or tree.args.get("offset")):
+    if count and (not parsed.is_value or order or parsed.top or tree.args.get("limit") or tree.args.get("offset")):
         raise NotImplementedHere("COUNT is implemented only as SELECT VALUE COUNT(1) without ORDER BY, TOP and LIMIT.")
     take = parsed.top or _expression(tree, "limit")
     skip = _expression(tree, "offset")
@@ -97,11 +108,38 @@ def translate(text: str, parameters: Mapping[str, Any]) -> Select:
             for node in (order.expressions if order else ())
         ),
         bound=translation.bound,
-        project=_count if counts else translation.projection(tree.expressions, is_value=parsed.is_value),
-        counts=counts,
+        project=_no_item if count else translation.projection(tree.expressions, is_value=parsed.is_value),
+        count=count,
+        is_value=parsed.is_value,
         skip=translation.count(skip) if skip is not None else 0,
         take=translation.count(take) if take is not None else None,
     )
+
+
+@dataclass(frozen=True)
+class Clauses:
+    """A query's own text, cut to pieces; those from FROM on are empty if it has none, and begin with their words."""
+
+    alias: str
+    selected: str
+    source: str
+    where: str
+    order_by: str
+    limit: str
+
+
+def clauses(text: str) -> Clauses:
+    """Cut a query that could be translated."""
+    words, _, _ = _without_cosmos_words(list(_CosmosDialect().tokenize(text)))
+    # Where each clause begins; a property may be called like one.
+    starts = {word.token_type: word.start for dot, word in pairwise(words) if dot.token_type != TokenType.DOT}
+    limit = min((starts[kind] for kind in (TokenType.OFFSET, TokenType.LIMIT) if kind in starts), default=len(text))
+    order = starts.get(TokenType.ORDER_BY, limit)
+    where = starts.get(TokenType.WHERE, order)
+    source = starts[TokenType.FROM]
+    cuts = [words[1].start, source, where, order, limit, len(text)]
+    selected, *others = [text[start:end].strip() for start, end in pairwise(cuts)]
+    return Clauses(_parse(text).tree.args["from_"].this.alias_or_name, selected, *others)
 
 
 @dataclass(frozen=True)
@@ -144,8 +182,26 @@ def _expression(tree: exp.Select, member: str) -> exp.Expression | None:
     return node.expression if node else None
 
 
-def _count(_: dict[str, Any]) -> Any:
-    raise AssertionError("a count has no documents")
+def _count(nodes: list[exp.Expression]) -> Callable[[int], Any] | None:
+    """What a query returns that counts: the number, or in a range ``[{"item": number}]``; None for any other query."""
+    if len(nodes) != 1:
+        return None
+    if isinstance(nodes[0], exp.Count):
+        return lambda number: number
+    if [isinstance(value, exp.Count) for each in _objects(nodes[0]) or () for value in each.values()] == [True]:
+        return lambda number: [{"item": number}]
+    return None
+
+
+def _objects(node: exp.Expression) -> list[dict[str, exp.Expression]] | None:
+    """The members of each object in an array of objects; None for anything else."""
+    if not isinstance(node, exp.Array) or not all(isinstance(each, exp.Struct) for each in node.expressions):
+        return None
+    return [{member.this.name: member.expression for member in each.expressions} for each in node.expressions]
+
+
+def _no_item(_: dict[str, Any]) -> Any:
+    raise AssertionError("a count has no items")
 
 
 @dataclass
@@ -184,8 +240,11 @@ class _Translation:
             whole, start = self.term(node.this), self.term(node.expression)
             begins = f"substr({whole.value}, 1, length({start.value})) = {start.value}"
             return f"(CASE WHEN {whole.rank} = 4 AND {start.rank} = 4 THEN {begins} END)"
-        if isinstance(node, exp.Anonymous) and node.name.upper() == "IS_DEFINED" and len(node.expressions) == 1:
-            return f"({self.path_term(node.expressions[0]).rank} IS NOT NULL)"
+        if isinstance(node, exp.Anonymous) and node.name.upper() in _TYPES and len(node.expressions) == 1:
+            return f"({self.path_term(node.expressions[0]).rank} IS {_TYPES[node.name.upper()]})"
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "REGEXMATCH" and len(node.expressions) == 2:
+            text, pattern = (self.term(each) for each in node.expressions)
+            return f"(CASE WHEN {text.rank} = 4 THEN {text.value} REGEXP {pattern.value} END)"
         if isinstance(node, exp.Column | exp.Dot | exp.Bracket | exp.Boolean):
             flag = self.term(node)
             return f"(CASE WHEN {flag.rank} = 2 THEN {flag.value} END)"
@@ -227,18 +286,24 @@ class _Translation:
         if is_value:
             if len(nodes) != 1:
                 raise NotImplementedHere("SELECT VALUE of several expressions is not implemented.")
-            path = self._path(nodes[0])
-            return lambda document: _walk(document, path)
+            return self._shape(nodes[0])
         named = {}
         for node in nodes:
-            path = self._path(node.this if isinstance(node, exp.Alias) else node)
-            named[node.alias_or_name if isinstance(node, exp.Alias) else (self.alias, *path)[-1]] = path
+            if isinstance(node, exp.Alias):
+                named[node.alias] = self._shape(node.this)
+            else:
+                path = self._path(node)
+                named[(self.alias, *path)[-1]] = self._shape(node)
+        return _object(named)
 
-        def project(document: dict[str, Any]) -> dict[str, Any]:
-            values = {name: _walk(document, path) for name, path in named.items()}
-            return {name: value for name, value in values.items() if value is not UNDEFINED}
-
-        return project
+    def _shape(self, node: exp.Expression) -> Callable[[dict[str, Any]], Any]:
+        """A property, or an array of objects with properties."""
+        objects = _objects(node)
+        if objects is None:
+            path = self._path(node)
+            return lambda document: _walk(document, path)
+        shapes = [_object({name: self._shape(value) for name, value in members.items()}) for members in objects]
+        return lambda document: [shape(document) for shape in shapes]
 
     def _path(self, node: exp.Expression) -> tuple[str, ...]:
         names = self._names(node)
@@ -299,6 +364,14 @@ def _equal(left: Term, right: Term) -> str:
 def _compare(left: Term, operator: str, right: Term) -> str:
     comparable = f"{left.rank} = {right.rank} AND {left.rank} BETWEEN 2 AND 4"
     return f"(CASE WHEN {comparable} THEN {left.value} {operator} {right.value} END)"
+
+
+def _object(members: Mapping[str, Callable[[dict[str, Any]], Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def project(document: dict[str, Any]) -> dict[str, Any]:
+        values = {name: shape(document) for name, shape in members.items()}
+        return {name: value for name, value in values.items() if value is not UNDEFINED}
+
+    return project
 
 
 def _walk(document: Any, path: tuple[str, ...]) -> Any:

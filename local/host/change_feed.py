@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from local.host.leases import Lease, LeaseLostError
 from local.host.stopping import Stopping
 
 _log = logging.getLogger("local.host")
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
 _RETRY_SECONDS = 1.0
 _COMPLAIN_EVERY_SECONDS = 5.0
 
@@ -91,27 +91,40 @@ class FeedListener:
         await lease.release()
 
     async def _process(self, watched: ContainerProxy, lease: Lease, renewing: asyncio.Task[None]) -> None:
-        continuation = lease.continuation
-        while not self._stopping.is_set() and not renewing.done():
-            documents, continuation = await self._page(watched, continuation)
-            if documents:
-                value = Datum(json.dumps(documents), "json")
-                ended = await self._invoker.run_with_retries(self._function, value, lambda: not renewing.done())
-                if ended is None:
+        # Each range by itself: the SDK cannot resume a feed of all ranges before each of them has been read (4.17.1).
+        places = lease.continuations
+        if not places:
+            places = {json.dumps(feed_range): None async for feed_range in watched.read_feed_ranges()}
+        changes = True
+        while changes or not await self._stopping.within(_POLL_SECONDS):
+            changes = False
+            for feed_range, continuation in list(places.items()):
+                if self._stopping.is_set() or renewing.done():
                     return
-                if not ended:
-                    _log.warning("%s: a batch of %d is passed over", self._function.name, len(documents))
-            # An empty first page is recorded too, or a restart would start from a later "now".
-            if continuation and (documents or lease.continuation is None):
-                await lease.advance(continuation)
-            if not documents:
-                await self._stopping.within(_POLL_SECONDS)
+                documents, places[feed_range] = await self._page(watched, feed_range, continuation)
+                if documents and not await self._run(documents, renewing):
+                    return
+                # An empty first page is recorded too, or a restart would start from a later "now".
+                if documents or continuation is None:
+                    await lease.advance(places)
+                changes |= bool(documents)
 
-    async def _page(self, watched: ContainerProxy, continuation: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    async def _run(self, documents: Sequence[dict[str, Any]], renewing: asyncio.Task[None]) -> bool:
+        """Run the function; return whether the lease may move on behind what it was given."""
+        value = Datum(json.dumps(documents), "json")
+        ended = await self._invoker.run_with_retries(self._function, value, lambda: not renewing.done())
+        if ended is False:
+            _log.warning("%s: a batch of %d is passed over", self._function.name, len(documents))
+        return ended is not None
+
+    async def _page(
+        self, watched: ContainerProxy, feed_range: str, continuation: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
         seen: list[Mapping[str, str]] = []
         where: dict[str, Any] = {"continuation": continuation}
         if continuation is None:
-            where = {"start_time": "Beginning" if self._trigger.start_from_beginning else "Now"}
+            start = "Beginning" if self._trigger.start_from_beginning else "Now"
+            where = {"start_time": start, "feed_range": json.loads(feed_range)}
         pages = watched.query_items_change_feed(
             **where,
             max_item_count=self._trigger.max_items,

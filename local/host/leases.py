@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from azure.core import MatchConditions
@@ -31,10 +32,10 @@ class Lease:
         self._writing = asyncio.Lock()
 
     @property
-    def continuation(self) -> str | None:
-        """Where the feed goes on; None before its first page."""
-        found: str | None = self._item.get("continuationToken")
-        return found
+    def continuations(self) -> dict[str, str | None]:
+        """Where the feed of each range goes on, None before its first page; empty before the ranges are known."""
+        found: dict[str, str | None] = self._item.get("continuationTokens", {})
+        return dict(found)
 
     async def acquire(self) -> bool:
         """Take the lease if it is new, free, expired or this owner's from before; return whether it is held now."""
@@ -57,23 +58,23 @@ class Lease:
         """Push the expiry out; raises ``LeaseLostError`` if another owner has written the lease."""
         await self._replace(owner=self._owner)
 
-    async def advance(self, continuation: str) -> None:
-        """Record that everything before ``continuation`` is done with; raises ``LeaseLostError``."""
-        await self._replace(owner=self._owner, continuationToken=continuation)
+    async def advance(self, continuations: Mapping[str, str | None]) -> None:
+        """Record that everything before the continuations is done with; raises ``LeaseLostError``."""
+        await self._replace(owner=self._owner, continuationTokens=dict(continuations))
 
     async def release(self) -> None:
         """Let another host take over at once; raises ``LeaseLostError`` if one already has."""
         await self._replace(owner=None)
 
     async def _create(self) -> bool:
-        item = {"id": self._id, "owner": self._owner, "continuationToken": None, "expiresAt": self._expiry()}
+        item = {"id": self._id, "owner": self._owner, "continuationTokens": {}, "expiresAt": self._expiry()}
         try:
             self._item = dict(await self._container.create_item(item))
         except CosmosResourceExistsError:
             return False
         return True
 
-    async def _replace(self, **changed: str | None) -> None:
+    async def _replace(self, **changed: Any) -> None:
         async with self._writing:
             body = self._item | changed | {"expiresAt": self._expiry()}
             try:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut
-from shared.ports import Conflict, DeletionStore, Stored, StoreUnavailable
+from shared.ports import Conflict, DeletionStore, Page, Stored, StoreUnavailable
 from shared.problems import NotFound
 
 _ATTEMPTS = 5
@@ -44,7 +44,7 @@ class Deletions:
         """
         return (await self._read(tenant_id, enrollment_id)).value
 
-    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """Return a tenant's deletions, the newest opt-out first.
 
         Args:

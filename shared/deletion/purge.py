@@ -13,6 +13,7 @@ from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
+from shared.pairing import Pairing
 from shared.ports import (
     Conflict,
     DeletionStore,
@@ -65,6 +66,7 @@ class Purge:
     def __init__(
         self,
         accounts: Accounts,
+        pairing: Pairing,
         deletions: DeletionStore,
         operations: OperationStore,
         signer: ReceiptSigner,
@@ -72,6 +74,7 @@ class Purge:
         bounds: Bounds | None = None,
     ) -> None:
         self._accounts = accounts
+        self._pairing = pairing
         self._deletions = deletions
         self._operations = operations
         self._signer = signer
@@ -87,26 +90,30 @@ class Purge:
         )
         return {account.geo: heartbeat for account, heartbeat in zip(self._accounts, heartbeats, strict=True)}
 
-    async def _last_heartbeats(self) -> Mapping[str | None, Heartbeat]:
+    async def _last_heartbeats(self) -> Mapping[str | None, Heartbeat | None]:
         try:
             return await self._operations.read_all("purge")
         except StoreUnavailable:
             return {}  # then what has failed is tried again too soon, and that is all
 
     async def _purge_account(self, account: Account, last: Heartbeat | None) -> Heartbeat:
-        store = BriefStore(account.store, self._bounds.call_seconds)
         run = Run("purge", self._clock, self._bounds.seconds)
         postponed = PostponedDays(last, run.started_at)
+        await run.isolated(self._purge_paired(account, run, postponed))
+        heartbeat = run.heartbeat(account, more=run.more)
+        heartbeat = heartbeat.model_copy(update={"postponed": postponed.kept or None})
+        await run.isolated(self._operations.write(heartbeat))
+        return heartbeat
+
+    async def _purge_paired(self, account: Account, run: Run, postponed: PostponedDays) -> None:
+        await self._pairing.check(account)
+        store = BriefStore(account.store, self._bounds.call_seconds)
         # Side by side, so that none of the three promises waits for the work of another.
         await asyncio.gather(
             run.isolated(self._expire_days(store, run, postponed)),
             run.isolated(self._begin_deletions(store, run)),
             run.isolated(self._look_again(store, run)),
         )
-        heartbeat = run.heartbeat(account, more=run.more)
-        heartbeat = heartbeat.model_copy(update={"postponed": postponed.kept or None})
-        await run.isolated(self._operations.write(heartbeat))
-        return heartbeat
 
     # Retention (P4)
 

@@ -1,7 +1,6 @@
 """What a capture is, and a batch of them: as it is sent, and as it is stored (D4, D6, D7)."""
 
 import hashlib
-import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,16 +46,6 @@ def _short_enough(text: str) -> str:
     return text
 
 
-def _finite(value: JsonValue) -> JsonValue:
-    """Refuse NaN and infinities, which the parser lets through though JSON has none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("not a number that JSON has")
-    if isinstance(value, dict | list):
-        for member in value.values() if isinstance(value, dict) else value:
-            _finite(member)
-    return value
-
-
 Text = Annotated[
     str,
     AfterValidator(_short_enough),
@@ -93,7 +82,7 @@ class Capture(_Request):
     user_id: Label | None = None
     input: Text
     output: Text
-    telemetry: Annotated[dict[str, JsonValue], AfterValidator(_finite)] | None = Field(
+    telemetry: dict[str, JsonValue] | None = Field(
         None, description="Any JSON object whose numbers are finite in double precision."
     )
 

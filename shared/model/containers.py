@@ -7,6 +7,9 @@ from datetime import date, datetime
 SHARDS = "0123456789abcdef"
 """The first hex digit of the enrollment id begins every name, so that one day's writes spread over 16 name ranges."""
 
+DEPLOYMENT_PREFIX = "deployment-"
+"""Begins the name of the container that says whose an account is (D14); no name of a day begins so."""
+
 _NAME = re.compile(r"([0-9a-f])-([0-9]{8})-(\1[0-9a-f]{31})")
 
 
@@ -34,6 +37,11 @@ class DayContainer:
             return None
         # A year that no clock of ours can show is no name of ours, and overflows whatever is computed from it.
         return cls(match[3], day) if 2000 < day.year < 9000 else None
+
+
+def deployment_container(deployment_id: str) -> str:
+    """Return the name of the container that makes an account a deployment's (D14)."""
+    return f"{DEPLOYMENT_PREFIX}{deployment_id}"
 
 
 def shard_of(enrollment_id: str) -> str:

@@ -34,6 +34,10 @@ OPT_INS_MAX = ((10, timedelta(hours=1)), (30, timedelta(days=1)))
 CONSENT_LEASE_SECONDS = 2.0
 """D5: how long an instance may rely on a consent read, counted from the moment the read started."""
 
+SIGNATURE_SECONDS = 60.0
+"""D11: how long after a consent read began storage still takes an upload on its word. With ``CLOCK_SKEW`` less than
+``SECOND_LOOK_DELAY``: what storage takes last is there when it is looked at for the second time (P6)."""
+
 CLOCK_SKEW = timedelta(seconds=60)
 """How far the wall clocks of two instances, or of us and the issuer of a token, may be apart."""
 

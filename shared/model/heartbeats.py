@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from shared.model.items import Instant, Item
+from shared.model.items import EnrollmentId, Instant, Item
+
+
+class Deployment(Item):
+    """Whose a database is; each of its storage accounts says the same (D14)."""
+
+    deployment_id: EnrollmentId
+
 
 Job = Literal["purge", "sweep"]
 

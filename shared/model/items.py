@@ -30,6 +30,12 @@ def _in_utc(instant: datetime) -> datetime:
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """A tenant or object id, as Entra writes it: lower case."""
 
+
+def tenant_in_log(tenant_id: object) -> str:
+    """Return what a log may say of a tenant's id that comes from an item: somebody may have written content there."""
+    return tenant_id if isinstance(tenant_id, str) and GUID.fullmatch(tenant_id) else "unknown"
+
+
 ENROLLMENT_ID = re.compile(r"[0-9a-f]{32}")
 
 SHA256 = re.compile(r"[0-9a-f]{64}")

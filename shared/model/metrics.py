@@ -40,6 +40,11 @@ RETENTION_TIME_LEFT = Metric(
     "s",
     "Until a geo's oldest stored day must be gone; negative if it should be, absent if nothing is stored (P4).",
 )
+ITEMS_UNREADABLE = Metric(
+    "data_sharing.items.unreadable",
+    "{item}",
+    "Unfinished deletions, heartbeats and checks of a geo that nobody understands; without a geo opt-outs too (P5).",
+)
 FEED_LAG = Metric(
     "data_sharing.feed.lag", "s", "How long the oldest opt-out without a deletion has waited for one (P9)."
 )
@@ -62,6 +67,7 @@ METRICS = (
     DELETIONS_PENDING,
     DELETIONS_TIME_LEFT,
     RETENTION_TIME_LEFT,
+    ITEMS_UNREADABLE,
     FEED_LAG,
     OPT_OUTS_UNSCHEDULED,
     JOB_AGE,

@@ -15,7 +15,7 @@ from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
-from shared.model.ledger import Enrollment, OptedOut
+from shared.model.ledger import Enrollment, Event, OptedOut
 from shared.ports import (
     AccessStore,
     BatchMissing,
@@ -25,6 +25,7 @@ from shared.ports import (
     ContainerMissing,
     DeletionStore,
     LedgerStore,
+    Page,
     StoreUnavailable,
 )
 from shared.problems import (
@@ -187,7 +188,7 @@ class Access:
 
         return await self._commit(tenant_id, decide)
 
-    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """Return the grants for a tenant's captures, the newest request first.
 
         Args:
@@ -197,7 +198,7 @@ class Access:
         """
         return await self.store.grants(tenant_id, limit=limit, before=before)
 
-    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """Return a tenant's access log, newest first.
 
         Args:
@@ -211,7 +212,7 @@ class Access:
         """Return the days of which there are captures that the reviewer may read, oldest first.
 
         Raises:
-            GrantRequired: if the reviewer has no live grant.
+            GrantRequired: if the reviewer has no live grant, or has none any more when storage has answered.
             NotFound: if the grant's data may no longer be read.
         """
         opened = await self._open(tenant_id, reviewer, "listed")
@@ -222,7 +223,8 @@ class Access:
             name = DayContainer(opened.grant.enrollment_id, day).name
             if self._day_is_live(day) and [each async for each in opened.store.list_containers(name, page_size=1)]:
                 found.append(day)
-        return found
+        await self._look_again(tenant_id, opened)
+        return [day for day in found if self._day_is_live(day)]
 
     async def batches(
         self, tenant_id: str, reviewer: str, day: date, *, limit: int, after: str | None
@@ -237,21 +239,23 @@ class Access:
             after: only those that come after this one.
 
         Raises:
-            GrantRequired: if the reviewer has no live grant.
+            GrantRequired: if the reviewer has no live grant, or has none any more when storage has answered.
             NotFound: if nothing of that day may be read.
         """
         opened = await self._open(tenant_id, reviewer, "listed", day)
         container = DayContainer(opened.grant.enrollment_id, day).name
         try:
-            return await opened.store.list_batches(container, limit=limit, after=after)
+            batches = await opened.store.list_batches(container, limit=limit, after=after)
         except (ContainerMissing, ContainerBeingDeleted):
             raise NotFound(NotFound.DAY) from None
+        await self._look_again(tenant_id, opened, day)
+        return batches
 
     async def read(self, tenant_id: str, reviewer: str, day: date, batch_id: str) -> bytes:
         """Return one batch as JSON Lines, once the look is on the record.
 
         Raises:
-            GrantRequired: if the reviewer has no live grant.
+            GrantRequired: if the reviewer has no live grant, or has none any more when storage has answered.
             NotFound: if there is no such batch, or it may no longer be read.
             StoreUnavailable, Conflict: if the record could not be written; then storage has not been asked.
         """
@@ -261,13 +265,12 @@ class Access:
             content = await opened.store.read_batch(container, batch_id)
         except (ContainerMissing, ContainerBeingDeleted, BatchMissing):
             raise NotFound(NotFound.BATCH) from None
-        # Storage may have been slow: what came after a deadline stays here.
-        if not self._day_is_live(day) or self._has_passed(opened.ended.deadline):
-            raise NotFound(NotFound.DAY_GONE)
         try:
-            return gzip.decompress(content)
+            lines = gzip.decompress(content)
         except (OSError, EOFError, zlib.error):
             raise StoreUnavailable("batch-unreadable") from None
+        await self._look_again(tenant_id, opened, day)
+        return lines
 
     async def _open(
         self, tenant_id: str, reviewer: str, action: Action, day: date | None = None, batch_id: str | None = None
@@ -283,6 +286,18 @@ class Access:
             return _Entry(action, reviewer, grant, day=day, batch_id=batch_id), _Opened(grant, ended, store)
 
         return await self._commit(tenant_id, decide)
+
+    async def _look_again(self, tenant_id: str, opened: _Opened, day: date | None = None) -> None:
+        """Refuse what may no longer leave: storage may have been slow, and the grant revoked meanwhile (P7).
+
+        Read again, and judged when all is read, with nothing to wait for behind it.
+        """
+        ended = await self._readable(tenant_id, opened.grant.enrollment_id)
+        grant = await self._grant(tenant_id, opened.grant.grant_id)
+        if grant.status(self.clock.now()) is not GrantStatus.APPROVED:
+            raise GrantRequired()
+        if self._has_passed(ended.deadline) or (day is not None and not self._day_is_live(day)):
+            raise NotFound(NotFound.DAY_GONE)
 
     async def _first_readable(self, tenant_id: str, grants: Sequence[ReviewGrant]) -> tuple[ReviewGrant, _Ended]:
         if not grants:
@@ -308,7 +323,7 @@ class Access:
             try:
                 await self.store.commit(record, grant, None if head is None else head.etag)
             except Conflict:
-                if [record] != list(await self.store.log(tenant_id, limit=1, before=sequence + 1)):
+                if [record] != list((await self.store.log(tenant_id, limit=1, before=sequence + 1)).values):
                     continue
                 # The conflict was with our own commit, sent twice because its first answer was lost.
             return result
@@ -331,14 +346,18 @@ class Access:
     async def _opt_out_of(self, tenant_id: str, enrollment_id: str) -> OptedOut | None:
         """Return the event that ended an enrollment, if that is among the ledger's newest."""
         events = await self.ledger.history(tenant_id, limit=_LEDGER_PAGE, before=None)
-        ended = (event for event in events if isinstance(event, OptedOut) and event.enrollment_id == enrollment_id)
-        return next(ended, None)
+        for event in events.values:
+            if isinstance(event, OptedOut) and event.enrollment_id == enrollment_id:
+                return event
+        _refuse_unreadable(events)  # perhaps the very one
+        return None
 
     async def _newest_enrollment(self, tenant_id: str) -> str:
         events = await self.ledger.history(tenant_id, limit=1, before=None)
-        if not events:
+        _refuse_unreadable(events)
+        if not events.values:
             raise NotFound(NotFound.NEVER_SHARED)
-        return events[0].enrollment_id
+        return events.values[0].enrollment_id
 
     async def _grant(self, tenant_id: str, grant_id: str) -> ReviewGrant:
         grant = await self.store.read_grant(tenant_id, grant_id)
@@ -351,6 +370,11 @@ class Access:
 
     def _day_is_live(self, day: date) -> bool:
         return self.clock.now() < deadlines.day_deadline(day, self.accounts.retention_days)
+
+
+def _refuse_unreadable(events: Page[Event]) -> None:
+    if events.unreadable:
+        raise StoreUnavailable("cosmos-item-unreadable")
 
 
 def _record(tenant_id: str, record_id: str, sequence: int, now: datetime, entry: _Entry) -> AccessRecord:

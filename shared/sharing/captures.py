@@ -9,8 +9,16 @@ from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.capture import StoredBatch, Submission
 from shared.model.containers import DayContainer
-from shared.model.ledger import Enrollment, Setting
-from shared.ports import CaptureStore, ContainerBeingDeleted, ContainerMissing, Put
+from shared.model.ledger import Enrollment
+from shared.ports import (
+    CaptureStore,
+    ConsentExpired,
+    ContainerBeingDeleted,
+    ContainerMissing,
+    Permit,
+    Put,
+    TryAgain,
+)
 from shared.problems import (
     CapturedTooEarly,
     CapturedTooLate,
@@ -19,6 +27,13 @@ from shared.problems import (
     Unavailable,
 )
 from shared.sharing.consent import Consent
+
+_ATTEMPTS = 4
+"""Three, and one for the first batch of a day."""
+
+_BACKOFF_SECONDS = 1.0
+_PATIENCE_SECONDS = 15.0
+"""Then no further attempt is begun: the caller is told to come back, which is safe, rather than kept waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +60,14 @@ class Captures:
             IdempotencyKeyReused: if the key came before with another body.
             Unavailable, StoreUnavailable: if the batch may not be stored; sending it again is safe.
         """
-        enrollment = _enrollment(await self.consent.current(tenant_id))
+        permit = await self.consent.current(tenant_id)
+        enrollment = _enrollment(permit)
         store = self.accounts.of(enrollment)
         instants = [capture.captured_at for capture in submission.batch.captures]
         _check_instants(instants, self.clock.now(), enrollment.started_at)
         # By its oldest capture, so that none is kept longer than its own day allows (P4).
         day = min(instants).astimezone(UTC).date()
-        put = await self._put(tenant_id, store, DayContainer(enrollment.enrollment_id, day), submission)
+        put = await self._put(permit, store, DayContainer(enrollment.enrollment_id, day), submission)
         if put is Put.OTHER:
             raise IdempotencyKeyReused()
         return StoredBatch(
@@ -62,28 +78,60 @@ class Captures:
             created=put is Put.CREATED,
         )
 
-    async def _put(self, tenant_id: str, store: CaptureStore, container: DayContainer, submission: Submission) -> Put:
+    async def _put(self, permit: Permit, store: CaptureStore, container: DayContainer, submission: Submission) -> Put:
+        """Try until it is stored, each time on the word of a consent read that holds (D11)."""
         content = submission.content
         body_hash = hashlib.sha256(submission.body).hexdigest()
-        try:
+        give_up_at = self.clock.monotonic() + _PATIENCE_SECONDS
+        failed: TryAgain | None = None
+        create = created = False
+        for _ in range(_ATTEMPTS):
             try:
-                return await store.put_batch(container.name, submission.batch_id, content, body_hash)
-            except ContainerMissing:
-                # The first batch of a day, or one that comes after a purge. The lease may be from before an opt-out
-                # whose purge was expedited: what was purged must not be created again on its word.
-                fresh = _enrollment(await self.consent.afresh(tenant_id))
-                if fresh.enrollment_id != container.enrollment_id:
-                    raise DataSharingOff(DataSharingOff.OFF_MEANWHILE) from None
-                await store.create_container(container.name)
-                return await store.put_batch(container.name, submission.batch_id, content, body_hash)
-        except (ContainerMissing, ContainerBeingDeleted):
-            raise Unavailable(Unavailable.CONTAINER_BEING_DELETED) from None
+                if create:
+                    await store.create_container(permit, container.name)
+                    create, created = False, True
+                return await store.put_batch(permit, container.name, submission.batch_id, content, body_hash)
+            except ContainerBeingDeleted:
+                raise Unavailable(Unavailable.CONTAINER_BEING_DELETED) from None
+            except ContainerMissing:  # the first batch of a day, or one that comes after a purge
+                if created:
+                    raise Unavailable(Unavailable.CONTAINER_BEING_DELETED) from None
+                create = True
+            except ConsentExpired:
+                pass  # nothing was sent
+            except TryAgain as error:
+                failed = error
+                await self.clock.sleep(_backoff_seconds(submission.batch_id))
+                if self.clock.monotonic() >= give_up_at:
+                    break
+            try:
+                permit = await self._afresh(permit.setting.tenant_id, container, submission)
+            except (DataSharingOff, CapturedTooEarly):
+                if failed is None:
+                    raise
+                break  # whether an attempt was carried out is unknown, and a refusal would say that none was
+        raise failed or Unavailable(Unavailable.CONSENT)
+
+    async def _afresh(self, tenant_id: str, container: DayContainer, submission: Submission) -> Permit:
+        """Decide again, on what is so now: what was decided first may be hours old."""
+        permit = await self.consent.afresh(tenant_id)
+        enrollment = _enrollment(permit)
+        if enrollment.enrollment_id != container.enrollment_id:
+            raise DataSharingOff(DataSharingOff.OFF_MEANWHILE)
+        instants = [capture.captured_at for capture in submission.batch.captures]
+        _check_instants(instants, self.clock.now(), enrollment.started_at)
+        return permit
 
 
-def _enrollment(setting: Setting) -> Enrollment:
-    if setting.enrollment is None:
+def _backoff_seconds(batch_id: str) -> float:
+    """Return one to two seconds: the id is a hash, so not all come back at once."""
+    return _BACKOFF_SECONDS * (1 + int(batch_id[:4], 16) / 0xFFFF)
+
+
+def _enrollment(permit: Permit) -> Enrollment:
+    if permit.setting.enrollment is None:
         raise DataSharingOff(DataSharingOff.OFF)
-    return setting.enrollment
+    return permit.setting.enrollment
 
 
 def _check_instants(instants: list[datetime], now: datetime, started_at: datetime) -> None:

@@ -1,7 +1,7 @@
 """The toggle: opting in and out, as one batch of setting and ledger event (decisions D1 and D5)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.ledger import Change, Enrollment, Event, OptedIn, OptedOut, Setting
-from shared.ports import Conflict, LedgerStore
+from shared.ports import Conflict, LedgerStore, Page
 from shared.problems import GeoPinned, InvalidRequest, PreconditionFailed, TooManyOptIns
 
 _ATTEMPTS = 10
@@ -54,7 +54,16 @@ class DataSharing:
         stored = await self.ledger.read_setting(tenant_id)
         return Setting(tenant_id=tenant_id) if stored is None else stored.value
 
-    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+    async def get_settled(self, tenant_id: str) -> Setting:
+        """Return a tenant's setting for its administrator; that it is off only when no instance relies on the opposite.
+
+        Whose own PUT was not answered yet, or answered with an error, looks here; and the change may be a moment old.
+        """
+        setting = await self.get(tenant_id)
+        await self._settle(setting)
+        return setting
+
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return a tenant's ledger, newest first.
 
         Args:
@@ -84,6 +93,7 @@ class DataSharing:
             if change is not None and change.setting == setting:
                 break  # the conflict was with our own commit, sent twice because its first answer was lost
             if requested.sequence is not None and requested.sequence != setting.sequence:
+                await self._settle(setting)
                 raise PreconditionFailed(PreconditionFailed.CHANGED)
             now = self.clock.now()
             if account is None:
@@ -108,20 +118,27 @@ class DataSharing:
         await self._outlast_leases()
         return change.setting
 
+    async def _settle(self, setting: Setting) -> None:
+        """Wait before an administrator is told that data sharing is off, unless it never was on (P2)."""
+        if setting.enrollment is None and setting.sequence > 0:
+            await self._outlast_leases()
+
     async def _refuse_too_many(self, setting: Setting, now: datetime) -> None:
         (fewest, _), (most, longest) = deadlines.OPT_INS_MAX
         if setting.sequence < fewest:
             return  # so few events hold no more opt-ins than that, and need not be read
         opted_in_at: list[datetime] = []
-        before: int | None = None
-        while page := await self.ledger.history(setting.tenant_id, limit=_PAGE, before=before):
-            opted_in_at += [event.at for event in page if isinstance(event, OptedIn)]
-            before = page[-1].sequence
-            if len(page) < _PAGE or len(opted_in_at) > most or page[-1].at <= now - longest:
-                break
+        before: int | None = setting.sequence + 1
+        while before is not None:
+            page = await self.ledger.history(setting.tenant_id, limit=_PAGE, before=before)
+            opted_in_at += [event.at for event in page.values if isinstance(event, OptedIn)]
+            enough = len(opted_in_at) > most or any(event.at <= now - longest for event in page.values)
+            before = None if enough else page.next_before
         allowed_at = deadlines.next_opt_in(opted_in_at, now)
         if allowed_at is not None:
-            raise TooManyOptIns(math.ceil((allowed_at - now).total_seconds()))
+            await self._settle(setting)  # a refusal, too, tells that data sharing is off
+            left = (allowed_at - self.clock.now()).total_seconds()
+            raise TooManyOptIns(max(1, math.ceil(left)))
 
     async def _outlast_leases(self) -> None:
         await self.clock.sleep(deadlines.CONSENT_LEASE_SECONDS)

@@ -2,40 +2,54 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import StorageErrorCode
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
 from shared.configuration import is_endpoint, is_this_machine
 from shared.ports import (
     BatchMissing,
+    ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
     ListedContainer,
+    Permit,
     Put,
     Setup,
     StoreUnavailable,
+    TryAgain,
 )
 from shared.stores.calls import Calls
-from shared.stores.uploads import Authorizer, ByIdentity, ByKey, Uploads
+from shared.stores.uploads import ByIdentity, ByKey, SigningKeys, Uploads
 
 _CODE = re.compile(r"[A-Za-z0-9]{1,64}")
 _BODY_HASH = "bodysha256"
 _CONTENT_HEADERS = {"x-ms-blob-content-type": "application/x-ndjson", "x-ms-blob-content-encoding": "gzip"}
 _CREATED, _NOT_FOUND = 201, 404
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+# With a signature that only creates, Azure may say that an overwrite is not authorised where it would have said that
+# the blob exists; Azurite says so in words of its own.
+_MAY_BE_THERE = frozenset(
+    {
+        (409, StorageErrorCode.BLOB_ALREADY_EXISTS.value),
+        (403, StorageErrorCode.UNAUTHORIZED_BLOB_OVERWRITE.value),
+        (403, "AuthorizationPermissionMismatch"),
+    }
+)
 
 
 class AzureCaptureStore:
     """One storage account's containers and batches."""
 
-    def __init__(self, client: BlobServiceClient, authorizer: Authorizer) -> None:
+    def __init__(self, client: BlobServiceClient, keys: SigningKeys) -> None:
         self._client = client
-        self._uploads = Uploads(client.url.rstrip("/"), authorizer)
         if client.account_name is None:
             raise ValueError("the address does not tell the account's name")
+        self._uploads = Uploads(client.url.rstrip("/"), client.account_name, keys)
         # As Azure has it, however the setting was written: enrollments are pinned to it by this very text (P3).
         self._account: str = client.account_name.lower()
 
@@ -52,9 +66,10 @@ class AzureCaptureStore:
         options: Any = {"retry_policy": retries, "connection_timeout": 5, "read_timeout": 15}
         if is_endpoint(setting):
             assert credential is not None
-            return cls(BlobServiceClient(setting, credential, **options), ByIdentity(credential))
+            client = BlobServiceClient(setting, credential, **options)
+            return cls(client, ByIdentity(client))
         client = BlobServiceClient.from_connection_string(setting, **options)
-        return cls(client, ByKey(client.credential.account_name, client.credential.account_key))
+        return cls(client, ByKey(client.credential.account_key))
 
     @property
     def account(self) -> str:
@@ -84,19 +99,41 @@ class AzureCaptureStore:
         }
         return Setup(properties, development=is_this_machine(self._client.url))
 
-    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+    async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""
         async with _call():
             headers = {**_CONTENT_HEADERS, f"x-ms-meta-{_BODY_HASH}": body_hash}
-            status, code = await self._uploads.put(container, batch_id, content, headers)
+            status, code = await self._uploads.put(permit, container, batch_id, content, headers)
             if status == _CREATED:
                 return Put.CREATED
-            if code != StorageErrorCode.BLOB_ALREADY_EXISTS.value:
-                raise _failure(status, code)
-            properties = await self._client.get_blob_client(container, batch_id).get_blob_properties()
-            return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
+            if (status, code) in _MAY_BE_THERE:
+                with suppress(ResourceNotFoundError):
+                    blob = self._client.get_blob_client(container, batch_id)
+                    properties = await blob.get_blob_properties()
+                    return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
+            raise _failure(status, code)
 
-    async def create_container(self, container: str) -> None:
+    async def create_container(self, permit: Permit, container: str) -> None:
+        """See ``CaptureStore``.
+
+        Azure has no signature for this that an Entra identity could make: an identity's token is good for hours. So the
+        permit is looked at as late as the SDK allows, which sends only once, with a client's time limit: behind the
+        look come the token (kept, as a rule) and the connection, ``_call`` at most. A machine that stops for minutes
+        just there may create an empty container when it goes on; the sweep finds that, and no batch gets into it.
+        """
+
+        def look(request: object) -> None:
+            if not permit.holds:
+                raise ConsentExpired
+
+        async with _call():
+            try:
+                await self._client.create_container(container, retry_total=0, raw_request_hook=look)
+            except ResourceExistsError as error:
+                if _code(error) != StorageErrorCode.CONTAINER_ALREADY_EXISTS.value:
+                    raise
+
+    async def mark(self, container: str) -> None:
         """See ``CaptureStore``."""
         async with _call():
             try:
@@ -163,7 +200,10 @@ def _failure(status: int | None, code: str) -> Exception:
     if (status, code) == (_NOT_FOUND, StorageErrorCode.BLOB_NOT_FOUND.value):
         return BatchMissing()
     # Without a status it was the identity that got no token.
-    return StoreUnavailable(f"storage-{code if _CODE.fullmatch(code) else status or 'unauthenticated'}")
+    told = f"storage-{code if _CODE.fullmatch(code) else status or 'unauthenticated'}"
+    # A signature that has expired, or a key that was withdrawn: both are had anew.
+    passes = status in _PASSING or code == StorageErrorCode.AUTHENTICATION_FAILED.value
+    return TryAgain(told) if passes else StoreUnavailable(told)
 
 
 def _code(error: HttpResponseError) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from shared.ports import StoreUnavailable
+from shared.ports import StoreUnavailable, TryAgain
 
 
 class Unreachable(Exception):
@@ -35,17 +35,18 @@ class Calls:
         """Bound the call's time, and turn the SDK's exceptions into ours, which hold a code.
 
         Raises:
-            StoreUnavailable: ``{store}-timeout``, ``{store}-unreachable``, ``{store}-not-understood``.
+            TryAgain: ``{store}-timeout``, ``{store}-unreachable``.
+            StoreUnavailable: ``{store}-not-understood``.
             Exception: what ``refused`` has made of an answer.
         """
         try:
             async with asyncio.timeout(self.seconds):
                 yield
         except TimeoutError:
-            raise StoreUnavailable(f"{self.store}-timeout") from None
+            raise TryAgain(f"{self.store}-timeout") from None
         except HttpResponseError as error:
             raise self.refused(error) from None
         except (AzureError, OSError, Unreachable):
-            raise StoreUnavailable(f"{self.store}-unreachable") from None
+            raise TryAgain(f"{self.store}-unreachable") from None
         except self.not_understood:
             raise StoreUnavailable(f"{self.store}-not-understood") from None

@@ -1,8 +1,9 @@
 """In-memory fakes of all stores, for simulation; they pass the contract tests that the Azure adapters pass (D9)."""
 
+import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from typing import TypeVar
 
@@ -15,12 +16,16 @@ from shared.model.posture import PostureCheck
 from shared.ports import (
     BatchMissing,
     Conflict,
+    ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
     DeletionCounts,
     ListedContainer,
+    Page,
+    Permit,
     Put,
     Stored,
+    TryAgain,
 )
 
 T = TypeVar("T")
@@ -48,7 +53,7 @@ class MemoryLedger:
         self.settings[tenant_id] = Stored(change.setting, str(next(self._etags)))
         events.append(change.event)
 
-    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)
 
@@ -77,7 +82,7 @@ class MemoryLedger:
                 yield event
 
     def _all_events(self) -> Sequence[Event]:
-        return [event for events in self.events.values() for event in events]
+        return _in_no_order(event for events in self.events.values() for event in events)
 
 
 class MemoryDeletions:
@@ -106,7 +111,7 @@ class MemoryDeletions:
             raise Conflict
         self.items[key] = Stored(deletion, str(next(self._etags)))
 
-    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """See ``DeletionStore``."""
         deletions = [stored.value for (tenant, _), stored in self.items.items() if tenant == tenant_id]
         return _newest(deletions, lambda deletion: deletion.sequence, limit, before)
@@ -149,28 +154,33 @@ class MemoryDeletions:
         """See ``DeletionStore``."""
         return sum(stored.value.overdue(now) for stored in self.items.values())
 
+    async def unreadable(self) -> AsyncIterator[str | None]:
+        """See ``DeletionStore``. Here are only values."""
+        for account in list[str | None]():
+            yield account
+
     async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        for (tenant_id, _), stored in list(self.items.items()):
+        for (tenant_id, _), stored in _in_no_order(self.items.items()):
             if after < tenant_id <= until:
                 yield stored
 
     async def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        for (_, enrollment_id), stored in list(self.items.items()):
+        for (_, enrollment_id), stored in _in_no_order(self.items.items()):
             if enrollment_id.startswith(shard) and stored.value.status == "verified":
                 yield enrollment_id
 
     async def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        for stored in list(self.items.values()):
+        for stored in _in_no_order(self.items.values()):
             if stored.value.opted_out_at >= at:
                 yield stored.value.enrollment_id
 
     def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:
         return [
             stored
-            for stored in self.items.values()
+            for stored in _in_no_order(self.items.values())
             if stored.value.storage_account == storage_account and stored.value.status in statuses
         ]
 
@@ -200,7 +210,7 @@ class MemoryAccess:
         """See ``AccessStore``."""
         return self.granted.get((tenant_id, grant_id))
 
-    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """See ``AccessStore``."""
         return _newest(self._of(tenant_id), lambda grant: grant.sequence, limit, before)
 
@@ -209,12 +219,12 @@ class MemoryAccess:
         mine = (grant for grant in self._of(tenant_id) if grant.requested_by == reviewer)
         return [grant for grant in mine if grant.expires_at is not None and grant.expires_at > now]
 
-    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """See ``AccessStore``."""
         return _newest(self.records.get(tenant_id, []), lambda record: record.sequence, limit, before)
 
     def _of(self, tenant_id: str) -> Sequence[ReviewGrant]:
-        return [grant for (tenant, _), grant in self.granted.items() if tenant == tenant_id]
+        return [grant for (tenant, _), grant in _in_no_order(self.granted.items()) if tenant == tenant_id]
 
 
 class MemoryOperations:
@@ -222,14 +232,24 @@ class MemoryOperations:
 
     def __init__(self) -> None:
         self.heartbeats: dict[tuple[str, str | None], Heartbeat] = {}
+        self.deployment: str | None = None
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
         self.heartbeats[heartbeat.kind, heartbeat.geo] = heartbeat
 
+    async def deployment_id(self) -> str | None:
+        """See ``OperationStore``."""
+        return self.deployment
+
+    async def deploy(self, deployment_id: str) -> str:
+        """See ``OperationStore``."""
+        self.deployment = self.deployment or deployment_id
+        return self.deployment
+
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
-        return {geo: heartbeat for (each, geo), heartbeat in self.heartbeats.items() if each == kind}
+        return {geo: heartbeat for (each, geo), heartbeat in _in_no_order(self.heartbeats.items()) if each == kind}
 
 
 class MemoryPosture:
@@ -244,17 +264,19 @@ class MemoryPosture:
 
     async def read_all(self) -> Mapping[str | None, PostureCheck]:
         """See ``PostureStore``."""
-        return dict(self.checks)
+        return dict(_in_no_order(self.checks.items()))
 
 
 class MemoryCaptures:
     """One storage account.
 
-    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would.
+    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would, and give the account
+    another clock by ``now``.
     """
 
     def __init__(self, account: str) -> None:
         self._account = account
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.containers: dict[str, dict[str, tuple[bytes, str]]] = {}
         self.being_deleted: set[str] = set()
         self.soft_deleted: set[str] = set()
@@ -264,8 +286,16 @@ class MemoryCaptures:
         """The account's name."""
         return self._account
 
-    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+    async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        return self.receive_batch(permit, container, batch_id, content, body_hash)
+
+    def receive_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        """Do what storage does with a ``put_batch`` that arrives now, whenever it began."""
+        if self.now() >= permit.expires_at:
+            raise TryAgain("storage-AuthenticationFailed")
         self._refuse_missing(container)
         batches = self.containers[container]
         if batch_id in batches:
@@ -273,9 +303,19 @@ class MemoryCaptures:
         batches[batch_id] = (content, body_hash)
         return Put.CREATED
 
-    async def create_container(self, container: str) -> None:
+    async def create_container(self, permit: Permit, container: str) -> None:
         """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        self.receive_container(container)
+
+    def receive_container(self, container: str) -> None:
+        """Do what storage does with a ``create_container`` that arrives now."""
         self._refuse_being_deleted(container)
+        self.containers.setdefault(container, {})
+
+    async def mark(self, container: str) -> None:
+        """See ``CaptureStore``."""
         self.containers.setdefault(container, {})
 
     async def delete_container(self, container: str) -> bool:
@@ -324,6 +364,14 @@ def _shared_out(work: Sequence[Stored[Deletion]], now: datetime, of_tenant: int 
             yield stored
 
 
-def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Sequence[T]:
+def _in_no_order(values: Iterable[T]) -> Sequence[T]:
+    """Return what a query without an order finds: of so many items always in the same disorder."""
+    found = list(values)
+    # With this seed, two or more never come as they were stored.
+    return random.Random(len(found) + 7).sample(found, len(found))  # noqa: S311 (nothing secret)
+
+
+def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Page[T]:
     chosen = [value for value in values if before is None or sequence(value) < before]
-    return sorted(chosen, key=sequence, reverse=True)[:limit]
+    newest = sorted(chosen, key=sequence, reverse=True)[:limit]
+    return Page(newest, next_before=sequence(newest[-1]) if len(newest) == limit else None)

@@ -1,99 +1,122 @@
 """The one request to storage that every capture makes, sent without the SDK.
 
-The SDK's pipeline costs several times the CPU of the request itself. What it does for this one request is here: an
-Entra token or a key, a new attempt after what may pass, and nothing else. Everything rarer goes through the SDK.
+The SDK's pipeline costs several times the CPU of the request itself. Here it is one attempt, under a signature for this
+one blob that storage itself lets expire (D11), and nothing else. Everything rarer goes through the SDK.
 """
 
 import asyncio
 import io
-import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import formatdate
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
-from azure.core.credentials import AccessToken
-from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import AzureError
-from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+from azure.storage.blob import BlobSasPermissions, StorageErrorCode, UserDelegationKey, generate_blob_sas
+from azure.storage.blob.aio import BlobServiceClient
 from yarl import URL
 
+from shared.model import deadlines
+from shared.ports import ConsentExpired, Permit
 from shared.stores.calls import Unreachable
 
 _VERSION = "2023-11-03"
-_SCOPE = "https://storage.azure.com/.default"
-_ATTEMPTS = 3
 _ATTEMPT_SECONDS = aiohttp.ClientTimeout(total=15, sock_connect=5)
-_BACKOFF_SECONDS = 1.0
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
-_UNAUTHORIZED = 401
-_RENEW_BEFORE_SECONDS = 300.0
-_AUTHORIZE_SECONDS = 10.0
-_SAS_LIFETIME = timedelta(hours=1)
+_FORBIDDEN = 403
+_CREATE = BlobSasPermissions(create=True)
+_KEY_SECONDS = 24 * 3600.0
+_RENEW_BEFORE_SECONDS = 3600.0
+_NOT_AGAIN_SECONDS = 60.0
+_FETCH_SECONDS = 10.0
+_BEHIND = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
-    """What a request is authorised with: a query string (a shared access signature) or headers (a token)."""
+class SigningKeys(Protocol):
+    """What signatures are made with."""
 
-    query: str
-    headers: Mapping[str, str]
-    expires_on: float
-    """In seconds since 1970, by the machine's clock, which is the one that storage compares with."""
+    async def current(self) -> Mapping[str, Any]:
+        """Return the key, as the argument of ``generate_blob_sas`` that it is."""
+        ...
 
-
-class Authorizer(Protocol):
-    """Makes authorisations."""
-
-    async def authorize(self) -> Authorization:
-        """Return a new one."""
+    def refused(self) -> None:
+        """Take note that storage refused a signature."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class ByIdentity:
-    """An Entra identity's tokens."""
-
-    credential: AsyncTokenCredential
-
-    async def authorize(self) -> Authorization:
-        """See ``Authorizer``."""
-        token: AccessToken = await self.credential.get_token(_SCOPE)
-        return Authorization("", {"Authorization": f"Bearer {token.token}"}, token.expires_on)
-
-
-@dataclass(frozen=True, slots=True)
 class ByKey:
-    """A key, for local use: signatures that allow to write a blob, and nothing else."""
+    """An account's own key, for local use."""
 
-    account: str
     key: str
 
-    async def authorize(self) -> Authorization:
-        """See ``Authorizer``."""
-        expiry = datetime.now(UTC) + _SAS_LIFETIME
-        permission, types = AccountSasPermissions(create=True, write=True), ResourceTypes(object=True)
-        query: str = generate_account_sas(self.account, self.key, types, permission, expiry)
-        return Authorization(query, {}, expiry.timestamp())
+    async def current(self) -> Mapping[str, Any]:
+        """See ``SigningKeys``."""
+        return {"account_key": self.key}
+
+    def refused(self) -> None:
+        """See ``SigningKeys``: there is no other."""
+
+
+class ByIdentity:
+    """The user delegation keys of an Entra identity: fetched once a day, of the seven that Azure allows."""
+
+    def __init__(self, client: BlobServiceClient) -> None:
+        self._client = client
+        self._key: UserDelegationKey | None = None
+        self._fetched_at = self._expires_on = 0.0
+        """In seconds since 1970, by the machine's clock, which is the one that storage compares with."""
+        self._fetching = asyncio.Lock()
+
+    async def current(self) -> Mapping[str, Any]:
+        """See ``SigningKeys``.
+
+        Raises:
+            azure.core.exceptions.AzureError, TimeoutError: if there is no key, and none can be had.
+        """
+        key, left = self._key, self._expires_on - time.time()
+        good = key is not None and left > deadlines.SIGNATURE_SECONDS
+        # While another request fetches a new one, this one is good for minutes yet.
+        if good and (left >= _RENEW_BEFORE_SECONDS or self._fetching.locked()):
+            return {"user_delegation_key": key}
+        async with self._fetching:
+            if self._key is None or self._key is key:
+                try:
+                    async with asyncio.timeout(_FETCH_SECONDS):
+                        await self._fetch()
+                except (AzureError, TimeoutError):
+                    if not good:
+                        raise
+                    return {"user_delegation_key": key}
+            return {"user_delegation_key": self._key}
+
+    async def _fetch(self) -> None:
+        now = datetime.now(UTC)
+        expiry = now + timedelta(seconds=_KEY_SECONDS)
+        self._key = await self._client.get_user_delegation_key(now - _BEHIND, expiry)
+        self._fetched_at, self._expires_on = now.timestamp(), expiry.timestamp()
+
+    def refused(self) -> None:
+        """See ``SigningKeys``: the key was withdrawn, perhaps; or the signature came late, so not once for each."""
+        if time.time() - self._fetched_at >= _NOT_AGAIN_SECONDS:
+            self._key = None
 
 
 class Uploads:
     """Puts new blobs into one account."""
 
-    def __init__(self, endpoint: str, authorizer: Authorizer) -> None:
+    def __init__(self, endpoint: str, account: str, keys: SigningKeys) -> None:
         """Prepare uploads; nothing is sent yet.
 
         Args:
             endpoint: of the account's blob service, without a slash at the end.
-            authorizer: what to authorise them with.
+            account: the account's name, as it goes into signatures.
+            keys: what to sign with.
         """
         self._endpoint = endpoint
-        self._authorizer = authorizer
-        self._authorization: Authorization | None = None
-        self._authorizing = asyncio.Lock()
+        self._account = account
+        self._keys = keys
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -102,63 +125,43 @@ class Uploads:
         if session is not None:
             await session.close()
 
-    async def put(self, container: str, blob: str, content: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
+    async def put(
+        self, permit: Permit, container: str, blob: str, content: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, str]:
         """Put a block blob unless one of that name exists, and return the status and storage's error code, if any.
 
-        What may pass is tried again: 408, 429, 5xx, and a connection that fails. So 409 ``BlobAlreadyExists`` may be
-        about an earlier attempt's own blob.
-
         Raises:
-            Unreachable: if no attempt was answered.
-            azure.core.exceptions.AzureError: if the identity gets no token.
+            ConsentExpired: if ``permit`` does not hold; then nothing was sent.
+            Unreachable: if there was no answer.
+            azure.core.exceptions.AzureError: if the identity gets no key.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                status, code = await self._attempt(f"{self._endpoint}/{container}/{blob}", content, headers)
-            except (aiohttp.ClientError, TimeoutError):
-                if attempt == _ATTEMPTS:
-                    raise Unreachable from None
-            else:
-                if status not in _PASSING or attempt == _ATTEMPTS:
-                    return status, code
-            await asyncio.sleep(_BACKOFF_SECONDS + random.random())  # noqa: S311 - so that not all come back at once
-        raise AssertionError("unreachable")
-
-    async def _attempt(self, address: str, content: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
-        authorization = await self._authorize()
+        key = await self._keys.current()
+        query = self._sign(permit, container, blob, key)
         if self._session is None:
             # No cookies: an account sends none that anything could need.
             jar = aiohttp.DummyCookieJar()
             self._session = aiohttp.ClientSession(timeout=_ATTEMPT_SECONDS, auto_decompress=False, cookie_jar=jar)
-        url = URL(f"{address}?{authorization.query}" if authorization.query else address, encoded=True)
-        fixed = {
-            "x-ms-version": _VERSION,
-            "x-ms-date": formatdate(usegmt=True),
-            "x-ms-blob-type": "BlockBlob",
-            "If-None-Match": "*",
-        }
-        sent = {**fixed, **headers, **authorization.headers}
+        url = URL(f"{self._endpoint}/{container}/{blob}?{query}", encoded=True)
+        fixed = {"x-ms-version": _VERSION, "x-ms-blob-type": "BlockBlob", "If-None-Match": "*"}
         body = io.BytesIO(content)  # bytes alone are written as one piece, which blocks everybody else meanwhile
-        # A redirect is not followed: it could lead out of the geo.
-        async with self._session.put(url, data=body, headers=sent, allow_redirects=False) as answer:
-            if answer.status == _UNAUTHORIZED and self._authorization is authorization:
-                self._authorization = None  # withdrawn before its time, perhaps
-            await answer.read()  # or the connection could not be used again
-            return answer.status, answer.headers.get("x-ms-error-code", "")
+        # As late as can be: to fetch a key may have taken longer than the permit holds.
+        if not permit.holds:
+            raise ConsentExpired
+        try:
+            # A redirect is not followed: it could lead out of the geo.
+            async with self._session.put(url, data=body, headers={**fixed, **headers}, allow_redirects=False) as answer:
+                await answer.read()  # or the connection could not be used again
+                status, code = answer.status, answer.headers.get("x-ms-error-code", "")
+        except (aiohttp.ClientError, TimeoutError):
+            raise Unreachable from None
+        if (status, code) == (_FORBIDDEN, StorageErrorCode.AUTHENTICATION_FAILED.value):
+            self._keys.refused()
+        return status, code
 
-    async def _authorize(self) -> Authorization:
-        current = self._authorization
-        left = 0.0 if current is None else current.expires_on - time.time()
-        if current is not None and (left >= _RENEW_BEFORE_SECONDS or (left > 0 and self._authorizing.locked())):
-            return current  # while another request asks for a new one, this one is good for some minutes yet
-        async with self._authorizing:
-            if self._authorization is not None and self._authorization is not current:
-                return self._authorization
-            try:
-                async with asyncio.timeout(_AUTHORIZE_SECONDS):
-                    self._authorization = await self._authorizer.authorize()
-            except (AzureError, TimeoutError):
-                if current is None or left <= 0:
-                    raise
-                return current
-            return self._authorization
+    def _sign(self, permit: Permit, container: str, blob: str, key: Mapping[str, Any]) -> str:
+        # The machine's time and not the service's, which may be moved for a test: storage knows no other. Read before
+        # what is left, so that a machine that stops in between shortens the signature and never lengthens it.
+        machine = datetime.now(UTC)
+        expiry = machine + timedelta(seconds=max(permit.seconds_left, 0.0))
+        query: str = generate_blob_sas(self._account, container, blob, permission=_CREATE, expiry=expiry, **key)
+        return query

@@ -9,6 +9,7 @@ from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.findings import LedgerFault, Notable
+from shared.model.items import tenant_in_log
 from shared.model.ledger import OptedOut, TenantLedger
 from shared.ports import Conflict, DeletionStore, LedgerStore, Stored
 from shared.sweep.reconciliation import ledger_faults
@@ -68,6 +69,9 @@ class LedgerSweep:
         # The deletions are read after the ledgers: one that is missing was missing when its event was there.
         deletions: defaultdict[str, dict[str, Stored[Deletion]]] = defaultdict(dict)
         async for stored in self.deletions.of_tenants(self.round.cursor or "", until):
+            if stored is None:
+                run.counts[LedgerFault.UNREADABLE] += 1
+                continue
             deletions[stored.value.tenant_id][stored.value.enrollment_id] = stored
         for tenant_id in sorted(ledger_of_tenant.keys() | deletions.keys()):
             # A tenant of whom only deletions are left had a ledger once.
@@ -90,7 +94,9 @@ class LedgerSweep:
                 ledger, faults = settled, ledger_faults(settled, deletions)
                 run.counts.update(faults)
                 if faults:  # not only counted: whoever looks into it has to know where
-                    _log.error("the ledger of tenant %s: %s", ledger.tenant_id, ", ".join(sorted(faults)))
+                    _log.error(
+                        "the ledger of tenant %s: %s", tenant_in_log(ledger.tenant_id), ", ".join(sorted(faults))
+                    )
         # A deletion too many says nothing of the events that there are.
         trusted = faults.keys() <= {LedgerFault.WITHOUT_EVENT}
         for event in ledger.events:

@@ -43,6 +43,10 @@ class Round:
         else:
             self._previous_counts = last.previous_counts if last.cursor else last.counts
 
+    def so_far(self, count: str) -> int:
+        """Return what a count has come to in this round."""
+        return self._counts_before[count] + self.run.counts[count]
+
     async def report(self) -> None:
         """Keep what the round has come to by now; a failure to do so is noted."""
         so_far = {

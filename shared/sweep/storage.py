@@ -1,28 +1,37 @@
 """The sweep of an account: what has no business there is driven out, and receipts are looked at again (P1, P3-P6)."""
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from shared.accounts import Account
 from shared.clock import Clock
-from shared.model.containers import SHARDS, DayContainer, shard_prefix
+from shared.model.containers import DEPLOYMENT_PREFIX, SHARDS, DayContainer, shard_prefix
 from shared.model.findings import Notable, Trespass
 from shared.model.ledger import Event
-from shared.ports import Conflict, DeletionStore, LedgerStore, StoreUnavailable
+from shared.pairing import UNPAIRED, Pairing
+from shared.ports import Conflict, DeletionStore, LedgerStore, ListedContainer, StoreUnavailable
 from shared.sweep.ledger import settled_ledger
 from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, judge, ledger_faults
 from shared.sweep.rounds import Round
 
 _ALL_NAMES = "all"
-_STEPS = (_ALL_NAMES, *SHARDS)
+_JUDGE, _MARKED = "judge-", ":"
+# All of the account is judged before anything in it is deleted (D14).
+_STEPS = (_ALL_NAMES, *(f"{_JUDGE}{shard}" for shard in SHARDS), *SHARDS)
 _CHUNK_MAX = 100
 _FAILURES_MAX = 200
 _STRANGERS_MAX = 50
+_STRANGERS, _UNJUDGED = "strangers", "unjudged"
 _UNREACHABLE_STEPS_MAX = 3
 _UNREACHABLE = frozenset({"storage-unreachable", "storage-timeout"})
 _ATTEMPTS_MAX = 3
+
+
+def _marking(step: str, marked: str) -> str:
+    """Return the cursor at a step: with the shards in which the judge has found something, if there are any."""
+    return f"{step}{_MARKED}{marked}" if marked else step
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class StorageSweep:
     Attributes:
         round: the round that it takes further; its cursor is the step that comes next.
         account: the account.
+        pairing: what tells whether the account and the ledger belong together.
         ledger: the ledger.
         deletions: the deletions.
         clock: time.
@@ -40,6 +50,7 @@ class StorageSweep:
 
     round: Round
     account: Account
+    pairing: Pairing
     ledger: LedgerStore
     deletions: DeletionStore
     clock: Clock
@@ -47,56 +58,121 @@ class StorageSweep:
 
     async def run(self) -> None:
         """Take the round as far as the run may go, and report it."""
+        await self.round.run.isolated(self._go_on())
+        await self.round.report()
+
+    async def _go_on(self) -> None:
         run = self.round.run
-        begin = _STEPS.index(self.round.cursor) if self.round.cursor in _STEPS else 0
+        paired = await self._is_paired()
+        cursor, _, marked = (self.round.cursor or "").partition(_MARKED)
+        begin = _STEPS.index(cursor) if cursor in _STEPS else 0
         unreachable_steps = 0
         for step, following in zip(_STEPS[begin:], (*_STEPS[begin + 1 :], None), strict=True):
-            self.round.cursor = step
+            self.round.cursor = _marking(step, marked)
+            if step in SHARDS and step not in marked:
+                continue  # nothing was found there
             if run.out_of_time():
+                return
+            if step in SHARDS and not await self._may_delete(paired=paired):
                 break
-            errors_before = len(run.errors)
-            await run.isolated(self._sweep_names() if step == _ALL_NAMES else self._sweep_shard(step))
+            errors_before, marks = len(run.errors), set[str]()
+            await run.isolated(self._take(step, marks))
             if run.more:
-                break
-            self.round.cursor = following
+                return
+            marked = "".join(sorted({*marked, *marks}))
+            self.round.cursor = _marking(following, marked) if following else None
             unreachable = set(run.errors[errors_before:]) & _UNREACHABLE
             unreachable_steps = unreachable_steps + 1 if unreachable else 0
             if unreachable_steps == _UNREACHABLE_STEPS_MAX:
-                break  # each further step would only wait as long
-        await self.round.report()
+                return  # each further step would only wait as long
+        self.round.cursor = None  # also if nothing may be deleted: the next round judges again
+
+    async def _take(self, step: str, marks: set[str]) -> None:
+        if step == _ALL_NAMES:
+            await self._sweep_names()
+        elif step in SHARDS:
+            await self._sweep_shard(step)
+        else:
+            shard = step.removeprefix(_JUDGE)
+            marks.add(shard)  # unless it turns out that there is nothing to drive out
+            if not await self._judge_shard(shard):
+                marks.clear()
+
+    # Whether the ledger is this account's
+
+    async def _is_paired(self) -> bool:
+        try:
+            await self.pairing.check(self.account)
+        except StoreUnavailable as error:
+            if error.code != UNPAIRED:
+                raise
+            return False
+        return True
+
+    async def _judge_shard(self, shard: str) -> bool:
+        """Count the containers that the ledger does not know, and tell whether anything is to be driven out or told.
+
+        Raises:
+            StoreUnavailable: if the shard cannot be judged; then no stranger is deleted, in whichever shard.
+        """
+        counts = self.round.run.counts
+        counts[_UNJUDGED] += 1
+        listed = [each async for each in self.account.store.list_containers(shard_prefix(shard), include_deleted=True)]
+        # Storage keeps what we delete, and nothing of ours can help it.
+        counts[Notable.SOFT_DELETED] += sum(each.deleted for each in listed)
+        judgement, enrollments = await self._judgement_of(shard, listed)
+        if judgement.strangers and not enrollments.ledger_has_shard and not await self._has_ledger():
+            raise StoreUnavailable("ledger-empty")
+        counts[_STRANGERS] += judgement.strangers
+        counts[_UNJUDGED] -= 1
+        return bool(judgement.intruders or judgement.doubts)
+
+    async def _may_delete(self, *, paired: bool) -> bool:
+        """Tell whether anything in the account may be deleted on the word of this ledger, and say why not."""
+        strangers = self.round.so_far(_STRANGERS)
+        # More likely the wrong database than an account full of strangers.
+        if strangers > max(_STRANGERS_MAX, self.round.so_far("containers") / 2):
+            self.round.run.note("ledger-strange")
+            return False
+        if not paired and (strangers or self.round.so_far(_UNJUDGED)):
+            self.round.run.note(UNPAIRED)
+            return False
+        if not paired:
+            await self.pairing.pair(self.account)  # the ledger knows all that lies in it
+        return True
 
     async def _sweep_names(self) -> None:
         """Count the containers of the account, and those that are not ours."""
         counts = self.round.run.counts
         async for listed in self.account.store.list_containers(""):
+            if listed.name.startswith(DEPLOYMENT_PREFIX):
+                continue
             counts["containers"] += 1
             if DayContainer.parse(listed.name) is None:
                 counts[Notable.FOREIGN_CONTAINER] += 1  # not ours to delete
 
     async def _sweep_shard(self, shard: str) -> None:
-        # Storage first: a writer that created a container had read the ledger before, so what is read now knows of it.
-        containers = await self._containers_of(shard)
-        if not containers:
-            return
-        enrollments = await self._enrollments_of(shard, {container.enrollment_id for container in containers})
-        judgement = judge(containers, enrollments, self.account, self.clock.now())
+        listed = [each async for each in self.account.store.list_containers(shard_prefix(shard))]
+        judgement, _ = await self._judgement_of(shard, listed)
         for doubt in judgement.doubts:
             self.round.run.note(doubt)
-        await self._refuse_strange_ledger(judgement, len(containers), enrollments)
-        await self._drive_out(judgement.intruders)
+        wholly_judged = not self.round.so_far(_UNJUDGED)
+        await self._drive_out([each for each in judgement.intruders if wholly_judged or each.event is not None])
+
+    async def _judgement_of(self, shard: str, listed: Iterable[ListedContainer]) -> tuple[Judgement, Enrollments]:
+        """Judge what a listing of the shard has shown.
+
+        Storage is listed before the ledger is read: a writer that created a container had read the ledger before that,
+        so what is read now knows of it.
+        """
+        parsed = [DayContainer.parse(each.name) for each in listed if not each.deleted]
+        containers = [container for container in parsed if container is not None]
+        if not containers:
+            return Judgement([], []), Enrollments()
+        enrollments = await self._enrollments_of(shard, {container.enrollment_id for container in containers})
+        return judge(containers, enrollments, self.account, self.clock.now()), enrollments
 
     # What there is
-
-    async def _containers_of(self, shard: str) -> Sequence[DayContainer]:
-        containers = list[DayContainer]()
-        async for listed in self.account.store.list_containers(shard_prefix(shard), include_deleted=True):
-            container = DayContainer.parse(listed.name)
-            if listed.deleted:
-                # Storage keeps what we delete, and nothing of ours can help it.
-                self.round.run.counts[Notable.SOFT_DELETED] += 1
-            elif container is not None:
-                containers.append(container)
-        return containers
 
     async def _enrollments_of(self, shard: str, wanted: Collection[str]) -> Enrollments:
         enrollments = Enrollments()
@@ -108,17 +184,6 @@ class StorageSweep:
             if enrollment_id in wanted:
                 enrollments.verified.add(enrollment_id)
         return enrollments
-
-    async def _refuse_strange_ledger(self, judgement: Judgement, containers: int, enrollments: Enrollments) -> None:
-        """Delete nothing on the word of what is more likely the wrong database than an account full of strangers.
-
-        Raises:
-            StoreUnavailable: if the ledger is empty, or does not know most of what was found.
-        """
-        if judgement.strangers and not enrollments.ledger_has_shard and not await self._has_ledger():
-            raise StoreUnavailable("ledger-empty")
-        if judgement.strangers > max(_STRANGERS_MAX, containers / 2):
-            raise StoreUnavailable("ledger-strange")
 
     async def _has_ledger(self) -> bool:
         async for _ in self.ledger.ledgers(""):

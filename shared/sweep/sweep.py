@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
+from shared.pairing import Pairing
 from shared.ports import DeletionStore, LedgerStore, OperationStore
 from shared.runs import Run
 from shared.sweep.ledger import LedgerSweep
@@ -39,6 +40,7 @@ class Sweep:
     def __init__(
         self,
         accounts: Accounts,
+        pairing: Pairing,
         ledger: LedgerStore,
         deletions: DeletionStore,
         operations: OperationStore,
@@ -46,6 +48,7 @@ class Sweep:
         bounds: Bounds | None = None,
     ) -> None:
         self._accounts = accounts
+        self._pairing = pairing
         self._ledger = ledger
         self._deletions = deletions
         self._operations = operations
@@ -66,6 +69,7 @@ class Sweep:
             account.geo: StorageSweep(
                 self._round(account, last),
                 account,
+                self._pairing,
                 self._ledger,
                 self._deletions,
                 self._clock,
@@ -76,7 +80,7 @@ class Sweep:
         await asyncio.gather(on_ledger.run(), *(sweep.run() for sweep in in_accounts.values()))
         return {None: on_ledger.round.heartbeat} | {geo: sweep.round.heartbeat for geo, sweep in in_accounts.items()}
 
-    def _round(self, account: Account | None, last: Mapping[str | None, Heartbeat]) -> Round:
+    def _round(self, account: Account | None, last: Mapping[str | None, Heartbeat | None]) -> Round:
         run = Run("sweep", self._clock, self._bounds.seconds)
         geo = None if account is None else account.geo
         return Round(run, last.get(geo), account=account, operations=self._operations)

@@ -12,6 +12,7 @@ from shared.model.metrics import (
     FEED_LAG,
     FINDINGS,
     GEO_READABLE,
+    ITEMS_UNREADABLE,
     JOB_AGE,
     JOB_FAILED,
     OPT_OUTS_UNSCHEDULED,
@@ -31,6 +32,7 @@ def measured(report: StatusReport) -> Iterator[Measurement]:
     yield Measurement(DELETIONS_OVERDUE, report.overdue_deletions)
     yield Measurement(FEED_LAG, report.feed_lag.total_seconds())
     yield Measurement(OPT_OUTS_UNSCHEDULED, report.ledger.unscheduled)
+    yield Measurement(ITEMS_UNREADABLE, report.ledger.unreadable + report.ledger.unreadable_opt_outs)
     # Those at 0 too, so that the first one ever is a growth that an alert can see.
     for kind in findings.FINDINGS:
         yield Measurement(FINDINGS, report.findings.get(kind, 0), {"kind": kind})
@@ -47,6 +49,7 @@ def unreadable() -> Iterator[Measurement]:
 def _of_geo(geo: str, status: GeoStatus, now: datetime, retention_days: int) -> Iterator[Measurement]:
     here = {"geo": geo}
     yield Measurement(GEO_READABLE, int(status.error is None), here)
+    yield Measurement(ITEMS_UNREADABLE, status.unreadable, here)
     if status.deletions is not None:
         yield Measurement(DELETIONS_PENDING, status.deletions.pending, here)
         if status.deletions.oldest_deadline is not None:

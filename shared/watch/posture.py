@@ -33,15 +33,15 @@ class Posture:
         checks = [self._check(geo, account) for geo, account in self.accounts.storage.items()]
         return await asyncio.gather(self._check(None, self.accounts.cosmos), *checks)
 
-    async def last(self) -> Mapping[str | None, PostureCheck]:
-        """Return the last check of each account by geo; under None that of Cosmos DB.
+    async def last(self) -> Mapping[str | None, PostureCheck | None]:
+        """Return the last check of each account by geo, None for one that nobody understands; under None Cosmos DB's.
 
         Raises:
             StoreUnavailable: if they cannot be read.
         """
         return await self.accounts.checks.read_all()
 
-    def broken(self, checks: Mapping[str | None, PostureCheck], now: datetime) -> frozenset[str]:
+    def broken(self, checks: Mapping[str | None, PostureCheck | None], now: datetime) -> frozenset[str]:
         """Return the promises that cannot rest on the accounts, by their last checks.
 
         Args:

@@ -40,6 +40,8 @@ class LedgerStatus:
         unscheduled: how many opt-outs of the last 60 days have no deletion yet.
         oldest_unscheduled: when the first of them happened.
         unreadable_opt_outs: how many of the opt-outs nobody understands.
+        unreadable: how many unfinished deletions, heartbeats and checks of the posture nobody understands that are of
+            no served account.
         last_sweep: the last comparison of the ledger with itself and its deletions.
         posture: the last check of how the Cosmos DB account is set up.
     """
@@ -49,11 +51,15 @@ class LedgerStatus:
     unreadable_opt_outs: int
     last_sweep: Heartbeat | None
     posture: PostureCheck | None = None
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GeoStatus:
-    """What is so in one served geo; ``error`` if storage or the deletions could not be read."""
+    """What is so in one served geo; ``error`` if storage or the deletions could not be read.
+
+    ``unreadable`` is how many of its unfinished deletions, heartbeats and checks of the posture nobody understands.
+    """
 
     storage_account: str
     oldest_day: date | None
@@ -62,6 +68,7 @@ class GeoStatus:
     last_sweep: Heartbeat | None
     error: str | None = None
     posture: PostureCheck | None = None
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +136,20 @@ class Status:
         checks = await self.posture.last() if self.posture else {}
         # Of all accounts, because one that is no longer configured is purged by nobody.
         overdue = await self.deletions.overdue(now)
-        unscheduled, unreadable = await self._unscheduled(now)
+        unscheduled, unreadable_opt_outs = await self._unscheduled(now)
+        # What names no served geo is the ledger's, under None.
+        geos = {account.name: account.geo for account in self.accounts}
+        unreadable_deletions = Counter([geos.get(name or "") async for name in self.deletions.unreadable()])
+        last = [*purges.items(), *sweeps.items(), *checks.items()]
+        unreadable = unreadable_deletions + Counter(
+            geo if geo in self.accounts.stores else None for geo, each in last if each is None
+        )
         statuses = await asyncio.gather(
             *(self._of_geo(each, now, purges.get(each.geo), sweeps.get(each.geo)) for each in self.accounts)
         )
         promises = self._promises(now, sweeps.get(None), statuses, unscheduled, overdue)
-        promises["P9"] &= not unreadable
+        if unreadable_opt_outs or unreadable_deletions:  # perhaps overdue, and nobody carries it out
+            promises |= {"P5": False, "P9": False}
         if self.posture:
             broken = self.posture.broken(checks, now)
             # P2 is kept while requests are answered, and leaves nothing to look at but what it cannot do without.
@@ -147,12 +162,13 @@ class Status:
             ledger=LedgerStatus(
                 unscheduled=len(unscheduled),
                 oldest_unscheduled=min((event.at for event in unscheduled), default=None),
-                unreadable_opt_outs=unreadable,
+                unreadable_opt_outs=unreadable_opt_outs,
                 last_sweep=sweeps.get(None),
                 posture=checks.get(None),
+                unreadable=unreadable[None],
             ),
             geos={
-                account.geo: replace(status, posture=checks.get(account.geo))
+                account.geo: replace(status, posture=checks.get(account.geo), unreadable=unreadable[account.geo])
                 for account, status in zip(self.accounts, statuses, strict=True)
             },
         )

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.model.deletion import Deletion
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, Setting
+from shared.model.grants import AccessRecord, Purpose, ReviewGrant
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Change, Enrollment, OptedIn, OptedOut, Setting
 from tests.clocks import START
 
 
@@ -48,3 +49,39 @@ def opt_in(tenant: str, sequence: int = 1, shard: str = "") -> Change:
 
 def new_name(day: str = "20261121", shard: str = "a") -> str:
     return f"{shard}-{day}-{shard}{uuid.uuid4().hex[1:]}"
+
+
+def record(tenant: str, sequence: int, **more: Any) -> AccessRecord:
+    values: dict[str, Any] = {"at": START, "action": "read", "actor": "reviewer", "purpose": "build"}
+    values["record_id"] = uuid.uuid4().hex
+    return AccessRecord(tenant_id=tenant, sequence=sequence, **(values | more))
+
+
+def grant(tenant: str, sequence: int, reviewer: str = "reviewer") -> ReviewGrant:
+    return ReviewGrant(
+        grant_id=uuid.uuid4().hex,
+        tenant_id=tenant,
+        enrollment_id=uuid.uuid4().hex,
+        sequence=sequence,
+        purpose=Purpose.IMPROVE,
+        justification="line one\nline two \x1b[31m" + "ü" * 10,
+        duration_minutes=60,
+        requested_by=reviewer,
+        requested_at=START,
+    )
+
+
+def opt_out(before: Change) -> Change:
+    enrollment, sequence = before.setting.enrollment, before.setting.sequence + 1
+    assert enrollment is not None
+    tenant, at = before.setting.tenant_id, START + timedelta(microseconds=1)
+    event = OptedOut(
+        **dict(enrollment),
+        tenant_id=tenant,
+        sequence=sequence,
+        at=at,
+        actor="admin",
+        previous_hash=before.event.hash,
+        deadline=at + timedelta(days=30),
+    )
+    return Change(Setting(tenant_id=tenant, sequence=sequence, since=at, ledger_hash=event.hash), event)

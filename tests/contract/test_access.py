@@ -3,36 +3,15 @@
 import asyncio
 import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from shared.model.grants import AccessRecord, Purpose, ReviewGrant
 from shared.ports import AccessStore, BatchMissing, CaptureStore, Conflict, ContainerMissing
 from tests.clocks import START
-from tests.contract.items import new_name
+from tests.contract.items import grant, new_name, record
+from tests.world import permit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def record(tenant: str, sequence: int, **more: Any) -> AccessRecord:
-    values: dict[str, Any] = {"at": START, "action": "read", "actor": "reviewer", "purpose": "build"}
-    values["record_id"] = uuid.uuid4().hex
-    return AccessRecord(tenant_id=tenant, sequence=sequence, **(values | more))
-
-
-def grant(tenant: str, sequence: int, reviewer: str = "reviewer") -> ReviewGrant:
-    return ReviewGrant(
-        grant_id=uuid.uuid4().hex,
-        tenant_id=tenant,
-        enrollment_id=uuid.uuid4().hex,
-        sequence=sequence,
-        purpose=Purpose.IMPROVE,
-        justification="line one\nline two \x1b[31m" + "ü" * 10,
-        duration_minutes=60,
-        requested_by=reviewer,
-        requested_at=START,
-    )
 
 
 async def etag_of(access: AccessStore, tenant: str) -> str | None:
@@ -51,7 +30,7 @@ async def test_records_follow_one_another_and_of_concurrent_ones_exactly_one_is_
         assert all(isinstance(answer, Conflict) for answer in answers if answer is not None)
         head = await access.head(tenant)
         assert head is not None and head.value == sequence
-    assert [each.sequence for each in await access.log(tenant, limit=10, before=None)] == [2, 1]
+    assert [each.sequence for each in (await access.log(tenant, limit=10, before=None)).values] == [2, 1]
 
 
 async def test_a_grant_is_committed_with_its_record_or_not_at_all(access: AccessStore) -> None:
@@ -77,8 +56,8 @@ async def test_approved_grants_are_the_reviewers_that_have_not_ended(access: Acc
     end = START + timedelta(hours=1)
     assert await access.approved_grants(tenant, "reviewer", end - timedelta(microseconds=1)) == [approved[0]]
     assert await access.approved_grants(tenant, "reviewer", end) == []
-    assert [each.sequence for each in await access.grants(tenant, limit=2, before=None)] == [3, 2]
-    assert [each.sequence for each in await access.grants(tenant, limit=2, before=2)] == [1]
+    assert [each.sequence for each in (await access.grants(tenant, limit=2, before=None)).values] == [3, 2]
+    assert [each.sequence for each in (await access.grants(tenant, limit=2, before=2)).values] == [1]
 
 
 async def test_the_log_is_paged_newest_first(access: AccessStore) -> None:
@@ -86,7 +65,7 @@ async def test_the_log_is_paged_newest_first(access: AccessStore) -> None:
     written = [record(tenant, n, day="2026-11-21", batch_id="b", grant_id="g") for n in range(1, 13)]
     for each in written:
         await access.commit(each, None, await etag_of(access, tenant))
-    pages = [await access.log(tenant, limit=5, before=before) for before in (None, 8, 3)]
+    pages = [(await access.log(tenant, limit=5, before=before)).values for before in (None, 8, 3)]
     assert [each for page in pages for each in page] == list(reversed(written))
 
 
@@ -96,11 +75,11 @@ async def test_batches_are_listed_in_their_order_and_read_as_stored(captures: Ca
         await captures.list_batches(name, limit=1, after=None)
     with pytest.raises(ContainerMissing):
         await captures.read_batch(name, "b")
-    await captures.create_container(name)
+    await captures.create_container(permit(), name)
     assert list(await captures.list_batches(name, limit=10, after=None)) == []
     content = b"\x1f\x8b\x00 any bytes"
     for batch_id in ("c", "a", "b"):
-        await captures.put_batch(name, batch_id, content, "hash")
+        await captures.put_batch(permit(), name, batch_id, content, "hash")
     assert list(await captures.list_batches(name, limit=2, after=None)) == ["a", "b"]
     assert list(await captures.list_batches(name, limit=2, after="b")) == ["c"]
     assert await captures.read_batch(name, "a") == content

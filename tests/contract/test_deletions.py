@@ -53,8 +53,8 @@ async def test_a_tenants_deletions_newest_first_and_paged(deletions: DeletionSto
     for sequence in (2, 10, 4, 6, 8):
         await deletions.create(deletion(tenant, sequence=sequence))
     await deletions.create(deletion(sequence=12))
-    assert [each.sequence for each in await deletions.list(tenant, limit=3, before=None)] == [10, 8, 6]
-    assert [each.sequence for each in await deletions.list(tenant, limit=3, before=6)] == [4, 2]
+    assert [each.sequence for each in (await deletions.list(tenant, limit=3, before=None)).values] == [10, 8, 6]
+    assert [each.sequence for each in (await deletions.list(tenant, limit=3, before=6)).values] == [4, 2]
 
 
 async def test_due_are_those_of_the_account_that_may_begin_and_do_not_wait_by_deadline(
@@ -100,7 +100,7 @@ async def test_unverified_are_those_purged_long_enough_ago(deletions: DeletionSt
     await deletions.create(deletion(account=account).purged(START, deleted=0).verified(START))
     assert purged[3].purged_at is not None
     found = [stored.value async for stored in deletions.unverified(account, purged[3].purged_at, START)]
-    assert found == purged[:4]
+    assert sorted(found, key=lambda each: each.purged_at or START) == purged[:4]
 
 
 async def test_of_each_tenant_at_most_its_share_is_found_however_many_it_has(deletions: DeletionStore) -> None:

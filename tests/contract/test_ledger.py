@@ -7,28 +7,12 @@ from unittest.mock import ANY
 
 import pytest
 
-from shared.model.ledger import Change, OptedOut, Setting, TenantLedger
+from shared.model.ledger import TenantLedger
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
-from tests.contract.items import opt_in
+from tests.contract.items import opt_in, opt_out
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def opt_out(before: Change) -> Change:
-    enrollment, sequence = before.setting.enrollment, before.setting.sequence + 1
-    assert enrollment is not None
-    tenant, at = before.setting.tenant_id, START + timedelta(microseconds=1)
-    event = OptedOut(
-        **dict(enrollment),
-        tenant_id=tenant,
-        sequence=sequence,
-        at=at,
-        actor="admin",
-        previous_hash=before.event.hash,
-        deadline=at + timedelta(days=30),
-    )
-    return Change(Setting(tenant_id=tenant, sequence=sequence, since=at, ledger_hash=event.hash), event)
 
 
 async def etag_of(ledger: LedgerStore, tenant: str) -> str:
@@ -40,7 +24,7 @@ async def etag_of(ledger: LedgerStore, tenant: str) -> str:
 async def test_a_tenant_never_seen_has_no_setting_and_no_history(ledger: LedgerStore) -> None:
     tenant = str(uuid.uuid4())
     assert await ledger.read_setting(tenant) is None
-    assert await ledger.history(tenant, limit=10, before=None) == []
+    assert (await ledger.history(tenant, limit=10, before=None)).values == []
 
 
 async def test_what_was_committed_is_read_back_to_the_microsecond(ledger: LedgerStore) -> None:
@@ -53,7 +37,7 @@ async def test_what_was_committed_is_read_back_to_the_microsecond(ledger: Ledger
     await ledger.commit(second, stored.etag)
     stored = await ledger.read_setting(tenant)
     assert stored is not None and stored.value == second.setting and not stored.value.enabled
-    assert await ledger.history(tenant, limit=10, before=None) == [second.event, first.event]
+    assert (await ledger.history(tenant, limit=10, before=None)).values == [second.event, first.event]
 
 
 async def test_a_stale_etag_changes_neither_setting_nor_ledger(ledger: LedgerStore) -> None:
@@ -66,7 +50,7 @@ async def test_a_stale_etag_changes_neither_setting_nor_ledger(ledger: LedgerSto
     for change, etag in ((opt_in(tenant, 3), stale), (opt_in(tenant, 3), None), (opt_in(tenant, 1), None)):
         with pytest.raises(Conflict):
             await ledger.commit(change, etag)
-    assert await ledger.history(tenant, limit=10, before=None) == [second.event, first.event]
+    assert (await ledger.history(tenant, limit=10, before=None)).values == [second.event, first.event]
     stored = await ledger.read_setting(tenant)
     assert stored is not None and stored.value == second.setting
 
@@ -89,7 +73,7 @@ async def test_of_concurrent_commits_exactly_one_wins(ledger: LedgerStore) -> No
     etag = await etag_of(ledger, tenant)
     second = await asyncio.gather(*(ledger.commit(opt_in(tenant, 2), etag) for _ in range(8)), return_exceptions=True)
     assert second.count(None) == 1
-    assert len(await ledger.history(tenant, limit=10, before=None)) == 2
+    assert len((await ledger.history(tenant, limit=10, before=None)).values) == 2
 
 
 async def test_history_is_paged_by_sequence_across_ten(ledger: LedgerStore) -> None:
@@ -98,7 +82,7 @@ async def test_history_is_paged_by_sequence_across_ten(ledger: LedgerStore) -> N
     for sequence in range(1, 13):
         await ledger.commit(opt_in(tenant, sequence), etag)
         etag = await etag_of(ledger, tenant)
-    pages = [await ledger.history(tenant, limit=5, before=before) for before in (None, 8, 3)]
+    pages = [(await ledger.history(tenant, limit=5, before=before)).values for before in (None, 8, 3)]
     assert [[event.sequence for event in page] for page in pages] == [[12, 11, 10, 9, 8], [7, 6, 5, 4, 3], [2, 1]]
 
 
@@ -107,7 +91,7 @@ async def test_an_event_that_was_read_back_has_the_hash_that_it_was_committed_wi
     first = opt_in(tenant)
     await ledger.commit(first, None)
     await ledger.commit(opt_out(first), await etag_of(ledger, tenant))
-    second, again = await ledger.history(tenant, limit=10, before=None)
+    second, again = (await ledger.history(tenant, limit=10, before=None)).values
     assert again.hash == first.event.hash == second.previous_hash
     stored = await ledger.read_setting(tenant)
     assert stored is not None and stored.value.ledger_hash == second.hash

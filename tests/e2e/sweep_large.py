@@ -11,6 +11,7 @@ import sys
 from datetime import timedelta
 
 from shared.accounts import Accounts
+from shared.pairing import Pairing
 from shared.sharing.data_sharing import DataSharing, RequestedChange
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.memory import MemoryDeletions, MemoryLedger, MemoryOperations
@@ -28,7 +29,10 @@ async def main() -> None:
         sharing = DataSharing(ledger, accounts, clock, lambda: enrollment_id)  # noqa: B023
         await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", RequestedChange(True, "europe", "admin"))
     clock.set(START)
-    sweep = Sweep(accounts, ledger, MemoryDeletions(), MemoryOperations(), clock)
+    operations = MemoryOperations()
+    operations.deployment = "d" * 32
+    pairing = Pairing(operations, lambda: "")
+    sweep = Sweep(accounts, pairing, ledger, MemoryDeletions(), operations, clock)
     heartbeat = (await sweep.run())["europe"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"outcome": heartbeat.outcome, "counts": dict(heartbeat.counts), "peakBytes": peak}))

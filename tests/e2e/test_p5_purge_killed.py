@@ -102,7 +102,7 @@ async def owed(services: Services, clock: ManualClock) -> Deletion:
         await services.captures.submit(tenant, submission(capture(clock.now()), key=f"key-{n}"))
         clock.move(timedelta(days=1))
     await services.data_sharing.put(tenant, RequestedChange(False, None, "admin"))
-    [event] = await services.data_sharing.history(tenant, limit=1, before=None)
+    [event] = (await services.data_sharing.history(tenant, limit=1, before=None)).values
     assert isinstance(event, OptedOut)
     await services.deletions.schedule([event])
     await services.deletions.expedite(tenant, event.enrollment_id, now=clock.now())

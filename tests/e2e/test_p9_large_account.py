@@ -85,7 +85,8 @@ async def test_a_sweep_of_100_000_containers_stays_under_300_mb_and_asks_for_non
     days = [START.date() - timedelta(days=n) for n in range(DAYS)]
     strays = [DayContainer(uuid.uuid5(uuid.NAMESPACE_URL, str(n)).hex, days[n]).name for n in range(3)]
     mine = [DayContainer(enrollment_id, day).name for enrollment_id in enrollments for day in days]
-    account.names = sorted([*mine, *strays, "somebody-elses"])
+    others = [f"deployment-{'d' * 32}", "somebody-elses"]
+    account.names = sorted([*mine, *strays, *others])
     setting = connection_string(account="st", key=KEY, port=account.port)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.e2e.sweep_large", setting, str(DAYS + 1)),
@@ -96,8 +97,13 @@ async def test_a_sweep_of_100_000_containers_stays_under_300_mb_and_asks_for_non
     output, _ = await asyncio.wait_for(process.communicate("\n".join(enrollments).encode()), 240)
     told = json.loads(output)
     assert told["outcome"] == "done"
-    assert told["counts"] == {"containers": CONTAINERS + 4, "foreignContainers": 1, "unknownEnrollment": 3}
-    assert account.names == sorted([*mine, "somebody-elses"])
+    assert told["counts"] == {
+        "containers": CONTAINERS + 4,
+        "foreignContainers": 1,
+        "strangers": 3,
+        "unknownEnrollment": 3,
+    }
+    assert account.names == sorted([*mine, *others])
     assert told["peakBytes"] < 300_000_000
-    # Pages of 5,000: all names once, and each of the 16 shards once.
-    assert account.requests == {"list": 21 + 2 * 16, "delete": 3}
+    # Pages of 5,000: whose it is, all names once, each of the 16 shards once, and again those that hold a stray.
+    assert account.requests == {"list": 1 + 21 + 2 * 16 + 2 * len({name[0] for name in strays}), "delete": 3}

@@ -10,6 +10,8 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functions._api import json_text
 from functions._api.operations import OPERATIONS, Body
@@ -99,7 +101,71 @@ async def test_depth_has_a_limit_of_its_own(api: Api, opening: bytes, closing: b
     ],
 )
 def test_brackets_in_texts_are_no_depth(text: bytes, depth: int) -> None:
-    assert json_text._depth(text) == depth
+    outside = json_text._outside_of_strings(text)
+    assert outside is not None and json_text._depth(outside) == depth
+
+
+def values_in(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(values_in(each) for each in inner)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(alphabet='a,[]{}":\\\n\u2028'),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet='a,[]{}":\\'), inner),
+    ),
+    st.sampled_from([None, 1, "\t"]),
+)
+def test_values_are_counted_as_a_parser_would(value: Any, indent: int | str | None) -> None:
+    outside = json_text._outside_of_strings(json.dumps(value, indent=indent).encode())
+    assert outside is not None and json_text._values(outside) == values_in(value)
+
+
+MANY = {
+    "numbers": lambda count: [0] * count,
+    "texts": lambda count: ["[1,2,3]", '\\"'] * (count // 2) + [""] * (count % 2),
+    "empty objects": lambda count: [{}] * count,
+    "empty arrays": lambda count: [[]] * count,
+    "members": lambda count: [{f"{n}": None for n in range(each)} for each in split(count)],
+    "objects of one": lambda count: [{"a": True}] * (count // 2) + [False] * (count % 2),
+}
+
+
+def split(count: int) -> list[int]:
+    """In a few objects, each of which is a value as well."""
+    return [5_000, 5_000, count - 10_003]
+
+
+@pytest.mark.parametrize("make", MANY.values(), ids=MANY.keys())
+@pytest.mark.parametrize("separators", [(",", ":"), (" ,\r\n", " : ")], ids=["dense", "spaced"])
+async def test_values_are_limited_in_number(
+    api: Api, make: Callable[[int], list[Any]], separators: tuple[str, str]
+) -> None:
+    await opt_in(api)
+    around = values_in(api.batch(telemetry={"t": []}))
+
+    def body(values: int) -> bytes:
+        batch = api.batch(telemetry={"t": make(values - around)})
+        assert values_in(batch) == values
+        return json.dumps(batch, separators=separators).encode()
+
+    assert (await api.post(body(json_text.VALUES_MAX)))[0] == 201
+    assert (await api.post(body(json_text.VALUES_MAX + 1)))[:2] == (400, "invalid-request")
+    with pytest.raises(InvalidRequest, match="The body has more than 20000 values"):
+        json_text.check(body(json_text.VALUES_MAX + 1))
+
+
+@pytest.mark.parametrize("digit", [b"7", b"0.7", b"-7", b"1e-7"])
+async def test_a_number_is_limited_in_length(api: Api, digit: bytes) -> None:
+    await opt_in(api)
+
+    def number(length: int) -> bytes:
+        return digit + b"7" * (length - len(digit)) if b"e" not in digit else digit.rjust(length, b"1")
+
+    fits, too_long = (with_telemetry(api, b'{"a":[' + number(length) + b"]}") for length in (100, 101))
+    assert (await api.post(fits))[0] == 201
+    assert (await api.post(too_long))[:2] == (400, "invalid-request")
 
 
 @pytest.mark.parametrize(

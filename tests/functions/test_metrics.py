@@ -120,7 +120,7 @@ async def test_one_line_says_that_the_promises_hold(world: World, caplog: pytest
 
 async def test_one_error_names_the_promises_that_do_not_hold(world: World, caplog: pytest.LogCaptureFixture) -> None:
     await well(world)
-    await world.stores["unitedstates"].create_container(next(iter(world.stores["europe"].containers)))
+    world.stores["unitedstates"].receive_container(next(iter(world.containers())))
     await world.sweep.run()
     await metrics(None)
     (line,) = lines(caplog, logging.INFO)

@@ -122,8 +122,8 @@ async def test_the_timer_purges_and_says_so(world: World, caplog: pytest.LogCapt
     async def fail(*args: object) -> None:
         raise StoreUnavailable("storage-503")
 
-    await world.stores["europe"].create_container(f"0-20261001-0{'0' * 31}")
-    await world.stores["unitedstates"].create_container(f"0-20261001-0{'0' * 31}")
+    world.stores["europe"].receive_container(f"0-20261001-0{'0' * 31}")
+    world.stores["unitedstates"].receive_container(f"0-20261001-0{'0' * 31}")
     world.stores["unitedstates"].delete_container = fail
     with caplog.at_level(logging.INFO):
         await purge(None)

@@ -10,6 +10,7 @@ import pytest
 from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
+from local.cosmos import ranges
 from tests.local.cosmos_server import RunningServer, fresh_container, request, running
 
 
@@ -117,12 +118,15 @@ async def test_writers_at_work_are_never_passed_over(container: ContainerProxy) 
     await writers
     seen += (await read(container, continuation=token))[0]
     assert sorted(change["id"] for change in seen) == sorted(written)
-    assert [change["_lsn"] for change in seen] == list(range(1, 61))
+    assert sorted(change["_lsn"] for change in seen) == list(range(1, 61))
+    for tenant in "uvwx":
+        assert [change["id"] for change in seen if change["tenantId"] == tenant] == [f"{tenant}{n}" for n in range(15)]
 
 
 async def test_the_wire(server: RunningServer, container: ContainerProxy) -> None:
     path = f"/dbs/tests/colls/{container.id}/docs"
-    feed = {"a_im": "Incremental Feed", "x_ms_documentdb_partitionkeyrangeid": "0"}
+    here = ranges.of_partition('["t"]')
+    feed = {"a_im": "Incremental Feed", "x_ms_documentdb_partitionkeyrangeid": f"{here}"}
     status, headers, _ = await request(server, "GET", path, **feed)
     assert (status, headers["etag"]) == (304, '"0"')
     await container.create_item({"id": "a", "tenantId": "t"})
@@ -132,11 +136,40 @@ async def test_the_wire(server: RunningServer, container: ContainerProxy) -> Non
     assert (status, headers["etag"]) == (304, '"1"')
     status, _, body = await request(server, "GET", path, **feed, x_ms_start_epk="", x_ms_end_epk="FF")
     assert (status, len(body["Documents"])) == (200, 1)
+    elsewhere = {**feed, "x_ms_documentdb_partitionkeyrangeid": f"{(here + 1) % ranges.COUNT}"}
+    status, headers, _ = await request(server, "GET", path, **elsewhere)
+    assert (status, headers["etag"]) == (304, '"1"')
     later = format_datetime(datetime.fromtimestamp(body["Documents"][0]["_ts"] + 1, UTC), usegmt=True)
     assert (await request(server, "GET", path, **feed, if_modified_since=later))[0] == 304
     for wrong in ({"if_none_match": '"2"'}, {"if_none_match": "x"}, {"if_modified_since": "yesterday"}):
         # A token from beyond the last write would pass over changes in silence.
         assert (await request(server, "GET", path, **feed, **wrong))[0] == 400
+
+
+async def test_a_feed_is_that_of_one_range(server: RunningServer, container: ContainerProxy) -> None:
+    path = f"/dbs/tests/colls/{container.id}/docs"
+    assert (await request(server, "GET", path, a_im="Incremental Feed"))[0] == 400
+    gone = {"a_im": "Incremental Feed", "x_ms_documentdb_partitionkeyrangeid": "4"}
+    status, headers, _ = await request(server, "GET", path, **gone)
+    assert (status, headers["x-ms-substatus"]) == (410, "1002")
+
+
+async def test_each_feed_range_has_its_own_continuation(container: ContainerProxy) -> None:
+    feed_ranges = [feed_range async for feed_range in container.read_feed_ranges()]
+    assert len(feed_ranges) == ranges.COUNT
+    found, tokens = [], []
+    for number in range(20):
+        await container.create_item({"id": f"{number}", "tenantId": f"{number}"})
+    for feed_range in feed_ranges:
+        changes, token = await read(container, start_time="Beginning", feed_range=feed_range)
+        found.append({change["id"] for change in changes})
+        tokens.append(token)
+    assert sum(map(len, found)) == 20 and all(found)
+    for number in range(20):
+        await container.upsert_item({"id": f"{number}", "tenantId": f"{number}"})
+    for before, token in zip(found, tokens, strict=True):
+        changes, _ = await read(container, continuation=token)
+        assert {change["id"] for change in changes} == before
 
 
 async def test_one_partition_is_refused(container: ContainerProxy) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.core import MatchConditions
@@ -15,6 +16,7 @@ from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
 from azure.cosmos.exceptions import CosmosAccessConditionFailedError, CosmosHttpResponseError
 
+from local.cosmos import ranges
 from tests.local.cosmos_server import KEY, ROOT, RunningServer, fresh_container, request, running
 
 
@@ -140,7 +142,6 @@ async def test_every_answer_has_the_headers_the_sdk_reads(server: RunningServer)
         ("GET", "/docs", {"a_im": "Incremental Feed", "x_ms_start_epk": "05"}, "x-ms-start-epk"),
         ("POST", "/sprocs", {}, "POST of /dbs/colls/sprocs"),
         ("PUT", "", {}, "PUT of /dbs/colls"),
-        ("POST", "/docs", {"x_ms_cosmos_is_query_plan_request": "true"}, "x-ms-cosmos-is-query-plan-request"),
     ],
 )
 async def test_what_is_not_implemented_says_so(
@@ -170,7 +171,10 @@ async def test_kill_loses_nothing_and_tokens_go_on(tmp_path: Path) -> None:
             rid = (await container.read())["_rid"]
             writes = [container.create_item({"id": f"{n:02}", "tenantId": "t", "n": n}) for n in range(40)]
             stored = await asyncio.gather(*writes)
-            feed = container.query_items_change_feed(start_time="Beginning", max_item_count=30)
+            # Of the one range that all of them lie in.
+            feed_ranges = [feed_range async for feed_range in container.read_feed_ranges()]
+            start: dict[str, Any] = {"feed_range": feed_ranges[ranges.of_partition('["t"]')], "start_time": "Beginning"}
+            feed = container.query_items_change_feed(**start, max_item_count=30)
             first = [item["id"] async for item in await anext(feed.by_page())]
             feed_token = container.client_connection.last_response_headers["etag"]
             ask = {"query": "SELECT * FROM c ORDER BY c.n", "partition_key": "t", "max_item_count": 25}

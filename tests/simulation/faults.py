@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from shared.ports import Conflict, StoreUnavailable
+from shared.ports import Conflict, ConsentExpired, Permit, StoreUnavailable, TryAgain
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
-
-REQUEST_MAX = 200.0
-"""Seconds for which a request may be held up between a fresh consent read and the container that it creates; with
-``LANDING_MAX`` less than the 230 s that the platform gives a request, and than the wait before the second look."""
 
 LANDING_MAX = 20.0
 """Seconds after which a write whose sender has given up may still be carried out."""
 
+UPLOAD_LANDING_MAX = 900.0
+"""The same for an upload, whose arrival only its signature bounds."""
+
 PAUSE_MAX = 1200.0
+
+CAPTURE_PAUSE_MAX = 3 * 3600.0
+"""Seconds of the longest pause of a process that is about to store a capture: nothing may rest on its length."""
 
 CALL_LIMIT = 20.0
 """Seconds that an adapter gives one call to storage; what hangs takes them all."""
@@ -40,17 +42,18 @@ ITERATORS = frozenset(
     }
 )
 JOBS = frozenset({"purge", "sweep"})
-WRITES = frozenset({"commit", "create", "replace", "put_batch", "create_container", "delete_container", "write"})
+PERMITTED = frozenset({"put_batch", "create_container"})
+WRITES = frozenset(
+    {"mark", "deploy", "commit", "create", "replace", "put_batch", "create_container", "delete_container", "write"}
+)
 
 
 @dataclass(slots=True)
 class Work:
     """A request of a client or a run of a job, as the faults see it.
 
-    ``sent`` is what the oracle knows a capture by. ``held_until`` is the time until which its process may be held up. A
-    capture has one from when it begins to read consent afresh to create a container: a writer that is held up between
-    this read and its create for longer than the wait before the second look could create a container behind the
-    receipt, and the sweep would delete it.
+    ``sent`` is what the oracle knows a capture by. ``held_until`` is the time until which its process may be held up: a
+    change of a setting has one, because it is stamped before it is committed. A capture has none.
     """
 
     number: int
@@ -127,6 +130,7 @@ class Faults:
         self.calls = 0
         self.counts: Counter[str] = Counter()
         self.work: dict[int, Work] = {}
+        self.begun: Callable[[Work | None], None] = lambda work: None
 
     def count(self, kind: str) -> None:
         self.counts[kind] += 1
@@ -157,8 +161,8 @@ class Faults:
         """Let time pass at a call, within bounds."""
         await asyncio.sleep(min(seconds, self.patience(process)))
 
-    def pause(self, process: Process) -> None:
-        longest = min(self.weather.pause_max, self.patience(process))
+    def pause(self, process: Process, *, storing: bool = False) -> None:
+        longest = min(CAPTURE_PAUSE_MAX if storing else self.weather.pause_max, self.patience(process))
         if longest > 0:
             seconds = longest * self.random.random() ** 3
             self.trace("pause", process.name, seconds)
@@ -201,6 +205,9 @@ class Faulty:
         faults.trace(process.name, self._name, method)
         if not process.alive or faults.loop.time() < process.resumes_at:
             await process.running()
+        if method in PERMITTED:
+            _look(args[0])
+            faults.begun(work)
         if method == "delete_container" and args and args[0] in faults.weather.stuck:
             faults.count("stuck container")
             raise StoreUnavailable("storage-LeaseIdMissing")
@@ -210,9 +217,12 @@ class Faulty:
             raise StoreUnavailable("storage-timeout")
         if faults.calm:
             return await carry_out()
-        return await self._call_in_storm(method, carry_out, work)
+        permit = args[0] if method == "create_container" else None
+        return await self._call_in_storm(method, carry_out, work, permit)
 
-    async def _call_in_storm(self, method: str, carry_out: Callable[[], Any], work: Work | None) -> Any:
+    async def _call_in_storm(
+        self, method: str, carry_out: Callable[[], Any], work: Work | None, permit: Permit | None = None
+    ) -> Any:
         faults, process, random, loop = self._faults, self._process, self._faults.random, self._faults.loop
         weather = faults.weather
         if faults.kill_at is not None and faults.calls >= faults.kill_at.call:
@@ -240,25 +250,32 @@ class Faulty:
         if fault == "slow call":
             await faults.hold_up(process, random.choice((1.0, 3.0, 10.0, 60.0)) * random.random())
         elif fault == "pause before":
-            faults.pause(process)
+            faults.pause(process, storing=method in PERMITTED)
+        elif fault == "clock set":
+            process.set_wall(60 * random.random() - 30)
         if not process.alive or loop.time() < process.resumes_at:
             await process.running()
+        if permit is not None:
+            _look(permit)  # the adapter looks as late as that: no signature bounds what comes of it
         if weather.down.get(self._name, 0.0) > loop.time():
             faults.count("store down")
-            raise StoreUnavailable("storage-unreachable")
+            raise TryAgain("storage-unreachable")
         if fault == "hang":
             await faults.hold_up(process, CALL_LIMIT)
-            raise StoreUnavailable("storage-timeout")
+            raise TryAgain("storage-timeout")
         if fault == "fail before":
-            raise StoreUnavailable("storage-503")
+            raise TryAgain("storage-503")
         if fault in {"late landing", "crash, late landing"}:
             if method in WRITES:
-                delay = LANDING_MAX * random.random()
+                latest = (
+                    LANDING_MAX if method != "put_batch" else random.choice((LANDING_MAX, 90.0, UPLOAD_LANDING_MAX))
+                )
+                delay = latest * random.random()
                 if work is not None:
-                    work.lands_until = max(work.lands_until, loop.time() + LANDING_MAX)
+                    work.lands_until = max(work.lands_until, loop.time() + latest)
                 loop.call_later(delay, lambda: loop.create_task(_unheard(carry_out)))
             if fault == "late landing":
-                raise StoreUnavailable("storage-timeout")
+                raise TryAgain("storage-timeout")
         if fault in {"crash before", "crash, late landing"}:
             process.kill()
             await process.end()
@@ -267,7 +284,7 @@ class Faulty:
             process.kill()
             await process.end()
         if fault == "ambiguous":
-            raise StoreUnavailable("storage-timeout")
+            raise TryAgain("storage-timeout")
         if fault == "conflict with itself" and method in {"commit", "replace"}:
             raise Conflict  # the SDK sent it twice, because the first answer was lost
         if fault == "slow answer":
@@ -306,6 +323,12 @@ class _Items:
 
     async def _drain(self) -> list[Any]:
         return [item async for item in self._items]
+
+
+def _look(permit: Permit) -> None:
+    """Begin no write whose permit does not hold, as the adapter does."""
+    if not permit.holds:
+        raise ConsentExpired
 
 
 async def _nothing() -> None:

@@ -48,6 +48,7 @@ _FAULTS = (
     "slow answer",
     "pause before",
     "pause after",
+    "clock set",
     "crash before",
     "crash after",
     "crash, late landing",
@@ -115,7 +116,7 @@ class History:
         self.loop = VirtualLoop()
         self.faults = Faults(self.random, self.loop, self.trace)
         self.operations: Counter[str] = Counter()
-        self.cloud = Cloud(self.loop, self.setup.geos, self.setup.retention_days)
+        self.cloud = Cloud(self.loop, self.setup.base, self.setup.geos, self.setup.retention_days)
         self.oracle = Oracle(
             self.setup.base,
             self.setup.retention_days,
@@ -127,6 +128,7 @@ class History:
             self.loop.call_at,
         )
         self.cloud.attach(self.oracle)
+        self.faults.begun = lambda work: self.oracle.begun(None if work is None else work.sent)
         self.instances: list[Instance] = []
         self.counted: list[Planted] = []
         self._verbose = verbose
@@ -315,6 +317,13 @@ class History:
                 toggle.ended = max(toggle.ended, work.lands_until)
         else:
             self.oracle.toggle_failed(toggle, max(work.lands_until, self.loop.time() + LATE_LANDING))
+
+    async def look(self, tenant: str) -> None:
+        """An administrator looks whether data is shared."""
+        instance, started = self.instance(), self.loop.time()
+        answer, _ = await self.ask(instance, "look", partial(instance.data_sharing.get_settled, tenant))
+        if answer.how == "ok" and not answer.value.enabled and answer.value.sequence:
+            self.oracle.told_off(tenant, started)
 
     @property
     def _stormy(self) -> bool:
@@ -541,6 +550,8 @@ async def whole_story(history: History) -> None:
             await by_hand(history, storm)
         if random.random() < 0.12:
             stick(history)
+        if random.random() < 0.05:
+            await another_ledger(history)
     if random.random() < 0.07:
         await flood(history)
     if random.random() < 0.08:
@@ -661,6 +672,8 @@ async def _withdrawal(history: History, who: str) -> None:
     for _ in range(random.randint(1, 3)):
         history.spawn(history.post(who, random.choice(((-1.0,), (270.0,))), attempts=1))
     await history.wait(random.choice((0.0, 0.3, 1.9)) * random.random())
+    if random.random() < 0.15:
+        _disturb_clocks(history)
     held = 0.0
     if random.random() < 0.15:
         held = random.choice((1.0, 5.0, min(400.0, TOGGLE_MAX))) * random.random()
@@ -675,6 +688,8 @@ async def _withdrawal(history: History, who: str) -> None:
     if random.random() < 0.3:
         history.spawn(_toggle_once(history, who, None))
         await history.wait(random.random() * 0.3)
+    if random.random() < 0.2:
+        history.spawn(_looks(history, who))
     if await history.toggle(who, None) and random.random() < 0.7:
         for _ in range(random.randint(1, 4)):
             history.spawn(late(random.choice((0.0, 0.1, 1.5)) * random.random()))
@@ -689,14 +704,30 @@ async def _withdrawal(history: History, who: str) -> None:
         await history.purge()
 
 
+async def _looks(history: History, who: str) -> None:
+    for _ in range(3):
+        await history.look(who)
+        if history.random.random() < 0.5:
+            await history.post(who, attempts=1)
+        await asyncio.sleep(history.random.random())
+
+
+def _disturb_clocks(history: History) -> None:
+    """Where one clock of a machine lies, it does so now, while consent is relied on."""
+    random = history.random
+    history.faults.count("clocks disturbed")
+    for instance in history.instances:
+        instance.process.set_wall(-30.0)
+        if instance.process.lies == "monotonic":
+            instance.process.pause(6.0 * random.random())
+
+
 async def _overtaken(history: History, who: str) -> None:
     """A capture is held up while the tenant opts out and has everything deleted at once."""
     random, aimed = history.random, history.faults.aimed
     if not history.on(who):
         await history.toggle(who, random.choice(history.setup.geos))
-    aimed.append(
-        Aimed("put_batch", 1200 * random.random()) if random.random() < 0.6 else Aimed("create_container", 180)
-    )
+    aimed.append(Aimed(random.choice(("put_batch", "put_batch", "create_container")), 1200 * random.random()))
     history.spawn(history.post(who, attempts=1))
     await history.wait(random.random())
     if not await history.toggle(who, None):
@@ -818,6 +849,24 @@ def stick(history: History) -> None:
     past = history.setup.retention_days - 1 + 4 * random.random()
     midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
     history.loop.call_at(history.seconds(midnight) + past * DAY, weather.stuck.discard, name)
+
+
+async def another_ledger(history: History) -> None:
+    """Another deployment, with a healthy ledger of its own, is given our accounts; it may delete nothing in them."""
+    history.faults.count("another deployment's ledger")
+    history.faults.weather.clear()
+    await history.clients_done()
+    cloud = history.cloud.of_another()
+    stranger = Instance("stranger", cloud, history.loop, history.setup.base, history.random, history.faults)
+    for n in range(2):
+        requested = RequestedChange(True, history.random.choice(history.setup.geos), "admin")
+        await history.ask(stranger, "stranger", partial(stranger.data_sharing.put, tenant(90 + n), requested))
+    for job in (stranger.purge.run, stranger.sweep.run, stranger.sweep.run):
+        before = {geo: set(store.containers) for geo, store in history.cloud.captures.items()}
+        await history.ask(stranger, "stranger", job)
+        if any(before[geo] - set(store.containers) for geo, store in history.cloud.captures.items()):
+            history.oracle.fail("P9", "another deployment's ledger deleted what is not its own")
+        history.stop_if_violated()
 
 
 async def flood(history: History) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 DAY = 86400.0
 SKEW = 60.0
 """Seconds that two stamps of two instances may be apart."""
+SIGNED = 60.0
+"""Seconds after which storage refuses an upload, counted from the consent read that it rests on."""
 LATE_LANDING = 20.0
 """Seconds after which a write of a request that has ended may still land."""
 
@@ -122,6 +124,7 @@ class Oracle:
     ) -> None:
         self.base = base
         self.retention_days = retention_days
+        self.deployment = ""
         self.accounts = accounts
         self.violation: Violation | None = None
         self.checks = 0
@@ -136,6 +139,7 @@ class Oracle:
         self._time = time
         self._call_at = call_at
         self._toggles: dict[str, list[Toggle]] = {}
+        self._told: dict[str, list[Toggle]] = {}
         self._sent: dict[str, list[Sent]] = {}
         self._states: dict[str, list[tuple[float, str | None]]] = {}
         self._events: dict[str, int] = {}
@@ -166,6 +170,11 @@ class Oracle:
         if geo != toggle.geo:
             self.fail("P3", f"a toggle to {toggle.geo or 'off'} was answered with {geo or 'off'}")
 
+    def told_off(self, tenant: str, started: float) -> None:
+        """An administrator who asked at ``started`` is shown that sharing is off, after it was on once."""
+        now = self._time()
+        self._told.setdefault(tenant, []).append(Toggle(tenant, False, None, started, now, now))
+
     def toggle_failed(self, toggle: Toggle, until: float | None = None) -> None:
         """No answer, or a refusal; until ``until`` it may still take effect."""
         toggle.ended = max(self._time(), until or 0.0)
@@ -187,12 +196,19 @@ class Oracle:
         self._sent.setdefault(tag, []).append(sent)
         return sent
 
+    def begun(self, sent: Sent | None) -> None:
+        """An instance begins to write to storage what a client sent, by its own lights on a consent that holds."""
+        self.checks += 1
+        since = None if sent is None else self._withdrawn_since(sent.tenant, self._time())
+        if since is not None:
+            self.fail("P2", f"a write was begun on a consent that ended; opted out, answered {self.at(since)}")
+
     def captures_accepted(self, sent: Sent, enrollment: str, batch: str) -> None:
         """A 201 or 200."""
         sent.ended = self._time()
         self.notice(None)
         self.accepted[sent.tag] = self.accepted.get(sent.tag, 0) + 1
-        since = self._withdrawn_since(sent)
+        since = self._withdrawn_since(sent.tenant, sent.started)
         if since is not None:
             self.fail(
                 "P2", f"captures sent at {self.at(sent.started)} were accepted; opted out, answered {self.at(since)}"
@@ -352,7 +368,7 @@ class Oracle:
                 known[batch] = self._batch_new(geo, name, content, work)
 
     def _container_new(self, geo: str, name: str) -> None:
-        if self._by_hand(geo, name) is not None:
+        if self._by_hand(geo, name) is not None or name == f"deployment-{self.deployment}":
             return
         read = Name.read(name)
         if read is None:
@@ -385,8 +401,13 @@ class Oracle:
             self.fail("P1", "captures of one tenant were stored for another")
         if min(mine[0].instants) < term.asked - SKEW:
             self.fail("P1", f"captures from before the opt-in were stored: {self.at(min(mine[0].instants))}")
-        if all(self._withdrawn_since(sent) is not None for sent in mine):
+        if all(self._withdrawn_since(term.tenant, sent.started) is not None for sent in mine):
             self.fail("P2", "captures were stored that were sent after an opt-out had been answered")
+        since = self._withdrawn_since(term.tenant, now - SIGNED - SKEW)
+        if since is not None:
+            self.fail("P2", f"captures were stored {now - since:.0f} s after an opt-out had been answered")
+        if term.verified is not None:
+            self.fail("P6", f"captures were stored {now - term.verified:.0f} s after the receipt")
         copies = sum(
             tag in batches.values() for other, batches in self._stored[geo].items() if read.enrollment in other
         )
@@ -400,6 +421,8 @@ class Oracle:
 
     def _container_gone(self, geo: str, name: str, batches: dict[str, str]) -> None:
         now = self._time()
+        if name.startswith("deployment-"):
+            self.fail("P9", "an account does not say any more whose it is")
         for batch in batches:
             self._removed[f"{name}/{batch}"] = now
             self._contents[geo].pop((name, batch), None)
@@ -612,15 +635,15 @@ class Oracle:
         if self.violation is None:
             self.violation = Violation(promise, f"at {self.at(self._time())} {what}")
 
-    def _withdrawn_since(self, sent: Sent) -> float | None:
-        """Return when an opt-out was answered before ``sent`` was, if no opt-in can have come after it."""
+    def _withdrawn_since(self, tenant: str, at: float) -> float | None:
+        """Return when an opt-out was answered or shown, by ``at``, if no opt-in can have come after it."""
         since = None
-        toggles = self._toggles.get(sent.tenant, [])
-        for out in toggles:
-            if out.on or out.answered is None or out.answered > sent.started:
+        toggles = self._toggles.get(tenant, [])
+        for out in [*toggles, *self._told.get(tenant, [])]:
+            if out.on or out.answered is None or out.answered > at:
                 continue
             if not any(t.on and t.ended >= out.started for t in toggles):
-                since = out.answered
+                since = out.answered if since is None else max(since, out.answered)
         return since
 
     def _finished(self, term: Term) -> bool:

@@ -44,16 +44,24 @@ class Process:
 
     A killed process runs on to its next store call, sleep or signature and no further: what it does until then is in
     its own memory only. So no clean-up code of a killed process has an effect, as after SIGKILL.
+
+    Attributes:
+        lies: which of its clocks lies, if any: ``monotonic`` stands still in pauses, ``wall`` is set now and then.
     """
 
-    def __init__(self, name: str, loop: VirtualLoop, base: datetime, drift: float, drift_rate: float) -> None:
+    def __init__(
+        self, name: str, loop: VirtualLoop, base: datetime, drift: float, drift_rate: float, lies: str = ""
+    ) -> None:
         self.name = name
         self.alive = True
         self.resumes_at = 0.0
+        self.lies = lies
         self._loop = loop
         self._base = base
         self._drift = drift
         self._drift_rate = drift_rate
+        self._paused_at = 0.0
+        self._stood_still = 0.0
         self._on_death: dict[int, Callable[[], None]] = {}
 
     # The clock that the rules are handed.
@@ -64,12 +72,15 @@ class Process:
         return self._base + timedelta(seconds=true + drift)
 
     def monotonic(self) -> float:
-        return self._loop.time() + 4096.0  # a machine's own, and not the true time
+        now = self._loop.time()
+        if self.lies == "monotonic":
+            now -= self._stood_still + min(now, self.resumes_at) - self._paused_at
+        return now + 4096.0  # a machine's own, and not the true time
 
     async def sleep(self, seconds: float) -> None:
-        end = self._loop.time() + seconds
-        while (left := end - self._loop.time()) > 0:  # noqa: ASYNC110 - there is no event but time itself
-            await asyncio.sleep(left)
+        end = self.monotonic() + seconds
+        while (left := end - self.monotonic()) > 0:  # noqa: ASYNC110 - there is no event but time itself
+            await asyncio.sleep(max(left, 1e-6))  # less might be no time at all to the loop
         await self.running()
 
     # What the machine does to it.
@@ -87,8 +98,17 @@ class Process:
         raise AssertionError
 
     def pause(self, seconds: float) -> None:
-        """Freeze the process; its monotonic clock goes on, as CLOCK_BOOTTIME does."""
-        self.resumes_at = max(self.resumes_at, self._loop.time() + seconds)
+        """Freeze the process; its monotonic clock goes on, as CLOCK_BOOTTIME does, unless it is the one that lies."""
+        now = self._loop.time()
+        if now >= self.resumes_at:
+            self._stood_still += self.resumes_at - self._paused_at
+            self._paused_at = now
+        self.resumes_at = max(self.resumes_at, now + seconds)
+
+    def set_wall(self, drift: float) -> None:
+        """Set the wall clock, if it is the one that lies, to so many seconds from the true time."""
+        if self.lies == "wall":
+            self._drift = max(-DRIFT_MAX, min(DRIFT_MAX, drift))
 
     def kill(self) -> None:
         """End the process here."""

@@ -1,9 +1,10 @@
 """The service in the simulation: storage that all instances share, and instances that come and go."""
 
+import copy
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -15,13 +16,14 @@ from shared.bootstrap import assemble
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.deletion import Deletion
 from shared.model.ledger import Change
-from shared.ports import ContainerMissing, ListedContainer, Put, Stores
+from shared.ports import ListedContainer, Permit, Put, Stores
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.sweep.sweep import Bounds as SweepBounds
-from tests.simulation.faults import REQUEST_MAX, Faults, Faulty
+from tests.simulation.faults import Faults, Faulty
 from tests.simulation.oracle import Oracle
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
 
+DEPLOYMENT = "d" * 32
 NOBODY: Any = None
 """Clients call the rules, with no token."""
 
@@ -94,26 +96,22 @@ class ObservedCaptures(MemoryCaptures):
         soft_delete: seconds for which a deleted container is kept, or None for off.
     """
 
-    def __init__(self, account: str, loop: VirtualLoop) -> None:
+    def __init__(self, account: str, loop: VirtualLoop, base: datetime) -> None:
         super().__init__(account)
         self.oracle: Oracle
         self.collecting: float | None = None
         self.soft_delete: float | None = None
+        self.now = lambda: base + timedelta(seconds=loop.time())
         self._loop = loop
 
-    async def put_batch(self, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
-        work = CURRENT_REQUEST.get()
-        try:
-            put = await super().put_batch(container, batch_id, content, body_hash)
-        except ContainerMissing:
-            if work is not None:
-                work.held_until = min(work.held_until, self._loop.time() + REQUEST_MAX)
-            raise
-        self.oracle.notice(work)
+    async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+        # Whether it may begin was looked at when it began; anything may have come between that and its arrival.
+        put = self.receive_batch(permit, container, batch_id, content, body_hash)
+        self.oracle.notice(CURRENT_REQUEST.get())
         return put
 
-    async def create_container(self, container: str) -> None:
-        await super().create_container(container)
+    async def create_container(self, permit: Permit, container: str) -> None:
+        self.receive_container(container)
         self.oracle.notice(CURRENT_REQUEST.get())
 
     async def delete_container(self, container: str) -> bool:
@@ -141,20 +139,32 @@ class ObservedCaptures(MemoryCaptures):
 class Cloud:
     """What outlives every process: the stores, and the feed's position."""
 
-    def __init__(self, loop: VirtualLoop, geos: Sequence[str], retention_days: int) -> None:
+    def __init__(self, loop: VirtualLoop, base: datetime, geos: Sequence[str], retention_days: int) -> None:
         self.retention_days = retention_days
         self.accounts = {geo: ACCOUNTS[geo] for geo in geos}
-        self.ledger = ObservedLedger()
-        self.deletions = ObservedDeletions()
+        self.ledger: MemoryLedger = ObservedLedger()
+        self.deletions: MemoryDeletions = ObservedDeletions()
         self.operations = MemoryOperations()
-        self.captures = {geo: ObservedCaptures(account, loop) for geo, account in self.accounts.items()}
+        self.captures = {geo: ObservedCaptures(account, loop, base) for geo, account in self.accounts.items()}
         self.signer = Signer()
         self.fed = 0
         self.purge_bounds: PurgeBounds | None = None
         self.sweep_bounds: SweepBounds | None = None
 
+        self.operations.deployment = DEPLOYMENT
+        for store in self.captures.values():
+            store.containers[f"deployment-{DEPLOYMENT}"] = {}
+
+    def of_another(self) -> "Cloud":
+        """Return another deployment that was given this one's accounts by mistake; its ledger is healthy."""
+        another = copy.copy(self)
+        another.ledger, another.deletions, another.operations = MemoryLedger(), MemoryDeletions(), MemoryOperations()
+        another.operations.deployment = "0" * 32
+        return another
+
     def attach(self, oracle: Oracle) -> None:
         """Let the oracle watch."""
+        oracle.deployment = DEPLOYMENT
         self.ledger.oracle = self.deletions.oracle = oracle
         for store in self.captures.values():
             store.oracle = oracle
@@ -164,7 +174,8 @@ class Instance:
     """One process with services of its own on the shared stores."""
 
     def __init__(self, name: str, cloud: Cloud, loop: VirtualLoop, base: datetime, random: Random, faults: Faults):
-        process = Process(name, loop, base, 60 * random.random() - 30, 2e-5 * random.random() - 1e-5)
+        lies = random.choice(("", "", "monotonic", "wall"))  # one of its clocks, but never both
+        process = Process(name, loop, base, 60 * random.random() - 30, 2e-5 * random.random() - 1e-5, lies)
 
         def reached(store: Any, kind: str) -> Any:
             return Faulty(store, kind, process, faults)

@@ -31,16 +31,16 @@ async def test_the_same_key_and_body_is_answered_as_the_first_time_and_stored_on
         again.enrollment_id,
         again.expires_at,
     )
-    assert sum(len(batches) for batches in world.stores["europe"].containers.values()) == 1
+    assert sum(len(batches) for batches in world.containers().values()) == 1
 
 
 async def test_the_same_key_with_another_body_is_refused_and_the_first_stays() -> None:
     world = await enrolled()
     await world.post("first")
-    before = {name: dict(batches) for name, batches in world.stores["europe"].containers.items()}
+    before = {name: dict(batches) for name, batches in world.containers().items()}
     with pytest.raises(IdempotencyKeyReused):
         await world.post("second")
-    assert world.stores["europe"].containers == before
+    assert world.containers() == before
 
 
 async def test_a_key_means_nothing_to_another_app_enrollment_or_day() -> None:
@@ -68,7 +68,7 @@ async def test_the_blob_is_json_lines_of_what_was_sent_under_an_opaque_name() ->
     now = world.clock.now()
     sent = [{**capture(now, f"text {n}"), "userId": "u", "telemetry": {"ms": n, "tags": [None, 1.5]}} for n in range(3)]
     stored = await world.captures.submit(TENANT, submission(*sent))
-    [batches] = world.stores["europe"].containers.values()
+    [batches] = world.containers().values()
     [(name, (content, _))] = batches.items()
     assert name == stored.batch_id and len(name) == 32 and "key-1" not in name
     assert [json.loads(line) for line in gzip.decompress(content).splitlines()] == sent
@@ -77,7 +77,7 @@ async def test_the_blob_is_json_lines_of_what_was_sent_under_an_opaque_name() ->
 async def test_a_container_that_is_being_deleted_is_told_and_nothing_is_half_stored() -> None:
     world = await enrolled()
     await world.post()
-    [name] = world.stores["europe"].containers
+    [name] = world.containers()
     world.stores["europe"].containers.clear()
     world.stores["europe"].being_deleted.add(name)
     with pytest.raises(Unavailable):

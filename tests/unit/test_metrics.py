@@ -76,6 +76,7 @@ async def test_a_service_that_is_well_has_these_figures() -> None:
     assert 30 * DAY - slept <= found.pop(key("deletions.time_left", "europe")) <= 30 * DAY
     for geo in world.stores:
         assert found.pop(key("geo.readable", geo)) == 1
+        assert found.pop(key("items.unreadable", geo)) == 0
         assert found.pop(key("deletions.pending", geo)) == (1 if geo == "europe" else 0)
         for job in ("purge", "sweep"):
             assert found.pop(key("job.failed", job, geo)) == 0
@@ -83,6 +84,7 @@ async def test_a_service_that_is_well_has_these_figures() -> None:
     assert found == {
         key("status.readable"): 1,
         key("deletions.overdue"): 0,
+        key("items.unreadable"): 0,
         key("feed.lag"): 0,
         key("opt_outs.unscheduled"): 0,
         key("job.failed", "sweep"): 0,
@@ -134,12 +136,12 @@ async def an_account_cannot_be_read(world: World) -> None:
 
 async def data_lies_in_another_geo(world: World) -> None:
     (name,) = [name for name in world.stores["europe"].containers if DayContainer.parse(name)][:1]
-    await world.stores["unitedstates"].create_container(name)
+    world.stores["unitedstates"].receive_container(name)
     await world.sweep.run()
 
 
 async def nobody_opted_in_to_what_is_stored(world: World) -> None:
-    await world.stores["europe"].create_container(f"f-20261121-f{'0' * 31}")
+    world.stores["europe"].receive_container(f"f-20261121-f{'0' * 31}")
     await world.sweep.run()
 
 
@@ -149,7 +151,7 @@ async def soft_delete_is_on(world: World) -> None:
 
 
 async def somebody_uses_our_account(world: World) -> None:
-    await world.stores["europe"].create_container("backup-of-something")
+    world.stores["europe"].receive_container("backup-of-something")
     await world.sweep.run()
 
 
@@ -272,7 +274,7 @@ async def test_what_cannot_be_read_any_more_is_not_said_again() -> None:
 async def test_totals_are_those_since_the_service_began_in_whatever_process() -> None:
     world = await well()
     for n in range(2):
-        await world.stores["europe"].create_container(f"f-20261121-f{n:031x}")
+        world.stores["europe"].receive_container(f"f-20261121-f{n:031x}")
         await world.sweep.run()
     first, second = await figures(world), await figures(world)
     assert first[key("findings", "unknownEnrollment")] == second[key("findings", "unknownEnrollment")] == 2

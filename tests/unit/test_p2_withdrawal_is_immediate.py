@@ -121,8 +121,8 @@ async def test_concurrent_requests_share_one_read_and_both_answers_are_leased() 
     waiting[0].cancel()  # one caller that hangs up takes nothing from the others
     await settle()
     ledger.reads[0].set_result(None)
-    assert [setting.enabled for setting in await asyncio.gather(*waiting[1:])] == [False] * 19
-    assert (await consent.current(TENANT)).enabled is False
+    assert [permit.setting.enabled for permit in await asyncio.gather(*waiting[1:])] == [False] * 19
+    assert (await consent.current(TENANT)).setting.enabled is False
     assert len(ledger.reads) == 1
 
 
@@ -138,7 +138,7 @@ async def test_a_failed_read_is_never_replaced_by_an_older_answer_and_is_not_lea
     with pytest.raises(StoreUnavailable):
         await reading
     ledger.slow = False
-    assert (await consent.current(TENANT)).enabled is False
+    assert (await consent.current(TENANT)).setting.enabled is False
 
 
 async def test_reads_slower_than_the_lease_close_the_door() -> None:

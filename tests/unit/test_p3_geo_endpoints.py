@@ -125,12 +125,12 @@ async def test_purge_and_sweep_touch_the_served_geos_alone() -> None:
     names = [f"0-20200101-{'0' * 32}", f"f-{world.clock.now():%Y%m%d}-{'f' * 32}"]  # expired; of no enrollment
     for store in world.stores.values():
         for name in names:
-            await store.create_container(name)
+            store.receive_container(name)
     elsewhere = {geo: world.stores.pop(geo) for geo in ("unitedstates", "unitedkingdom")}
     await world.purge.run()
     await world.sweep.run()
     assert world.stored_containers() == {}
-    assert all(sorted(store.containers) == names for store in elsewhere.values())
+    assert all(set(names) <= store.containers.keys() for store in elsewhere.values())
 
 
 async def test_the_answer_carries_the_address_as_a_member_of_its_own(api: Api) -> None:  # noqa: F811

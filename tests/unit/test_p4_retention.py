@@ -130,8 +130,8 @@ async def test_retention_goes_through_every_shard_and_stops_at_the_first_live_da
     store = world.stores["europe"]
     for shard in "0123456789abcdef":
         for day in ("20261001", "20261002", "20261121"):
-            await store.create_container(f"{shard}-{day}-{shard}{'0' * 31}")
-    await store.create_container("0-notours")
+            store.receive_container(f"{shard}-{day}-{shard}{'0' * 31}")
+    store.receive_container("0-notours")
     heartbeat = (await world.purge.run())["europe"]
     assert heartbeat.counts == {"expiredContainers": 32}
     assert heartbeat.outcome == "done"
@@ -142,7 +142,7 @@ async def test_retention_goes_through_every_shard_and_stops_at_the_first_live_da
 async def test_a_bounded_run_is_taken_up_by_the_next() -> None:
     world = World(bounds=Bounds(containers=3))
     for day in range(1, 10):
-        await world.stores["europe"].create_container(f"0-2026100{day}-0{'0' * 31}")
+        world.stores["europe"].receive_container(f"0-2026100{day}-0{'0' * 31}")
     outcomes = [(await world.purge.run())["europe"].outcome for _ in range(3)]
     assert outcomes == ["more", "more", "done"]
     assert world.days() == []
@@ -150,7 +150,7 @@ async def test_a_bounded_run_is_taken_up_by_the_next() -> None:
 
 async def test_a_run_out_of_time_stops_and_the_next_goes_on() -> None:
     world = World(bounds=Bounds(seconds=0.0))
-    await world.stores["europe"].create_container(f"0-20261001-0{'0' * 31}")
+    world.stores["europe"].receive_container(f"0-20261001-0{'0' * 31}")
     heartbeat = (await world.purge.run())["europe"]
     assert (heartbeat.outcome, heartbeat.counts) == ("more", {})
     world.bounds = Bounds()

@@ -122,7 +122,7 @@ async def test_an_expedited_purge_races_no_writer_into_silence() -> None:
     world, deletion = await opted_out()
     await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
     await world.purge.run()
-    await world.stores["europe"].create_container(deletion.containers[-1].name)
+    world.stores["europe"].receive_container(deletion.containers[-1].name)
     world.clock.move(deadlines.SECOND_LOOK_DELAY)
     heartbeat = (await world.purge.run())["europe"]
     assert world.stored_containers() == {}

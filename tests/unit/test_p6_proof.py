@@ -64,7 +64,7 @@ async def test_a_container_of_a_day_that_nobody_computed_is_found_and_deleted() 
     """Retention was late, or a writer's clock was ahead: the second look reads names from storage."""
     world, deletion = await purged()
     stray = DayContainer(deletion.enrollment_id, deletion.days[-1] + timedelta(days=2))
-    await world.stores["europe"].create_container(stray.name)
+    world.stores["europe"].receive_container(stray.name)
     again = await look_again(world, deletion)
     assert (again.status, again.last_error, again.containers_deleted) == ("purged", "containers-found", 4)
     assert world.stored_containers() == {}
@@ -102,8 +102,8 @@ async def test_a_listing_slower_than_a_runs_bounds_is_used_all_the_same() -> Non
 async def test_someone_elses_containers_in_the_shard_say_nothing_about_this_enrollment() -> None:
     world, deletion = await purged()
     other = deletion.enrollment_id[0] + "f" * 31
-    await world.stores["europe"].create_container(DayContainer(other, world.clock.now().date()).name)
-    await world.stores["europe"].create_container(f"{deletion.enrollment_id[0]}-something")
+    world.stores["europe"].receive_container(DayContainer(other, world.clock.now().date()).name)
+    world.stores["europe"].receive_container(f"{deletion.enrollment_id[0]}-something")
     assert (await look_again(world, deletion)).status == "verified"
 
 

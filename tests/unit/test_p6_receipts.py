@@ -106,7 +106,7 @@ async def test_the_signature_covers_every_fact() -> None:
 
 async def test_data_that_reappeared_is_signed_too(files: Files) -> None:
     world, deletion = await verified()
-    await world.stores["europe"].create_container(DayContainer(deletion.enrollment_id, deletion.days[0]).name)
+    world.stores["europe"].receive_container(DayContainer(deletion.enrollment_id, deletion.days[0]).name)
     world.clock.move(timedelta(hours=1))
     await world.sweep.run()
     for _ in range(2):

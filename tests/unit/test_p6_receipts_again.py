@@ -8,6 +8,7 @@ import pytest
 from joserfc import jws
 
 from shared.model import deadlines
+from shared.model.containers import DEPLOYMENT_PREFIX
 from shared.model.deletion import Deletion
 from shared.ports import Conflict, ListedContainer, Stored, StoreUnavailable
 from tests import world as world_module
@@ -85,7 +86,7 @@ async def test_what_came_back_with_an_account_is_looked_at_no_further_than_it_is
 
     async def counting(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
         nonlocal listed
-        listed += len(prefix) > 2
+        listed += len(prefix) > len(DEPLOYMENT_PREFIX)
         async for each in list_containers(prefix, **more):
             yield each
 

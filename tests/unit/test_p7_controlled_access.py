@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -72,7 +73,7 @@ async def test_a_reviewer_with_a_live_grant_reads_and_each_look_is_on_the_record
     assert await world.access.batches(TENANT, REVIEWER, DAY, limit=10, after=None) == [batch_id]
     assert [line["input"] for line in await read(world, batch_id)] == ["hello"]
     assert actions(world) == ["requested", "approved", "listed", "listed", "read"]
-    last = (await world.access.log(TENANT, limit=1, before=None))[0]
+    last = (await world.access.log(TENANT, limit=1, before=None)).values[0]
     assert last.to_json() == {
         "recordId": last.record_id,
         "tenantId": TENANT,
@@ -142,9 +143,9 @@ async def test_any_other_purpose_is_refused_by_name_and_recorded(purpose: str) -
     world, _ = await shared_world()
     with pytest.raises(PurposeRefused):
         await world.access.request(TENANT, REVIEWER, GrantRequest(purpose, "x" * 20, 60))
-    [record] = await world.access.log(TENANT, limit=10, before=None)
+    [record] = (await world.access.log(TENANT, limit=10, before=None)).values
     assert (record.action, record.purpose, record.grant_id) == ("purposeRefused", purpose, None)
-    assert await world.access.grants(TENANT, limit=10, before=None) == []
+    assert (await world.access.grants(TENANT, limit=10, before=None)).values == []
 
 
 async def test_two_approvals_at_a_time_make_one_record_and_one_expiry() -> None:
@@ -188,21 +189,62 @@ async def test_a_revocation_between_decision_and_record_wins() -> None:
     assert actions(world) == ["requested", "approved", "revoked"]
 
 
-async def test_a_grant_that_expires_during_a_read_gives_that_read_and_no_other() -> None:
+@pytest.mark.parametrize("meanwhile", ["revoked", "expired", "day over", "deadline", "purged"])
+@pytest.mark.parametrize("look", ["read", "batches", "days"])
+async def test_nothing_leaves_once_its_grant_or_day_has_ended_however_slow_storage_was(
+    meanwhile: str, look: str
+) -> None:
     world, batch_id = await shared_world()
-    await granted(world)
-    store = world.stores["europe"]
-    slow = store.read_batch
+    grant_id = await granted(world)
+    access, store = world.access, world.stores["europe"]
+    if meanwhile in {"deadline", "purged"}:
+        await world.opt_out()
+        await world.feed()
 
-    async def slowly(*args: Any) -> bytes:
-        world.clock.move(timedelta(hours=2))
-        return await slow(*args)  # type: ignore[no-any-return]
+    async def later() -> None:
+        if meanwhile == "revoked":
+            await access.revoke(TENANT, grant_id, APPROVER, any_grant=True)
+        elif meanwhile == "purged":
+            [stored] = world.deletion_items.items.values()
+            await world.deletion_items.replace(stored.value.model_copy(update={"status": "purged"}), stored.etag)
+        elif meanwhile == "expired":
+            world.clock.move(timedelta(hours=2))
+        else:
+            # A grant that outlives both, so that it is the day or the deadline that is looked at.
+            granted = world.access_store.granted
+            ends = {"expires_at": START + timedelta(days=40)}
+            granted.update({key: grant.model_copy(update=ends) for key, grant in granted.items()})
+            world.clock.move(timedelta(days=30))
 
-    store.read_batch = slowly
-    assert await read(world, batch_id)
-    with pytest.raises(GrantRequired):
-        await read(world, batch_id)
-    assert actions(world).count("read") == 1
+    slow_read, slow_list, slow_containers = store.read_batch, store.list_batches, store.list_containers
+
+    async def slowly_read(*args: Any, **kwargs: Any) -> Any:
+        content = await slow_read(*args, **kwargs)
+        await later()
+        return content
+
+    async def slowly_list(*args: Any, **kwargs: Any) -> Any:
+        listed = await slow_list(*args, **kwargs)
+        await later()
+        return listed
+
+    async def slowly_containers(*args: Any, **kwargs: Any) -> Any:
+        async for each in slow_containers(*args, **kwargs):
+            yield each
+        await later()
+
+    store.read_batch, store.list_batches, store.list_containers = slowly_read, slowly_list, slowly_containers
+    looks: dict[str, Callable[[], Awaitable[Any]]] = {
+        "read": lambda: access.read(TENANT, REVIEWER, DAY, batch_id),
+        "batches": lambda: access.batches(TENANT, REVIEWER, DAY, limit=10, after=None),
+        "days": lambda: access.days(TENANT, REVIEWER),
+    }
+    if (meanwhile, look) == ("day over", "days"):
+        assert await looks[look]() == []
+        return
+    with pytest.raises(GrantRequired if meanwhile in {"revoked", "expired"} else NotFound):
+        await looks[look]()
+    assert actions(world).count("read" if look == "read" else "listed") == 1
 
 
 async def test_what_cannot_be_recorded_is_not_read() -> None:
@@ -263,7 +305,7 @@ async def test_what_storage_gives_only_after_the_days_deadline_stays_here() -> N
 async def test_a_damaged_batch_is_told_as_that(damaged: bytes) -> None:
     world, batch_id = await shared_world()
     await granted(world)
-    [batches] = world.stores["europe"].containers.values()
+    [batches] = world.containers().values()
     batches[batch_id] = (damaged, batches[batch_id][1])
     with pytest.raises(StoreUnavailable, match="batch-unreadable"):
         await read(world, batch_id)
@@ -289,9 +331,9 @@ async def test_many_looks_at_a_time_make_one_log_in_one_order() -> None:
     world, batch_id = await shared_world()
     await granted(world)
     await asyncio.gather(*(read(world, batch_id) for _ in range(8)))
-    log = await world.access.log(TENANT, limit=100, before=None)
+    log = (await world.access.log(TENANT, limit=100, before=None)).values
     assert [record.sequence for record in log] == list(range(10, 0, -1))
-    pages = [await world.access.log(TENANT, limit=4, before=before) for before in (None, 7, 3)]
+    pages = [(await world.access.log(TENANT, limit=4, before=before)).values for before in (None, 7, 3)]
     assert [record for page in pages for record in page] == list(log)
 
 
@@ -375,7 +417,7 @@ async def test_data_in_an_account_that_is_not_ours_is_not_looked_for_elsewhere()
     world, batch_id = await shared_world()
     await granted(world)
     store = MemoryCaptures("stsomeoneelse")
-    await store.create_container(DayContainer("1" + "0" * 30 + "1", DAY).name)
+    store.receive_container(DayContainer("1" + "0" * 30 + "1", DAY).name)
     world.stores["europe"] = store
     await refused(world, batch_id, GeoNotServed)
 
@@ -399,7 +441,7 @@ async def test_of_two_live_grants_the_one_approved_last_counts() -> None:
     second = await granted(world)
     await read(world, batch_id)
     assert world.access_store.records[TENANT][-1].grant_id == second != first
-    assert [grant.grant_id for grant in await world.access.grants(TENANT, limit=1, before=None)] == [second]
+    assert [grant.grant_id for grant in (await world.access.grants(TENANT, limit=1, before=None)).values] == [second]
 
 
 async def test_endless_conflicts_end() -> None:

@@ -36,6 +36,7 @@ async def test_what_has_no_business_in_an_account_is_deleted_or_reported_and_see
         "afterReceipt": 1,
         "pastDeadline": 1,
         "impossibleDay": 1,
+        "strangers": 1,
     }
     assert heartbeats["unitedstates"].counts == {"containers": 1, "wrongAccount": 1}
     assert world.stored_containers() == {"europe": sorted([*lawful["europe"], "backup-2026"])}
@@ -122,11 +123,13 @@ async def test_an_empty_ledger_is_no_reason_to_delete_everything() -> None:
     assert not (await world.status.report()).holds
 
 
-async def test_a_ledger_that_cannot_be_read_deletes_nothing_and_one_shard_delays_no_other() -> None:
+async def test_a_shard_that_cannot_be_judged_keeps_every_stranger_and_no_day_past_its_deadline() -> None:
     world = World()
     await world.opt_in()
+    today = world.clock.now().date()
     for enrollment_id in ("0" * 32, STRANGER):
-        put(world, "europe", enrollment_id, world.clock.now().date())
+        put(world, "europe", enrollment_id, today)
+    put(world, "europe", world.ledger.settings[TENANT].value.enrollment.enrollment_id, today - timedelta(days=30))
     events_of_shard = world.ledger.events_of_shard
 
     async def unreadable(shard: str) -> AsyncIterator[Any]:
@@ -138,7 +141,10 @@ async def test_a_ledger_that_cannot_be_read_deletes_nothing_and_one_shard_delays
     world.ledger.events_of_shard = unreadable
     heartbeat = (await world.sweep.run())["europe"]
     assert heartbeat.error == "cosmos-item-unreadable"
-    assert [name[0] for name in world.stored_containers()["europe"]] == ["0"]
+    assert [name[0] for name in world.stored_containers()["europe"]] == ["0", "f"]
+    world.ledger.events_of_shard = events_of_shard
+    await world.sweep.run()
+    assert world.stored_containers() == {}
 
 
 async def test_what_soft_delete_keeps_is_reported_and_breaks_the_promise() -> None:
@@ -209,7 +215,7 @@ async def test_two_geos_whose_accounts_were_exchanged_lose_nothing() -> None:
     world.stores = {**stores, "europe": stores["unitedstates"], "unitedstates": stores["europe"]}
     heartbeats = await world.sweep.run()
     assert (heartbeats["unitedstates"].outcome, heartbeats["unitedstates"].error) == ("failed", "geo-exchanged")
-    assert len(stores["europe"].containers) == 1
+    assert len(stores["europe"].containers) == 2, "the captures, and the name of whose they are"
 
 
 @pytest.mark.parametrize(("strangers", "left"), [(50, 0), (51, 51)])
@@ -219,7 +225,7 @@ async def test_a_ledger_that_does_not_know_most_of_an_account_is_not_believed(st
     for n in range(strangers):
         put(world, "europe", f"f{n:031x}", world.clock.now().date())
     heartbeat = (await world.sweep.run())["europe"]
-    assert len(world.stores["europe"].containers) == left
+    assert len(world.containers()) == left
     assert heartbeat.error == (None if left == 0 else "ledger-strange")
 
 
@@ -231,5 +237,10 @@ async def test_a_name_with_a_year_that_no_clock_shows_is_not_ours_and_stops_noth
         world.stores["europe"].containers[f"{live[0]}-{year}1231-{live}"] = {}
     put(world, "europe", STRANGER, world.clock.now().date())
     await world.purge.run()
-    assert await swept(world, "europe") == {"containers": 3, "foreignContainers": 2, "unknownEnrollment": 1}
+    assert await swept(world, "europe") == {
+        "containers": 3,
+        "foreignContainers": 2,
+        "strangers": 1,
+        "unknownEnrollment": 1,
+    }
     assert (await world.status.report()).geos["europe"].oldest_day is None

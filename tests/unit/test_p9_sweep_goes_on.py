@@ -70,12 +70,12 @@ async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaire
         put(world, "europe", STRANGER, today - timedelta(days=n))
     outcomes = []
     while world.stored_containers():
-        left = sorted(world.stores["europe"].containers)
+        left = sorted(world.containers())
         heartbeat = (await world.sweep.run())["europe"]
         outcomes.append((heartbeat.outcome, heartbeat.cursor, heartbeat.counts["unknownEnrollment"]))
-        gone = set(left) - set(world.stores["europe"].containers)
+        gone = set(left) - set(world.containers())
         assert gone == set(left[:2]), "oldest first"
-    assert outcomes == [("more", "f", 2), ("more", "f", 4), ("done", None, 5)]
+    assert outcomes == [("more", "f:f", 2), ("more", "f:f", 4), ("done", None, 5)]
 
 
 async def test_a_sweep_out_of_time_begins_nothing_more_and_the_next_goes_on() -> None:
@@ -92,9 +92,10 @@ async def test_what_was_repaired_is_on_record_though_the_sweep_is_killed_later()
     world = World()
     await world.opt_in()
     put(world, "europe", "0" * 32, world.clock.now().date())
+    put(world, "europe", STRANGER, world.clock.now().date())
 
     async def kill(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
-        if prefix == "f-":
+        if prefix == "f-" and "include_deleted" not in more:  # when that shard's turn to be repaired has come
             raise Crash
         async for each in list_containers(prefix, **more):
             yield each
@@ -104,7 +105,7 @@ async def test_what_was_repaired_is_on_record_though_the_sweep_is_killed_later()
         await world.sweep.run()
     world.stores["europe"].list_containers = list_containers
     assert (await world.status.report()).findings == {"unknownEnrollment": 1}
-    assert (await world.sweep.run())["europe"].counts["unknownEnrollment"] == 1, "the round goes on"
+    assert (await world.sweep.run())["europe"].counts["unknownEnrollment"] == 2, "the round goes on"
 
 
 async def test_a_geo_that_fails_delays_no_other_and_no_ledger() -> None:
@@ -161,7 +162,7 @@ async def test_containers_that_cannot_be_deleted_starve_neither_those_behind_the
         heartbeat = (await world.sweep.run())["europe"]
         assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-LeaseIdMissing")
         assert (await world.status.report()).promises["P4"] is False, "never told whole while it lies there"
-    assert sorted(store.containers) == sorted(stuck) and behind != other
+    assert sorted(world.containers()) == sorted(stuck) and behind != other
 
 
 async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_what_it_found() -> None:
@@ -177,6 +178,6 @@ async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_w
             yield each
 
     world.ledger.events_of_shard = slow
-    for left in (1, 0):
+    for left in (2, 2, 1, 0):  # two runs to judge the account, then
         await world.sweep.run()
-        assert len(world.stores["europe"].containers) == left
+        assert len(world.containers()) == left

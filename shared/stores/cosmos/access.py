@@ -2,14 +2,22 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from shared.model.grants import AccessRecord, ReviewGrant
-from shared.model.items import format_instant
-from shared.ports import Stored
+from shared.model.items import Item, format_instant
+from shared.ports import Page, Stored
 from shared.stores.cosmos.account import CosmosContainer, parsed, sequence_below
 
 _HEAD_ID = "head"
+
+
+class _Head(Item):
+    """Where a tenant's access log ends."""
+
+    head: Annotated[int, Field(ge=1)]
 
 
 class CosmosAccess(CosmosContainer):
@@ -20,7 +28,7 @@ class CosmosAccess(CosmosContainer):
     async def head(self, tenant_id: str) -> Stored[int] | None:
         """See ``AccessStore``."""
         item = await self._read(_HEAD_ID, tenant_id)
-        return None if item is None else Stored(int(item["head"]), item["_etag"])
+        return None if item is None else Stored(parsed(_Head.from_json, item).head, item["_etag"])
 
     async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
         """See ``AccessStore``."""
@@ -39,9 +47,9 @@ class CosmosAccess(CosmosContainer):
         item = await self._read(_grant_id(grant_id), tenant_id)
         return None if item is None else parsed(ReviewGrant.from_json, item)
 
-    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[ReviewGrant]:
+    async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """See ``AccessStore``."""
-        return [parsed(ReviewGrant.from_json, row) async for row in self._newest("grant", tenant_id, limit, before)]
+        return await self._page(ReviewGrant.from_json, self._newest("grant", tenant_id, limit, before), limit)
 
     async def approved_grants(self, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
         """See ``AccessStore``."""
@@ -50,11 +58,11 @@ class CosmosAccess(CosmosContainer):
             {"@reviewer": reviewer, "@now": format_instant(now)},
             tenant_id,
         )
-        return [parsed(ReviewGrant.from_json, row) async for row in rows]
+        return [grant async for row in rows if (grant := self._understood(ReviewGrant.from_json, row)) is not None]
 
-    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[AccessRecord]:
+    async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """See ``AccessStore``."""
-        return [parsed(AccessRecord.from_json, row) async for row in self._newest("record", tenant_id, limit, before)]
+        return await self._page(AccessRecord.from_json, self._newest("record", tenant_id, limit, before), limit)
 
     def _newest(self, kind: str, tenant_id: str, limit: int, before: int | None) -> AsyncIterator[Any]:
         return self._query(

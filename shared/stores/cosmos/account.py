@@ -1,6 +1,8 @@
 """The Cosmos DB account, and what its containers have in common, through the Azure SDK."""
 
 import asyncio
+import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -11,8 +13,10 @@ from azure.cosmos.exceptions import CosmosBatchOperationError
 from pydantic import ValidationError
 
 from shared.configuration import is_endpoint, is_this_machine
+from shared.model.geos import GEOS
+from shared.model.items import tenant_in_log
 from shared.model.posture import LEDGER
-from shared.ports import Conflict, Setup, StoreUnavailable
+from shared.ports import Conflict, Page, Setup, StoreUnavailable
 from shared.stores.calls import Calls
 
 DATABASE = "data-sharing"
@@ -25,7 +29,11 @@ PAGE = 100
 
 _NOT_FOUND = 404
 
+_OUR_IDS = re.compile("setting|head|ledger|cosmos|(event|record)-[0-9]{9}|(grant-)?[0-9a-f]{32}")
+
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 call = Calls("cosmos", 10.0, lambda error: StoreUnavailable(f"cosmos-{error.status_code or 'unreachable'}"))
 
@@ -51,6 +59,9 @@ class CosmosAccount:
             database: the database's name.
         """
         options: Any = {"connection_timeout": 3, "read_timeout": 8, "retry_total": 3, "retry_backoff_max": 3}
+        # In seconds, of one request that is told to wait. The SDK tries a page of a query again as often as each of its
+        # requests, so with more the call's time would be over before the page could fail with its code.
+        options["retry_throttle_backoff_max"] = 1
         if is_endpoint(setting):
             assert credential is not None
             return cls(CosmosClient(setting, credential, **options), database)
@@ -127,6 +138,34 @@ class CosmosContainer:
                 if error.status_code in (CONFLICT, PRECONDITION_FAILED):
                     raise Conflict from None
                 raise
+
+    async def _page(self, parse: Callable[[Any], T], rows: AsyncIterator[Any], limit: int) -> Page[T]:
+        """Return a page of the values that ``rows``, with their sequences, hold."""
+        found = [row async for row in rows]
+        values = [value for row in found if (value := self._understood(parse, row)) is not None]
+        more = int(found[-1]["sequence"]) if len(found) == limit else None
+        return Page(values, len(found) - len(values), more)
+
+    def _understood(self, parse: Callable[[Any], T], item: Mapping[str, Any]) -> T | None:
+        """Return the value that an item holds; if nobody understands it, None, once the log has its name.
+
+        One that cannot be understood must not keep the rest from being shown, or from their deadlines.
+        """
+        try:
+            return parse(item)
+        except ValidationError:
+            self._report(item)
+            return None
+
+    def _report(self, item: Mapping[str, Any]) -> None:
+        # Whoever has written it may have written anything, so only what looks like ours is named (P8).
+        item_id = str(item.get("id"))
+        _log.error(
+            "an item of %s cannot be read: %s of tenant %s",
+            self._name,
+            item_id if _OUR_IDS.fullmatch(item_id) or item_id in GEOS else "one with no id of ours",
+            tenant_in_log(item.get("tenantId")),
+        )
 
     async def _query(
         self, query: str, parameters: Mapping[str, object], partition: str | None = None, *, page_size: int = PAGE

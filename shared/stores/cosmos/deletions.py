@@ -1,19 +1,17 @@
 """Container ``deletions``."""
 
-import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
-from pydantic import ValidationError
 
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.items import format_instant
-from shared.ports import Conflict, DeletionCounts, Stored
+from shared.ports import Conflict, DeletionCounts, Page, Stored
 from shared.stores.cosmos.account import (
     CONFLICT,
     LARGE_PAGE,
@@ -26,10 +24,31 @@ from shared.stores.cosmos.account import (
     shard_range,
 )
 
-_MAY_BE_TRIED = "(NOT IS_DEFINED(c.retryAt) OR c.retryAt <= @now OR c.retryAt > @latest)"
-_UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
+_MAY_BE_TRIED = "(NOT IS_STRING(c.retryAt) OR c.retryAt <= @now OR c.retryAt > @latest)"
+_INSTANT = (
+    "^[2-8][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{6}Z$"
+)
 
-_log = logging.getLogger(__name__)
+
+def _is_instant(name: str) -> str:
+    return f"(IS_STRING(c.{name}) AND RegexMatch(c.{name}, '{_INSTANT}'))"
+
+
+# Whatever somebody has made of an item: a value of another type than the rest is no error in a condition, but a mistake
+# in what is compared and counted, and in what is ordered by it the end of the SDK's merging of the partitions.
+_UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
+_HAS_DEADLINE = _is_instant("deadline")
+_UNREADABLE = " OR ".join(
+    [
+        "NOT IS_STRING(c.status)",
+        "c.status NOT IN ('scheduled', 'purged', 'verified')",
+        "c.status = 'purged' AND NOT IS_STRING(c.purgedAt)",
+        *(f"NOT {_is_instant(name)}" for name in ("startedAt", "optedOutAt", "notBefore", "deadline")),
+        *(f"NOT IS_STRING(c.{name})" for name in ("tenantId", "enrollmentId", "geo", "storageAccount", "ledgerHash")),
+        "NOT IS_NUMBER(c.sequence)",
+        "IS_DEFINED(c.attempts) AND NOT IS_NUMBER(c.attempts)",
+    ]
+)
 
 
 class CosmosDeletions(CosmosContainer):
@@ -68,14 +87,14 @@ class CosmosDeletions(CosmosContainer):
                     raise Conflict from None
                 raise
 
-    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Deletion]:
+    async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """See ``DeletionStore``."""
         rows = self._query(
             "SELECT TOP @limit * FROM c WHERE c.sequence < @before ORDER BY c.sequence DESC",
             {"@limit": limit, "@before": sequence_below(before)},
             tenant_id,
         )
-        return [parsed(Deletion.from_json, row) async for row in rows]
+        return await self._page(Deletion.from_json, rows, limit)
 
     def due(
         self, storage_account: str, now: datetime, *, of_tenant: int | None = None
@@ -98,20 +117,36 @@ class CosmosDeletions(CosmosContainer):
         parameters = {"@account": storage_account}
         pending = await self._one(f"SELECT VALUE COUNT(1) {unfinished}", parameters)
         overdue = await self._one(
-            f"SELECT VALUE COUNT(1) {unfinished} AND c.deadline < @now", {**parameters, "@now": format_instant(now)}
+            f"SELECT VALUE COUNT(1) {unfinished} AND {_HAS_DEADLINE} AND c.deadline < @now",
+            {**parameters, "@now": format_instant(now)},
         )
-        oldest = await self._one(f"SELECT TOP 1 VALUE c.deadline {unfinished} ORDER BY c.deadline", parameters)
+        oldest = await self._one(
+            f"SELECT TOP 1 VALUE c.deadline {unfinished} AND {_HAS_DEADLINE} ORDER BY c.deadline", parameters
+        )
         return DeletionCounts(pending, overdue, None if oldest is None else datetime.fromisoformat(oldest))
 
     async def overdue(self, now: datetime) -> int:
         """See ``DeletionStore``."""
-        query = f"SELECT VALUE COUNT(1) {_UNFINISHED} AND c.deadline < @now"
+        query = f"SELECT VALUE COUNT(1) {_UNFINISHED} AND {_HAS_DEADLINE} AND c.deadline < @now"
         return int(await self._one(query, {"@now": format_instant(now)}))
 
-    def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
+    async def unreadable(self) -> AsyncIterator[str | None]:
+        """See ``DeletionStore``."""
+        query = (
+            "SELECT c.id, c.tenantId, c.storageAccount FROM c"  # noqa: S608 (only our own text)
+            f" WHERE NOT (IS_STRING(c.status) AND c.status = 'verified') AND ({_UNREADABLE})"
+        )
+        async for row in self._query(query, {}):
+            self._report(row)
+            account = row.get("storageAccount")
+            yield account if isinstance(account, str) else None
+
+    async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion] | None]:
         """See ``DeletionStore``."""
         query = "SELECT * FROM c WHERE c.tenantId > @after AND c.tenantId <= @until"
-        return self._understood(self._query(query, {"@after": after, "@until": until}, page_size=LARGE_PAGE))
+        async for row in self._query(query, {"@after": after, "@until": until}, page_size=LARGE_PAGE):
+            deletion = self._understood(Deletion.from_json, row)
+            yield None if deletion is None else Stored(deletion, row["_etag"])
 
     def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
@@ -123,7 +158,7 @@ class CosmosDeletions(CosmosContainer):
 
     def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        query = "SELECT VALUE c.enrollmentId FROM c WHERE c.optedOutAt >= @at"
+        query = "SELECT VALUE c.enrollmentId FROM c WHERE c.optedOutAt >= @at AND IS_STRING(c.enrollmentId)"
         return self._query(query, {"@at": format_instant(at)}, page_size=LARGE_PAGE)
 
     async def _work(
@@ -140,10 +175,9 @@ class CosmosDeletions(CosmosContainer):
         while True:
             served = [tenant_id for tenant_id, number in taken.items() if number == of_tenant]
             passed_over = 0
-            rows = self._query(query, {**parameters, **times, "@since": since, "@served": served})
-            async for stored in self._understood(rows):
-                deletion = stored.value
-                if deletion.enrollment_id in seen:
+            async for row in self._query(query, {**parameters, **times, "@since": since, "@served": served}):
+                deletion = self._understood(Deletion.from_json, row)
+                if deletion is None or deletion.enrollment_id in seen:
                     continue
                 if taken[deletion.tenant_id] == of_tenant:
                     passed_over += 1
@@ -153,19 +187,9 @@ class CosmosDeletions(CosmosContainer):
                 taken[deletion.tenant_id] += 1
                 seen.add(deletion.enrollment_id)
                 since = format_instant(deletion.deadline)
-                yield stored
+                yield Stored(deletion, row["_etag"])
             else:
                 return
-
-    async def _understood(self, rows: AsyncIterator[Any]) -> AsyncIterator[Stored[Deletion]]:
-        async for row in rows:
-            try:
-                deletion = Deletion.from_json(row)
-            except ValidationError:
-                # One item that cannot be understood must not keep the rest from their deadlines; status counts it.
-                _log.error("a deletion cannot be read")
-                continue
-            yield Stored(deletion, row["_etag"])
 
     async def _one(self, query: str, parameters: Mapping[str, object]) -> Any:
         return next(iter([value async for value in self._query(query, parameters)]), None)

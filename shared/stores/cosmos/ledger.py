@@ -4,11 +4,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from shared.model.items import format_instant
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
-from shared.ports import Stored
+from shared.ports import Page, Stored
 from shared.stores.cosmos.account import LARGE_PAGE, CosmosContainer, parsed, sequence_below, shard_range
 
 _SETTING_ID = "setting"
@@ -35,18 +33,18 @@ class CosmosLedger(CosmosContainer):
             operations.append(("replace", (_SETTING_ID, setting), {"if_match_etag": etag}))
         await self._commit(operations, change.setting.tenant_id)
 
-    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Sequence[Event]:
+    async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         rows = self._query(
             "SELECT TOP @limit * FROM c WHERE IS_DEFINED(c.kind) AND c.sequence < @before ORDER BY c.sequence DESC",
             {"@limit": limit, "@before": sequence_below(before)},
             tenant_id,
         )
-        return [parsed(event_from_json, row) async for row in rows]
+        return await self._page(event_from_json, rows, limit)
 
     async def ledger_of(self, tenant_id: str) -> TenantLedger:
         """See ``LedgerStore``."""
-        return _tenant_ledger(tenant_id, [row async for row in self._query("SELECT * FROM c", {}, tenant_id)])
+        return self._tenant_ledger(tenant_id, [row async for row in self._query("SELECT * FROM c", {}, tenant_id)])
 
     async def ledgers(self, after: str) -> AsyncIterator[TenantLedger]:
         """See ``LedgerStore``."""
@@ -60,53 +58,49 @@ class CosmosLedger(CosmosContainer):
         async for row in rows:
             if row["tenantId"] != tenant_id:
                 if items:
-                    yield _tenant_ledger(tenant_id, items)
+                    yield self._tenant_ledger(tenant_id, items)
                 tenant_id, items = row["tenantId"], []
             items.append(row)
         if items:
-            yield _tenant_ledger(tenant_id, items)
+            yield self._tenant_ledger(tenant_id, items)
 
     async def events_of_shard(self, shard: str) -> AsyncIterator[tuple[str, Event | None]]:
         """See ``LedgerStore``."""
         query = "SELECT * FROM c WHERE c.enrollmentId >= @first AND c.enrollmentId <= @last"
         rows = self._query(query, shard_range(shard), page_size=LARGE_PAGE)
         async for row in rows:
-            yield row["enrollmentId"], _event(row)
+            yield row["enrollmentId"], self._event(row)
 
     async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
         """See ``LedgerStore``."""
         rows = self._query(
-            "SELECT * FROM c WHERE c.kind = 'optedOut' AND c.at >= @at",
+            "SELECT * FROM c WHERE c.kind = 'optedOut' AND (c.at >= @at OR NOT IS_STRING(c.at))",
             {"@at": format_instant(at)},
             page_size=LARGE_PAGE,
         )
         async for row in rows:
-            event = _event(row)
+            event = self._event(row)
             yield event if isinstance(event, OptedOut) else None
 
-
-def _tenant_ledger(tenant_id: str, items: Sequence[Mapping[str, Any]]) -> TenantLedger:
-    setting: Setting | None = None
-    events: list[Event] = []
-    unreadable = 0
-    for item in items:
-        if item["id"] == _SETTING_ID:
-            try:
-                setting = Setting.from_json(item)
-            except ValidationError:
+    def _tenant_ledger(self, tenant_id: str, items: Sequence[Mapping[str, Any]]) -> TenantLedger:
+        setting: Setting | None = None
+        events: list[Event] = []
+        unreadable = 0
+        for item in items:
+            if item["id"] == _SETTING_ID:
+                setting = self._understood(Setting.from_json, item)
+                unreadable += setting is None
+            elif event := self._event(item):
+                events.append(event)
+            else:
                 unreadable += 1
-        elif event := _event(item):
-            events.append(event)
-        else:
-            unreadable += 1
-    return TenantLedger(tenant_id, setting, sorted(events, key=lambda event: event.sequence), unreadable)
+        return TenantLedger(tenant_id, setting, sorted(events, key=lambda event: event.sequence), unreadable)
 
-
-def _event(item: Mapping[str, Any]) -> Event | None:
-    """Return the event that an item is, member by member and under its own id; None if it is none of ours."""
-    try:
-        event = event_from_json(item)
-    except ValidationError:
+    def _event(self, item: Mapping[str, Any]) -> Event | None:
+        """Return the event that an item is, member by member and under its own id; None if it is none of ours."""
+        event = self._understood(event_from_json, item)
+        members = {name: value for name, value in item.items() if not name.startswith("_")}
+        if event is None or members == {"id": event.id, **event.to_json()}:
+            return event
+        self._report(item)
         return None
-    members = {name: value for name, value in item.items() if not name.startswith("_")}
-    return event if members == {"id": event.id, **event.to_json()} else None

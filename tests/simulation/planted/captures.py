@@ -1,15 +1,16 @@
 """Bugs of captures (P1, P3, P4, D6)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from shared.accounts import Accounts
+from shared.clock import Moment
 from shared.model import deadlines
 from shared.model.capture import Submission
 from shared.model.containers import DayContainer
-from shared.model.ledger import Setting
-from shared.ports import Put, StoreUnavailable
+from shared.ports import Permit, Put, StoreUnavailable
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.stores.memory import MemoryCaptures
@@ -26,9 +27,9 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     put = Captures._put
 
-    async def shifted(self: Captures, who: str, store: Any, container: DayContainer, sent: Submission) -> Put:
+    async def shifted(self: Captures, permit: Any, store: Any, container: DayContainer, sent: Submission) -> Put:
         day = max(capture.captured_at for capture in sent.batch.captures).date()
-        return await put(self, who, store, DayContainer(container.enrollment_id, day), sent)
+        return await put(self, permit, store, DayContainer(container.enrollment_id, day), sent)
 
     with patched(Captures, "_put", shifted):
         yield
@@ -48,8 +49,8 @@ def _() -> Iterator[None]:
 
 @mutant("no fresh consent before a container is created")
 def _() -> Iterator[None]:
-    async def leased(self: Consent, tenant_id: str) -> Setting:
-        return self._leases[tenant_id].setting
+    async def leased(self: Consent, tenant_id: str) -> Permit:
+        return replace(self._leases[tenant_id], read_at=Moment.now(self._clock))
 
     with patched(Consent, "afresh", leased):
         yield
@@ -57,12 +58,12 @@ def _() -> Iterator[None]:
 
 @mutant("a repeat replaces the batch")
 def _() -> Iterator[None]:
-    async def replaced(self: MemoryCaptures, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
+    def replaced(self: Any, permit: Any, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         self._refuse_missing(container)
         self.containers[container][batch_id] = (bytes(bytearray(content)), body_hash)
         return Put.CREATED
 
-    with patched(MemoryCaptures, "put_batch", replaced):
+    with patched(MemoryCaptures, "receive_batch", replaced):
         yield
 
 
@@ -75,13 +76,13 @@ def _() -> Iterator[None]:
 
 @mutant("another body under a used key accepted")
 def _() -> Iterator[None]:
-    put_batch = MemoryCaptures.put_batch
+    receive_batch = MemoryCaptures.receive_batch
 
-    async def same(self: MemoryCaptures, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
-        put = await put_batch(self, container, batch_id, content, body_hash)
+    def same(self: MemoryCaptures, *batch: Any) -> Put:
+        put = receive_batch(self, *batch)
         return Put.SAME if put is Put.OTHER else put
 
-    with patched(MemoryCaptures, "put_batch", same):
+    with patched(MemoryCaptures, "receive_batch", same):
         yield
 
 

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from shared.accounts import Account, Accounts
+from shared.clock import Moment
 from shared.model import ledger as ledger_module
 from shared.model.ledger import Setting
-from shared.ports import Conflict, StoreUnavailable
+from shared.ports import Conflict, Permit, StoreUnavailable
 from shared.sharing import captures as captures_module
 from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
@@ -45,7 +46,7 @@ def _() -> Iterator[None]:
 
     async def later(self: Consent, tenant_id: str) -> Any:
         lease = await read(self, tenant_id)
-        self._leases[tenant_id] = replace(lease, started=self._clock.monotonic())
+        self._leases[tenant_id] = replace(lease, read_at=Moment.now(self._clock))
         return self._leases[tenant_id]
 
     with patched(Consent, "_read", later):
@@ -56,12 +57,12 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     current = Consent.current
 
-    async def kept(self: Consent, tenant_id: str) -> Setting:
+    async def kept(self: Consent, tenant_id: str) -> Permit:
         try:
             return await current(self, tenant_id)
         except StoreUnavailable:
             if tenant_id in self._leases:
-                return self._leases[tenant_id].setting
+                return replace(self._leases[tenant_id], read_at=Moment.now(self._clock))
             raise
 
     with patched(Consent, "current", kept):
@@ -70,11 +71,12 @@ def _() -> Iterator[None]:
 
 @mutant("a shared read is not checked again")
 def _() -> Iterator[None]:
-    async def unchecked(self: Consent, tenant_id: str) -> Setting:
+    async def unchecked(self: Consent, tenant_id: str) -> Permit:
         lease = self._leases.get(tenant_id)
-        if lease is not None and lease.holds(self._clock.monotonic()):
-            return lease.setting
-        return (await asyncio.shield(self._reads.get(tenant_id) or self._start_read(tenant_id))).setting
+        if lease is not None and lease.holds:
+            return lease
+        shared = await asyncio.shield(self._reads.get(tenant_id) or self._start_read(tenant_id))
+        return replace(shared, read_at=Moment.now(self._clock))
 
     with patched(Consent, "current", unchecked):
         yield
@@ -82,8 +84,7 @@ def _() -> Iterator[None]:
 
 @mutant("consent leased for three seconds")
 def _() -> Iterator[None]:
-    lease = Consent.__init__.__globals__["_Lease"]
-    with patched(lease, "holds", lambda self, now: now - self.started < 3.0):
+    with patched(Permit, "holds", property(lambda self: self.read_at.age < 3.0)):
         yield
 
 
@@ -109,15 +110,15 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     enrollment = captures_module._enrollment
 
-    def anyone(setting: Setting) -> Any:
-        if setting.enrollment is None and setting.sequence == 0:
+    def anyone(permit: Permit) -> Any:
+        if permit.setting.enrollment is None and permit.setting.sequence == 0:
             return ledger_module.Enrollment(
                 enrollment_id="0" * 32,
                 geo="europe",
                 storage_account="steurope",
                 started_at=datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
             )
-        return enrollment(setting)
+        return enrollment(permit)
 
     with patched(captures_module, "_enrollment", anyone):
         yield

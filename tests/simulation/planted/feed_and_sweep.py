@@ -26,7 +26,7 @@ def _() -> Iterator[None]:
         for document in documents:
             if document["id"] == "setting" and "enrollment" not in document:
                 history = await self.data_sharing.history(document["tenantId"], limit=1, before=None)
-                events += [event for event in history if isinstance(event, OptedOut)]
+                events += [event for event in history.values if isinstance(event, OptedOut)]
         return await self.deletions.schedule(events)
 
     with patched(Instance, "opt_outs", by_setting):

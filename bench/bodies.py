@@ -1,0 +1,137 @@
+"""How long one body holds the event loop: the densest ones that are allowed, from the first look until it is sent on.
+
+    python -m bench.bodies
+
+No await lies between these steps if the consent is leased, so what is printed is what everybody else waits for. An
+allowed body may take 100 ms at most on one core of 2.4 GHz; more is told at the end, and ends with status 1. One that
+is refused is named so: refusing must be quick too.
+"""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+
+from functions._api.json_text import VALUES_MAX
+from functions.captures import BODY
+from shared.model.capture import BATCH_MAX, TEXT_MAX_BYTES, Submission
+from shared.problems import InvalidRequest
+
+_LIMIT_SECONDS = 0.1
+_RUNS = 5
+_MIB = 1024 * 1024
+_AT = "2026-11-21T12:00:00Z"
+
+
+def main() -> None:
+    """Measure each body and print its best time of five."""
+    slow = []
+    for name, body in bodies().items():
+        seconds, answer = measured(body)
+        print(f"{name:<48} {len(body) / _MIB:6.2f} MiB {seconds * 1000:8.1f} ms  {answer}")
+        if seconds > _LIMIT_SECONDS:
+            slow.append(name)
+    if slow:
+        sys.exit(f"over {_LIMIT_SECONDS * 1000:.0f} ms: {', '.join(slow)}")
+
+
+def measured(body: bytes) -> tuple[float, str]:
+    """Return the least time that a body took, in seconds, and what became of it."""
+    times, answer = [], "allowed"
+    for _ in range(_RUNS):
+        began = time.thread_time()
+        try:
+            submission = Submission("app", "key", body, BODY.read(body))
+            hashlib.sha256(submission.body).hexdigest()
+            _ = submission.content, submission.batch_id
+        except InvalidRequest as refused:
+            answer = f"refused: {refused.detail}"
+        times.append(time.thread_time() - began)
+    return min(times), answer
+
+
+def bodies() -> Mapping[str, bytes]:
+    """Return the bodies by name; each is as large, or as dense, as it may be."""
+    room = 4 * _MIB - 1_000
+    texts = room // 2 // TEXT_MAX_BYTES  # an input and an output each
+    few = VALUES_MAX - 20  # of the body's own
+    deep = 58
+    return {
+        "nested to depth 64, many times": telemetry(
+            nest(deep, few // (deep + 1), lambda inner: b"[" + inner + b"]", b"1")
+        ),
+        "objects nested to depth 64, many times": telemetry(
+            nest(deep, few // (deep + 1), lambda inner: b'{"a":' + inner + b"}", b"1")
+        ),
+        "many short texts": telemetry(array([b'"%x"' % n for n in range(few)])),
+        "many texts as long as there is room": telemetry(array([b'"%0200x"' % n for n in range(few)])),
+        "many floats": telemetry(array([b"%d.%015de-7" % (n, n) for n in range(few)])),
+        "many floats of 190 digits": telemetry(array([b"0.%0190d" % n for n in range(few)])),
+        "many whole numbers of 190 digits": telemetry(array([b"1%0190d" % n for n in range(few)])),
+        "a float of 4 million digits": telemetry(array([b"0." + b"7" * (room - 300)])),
+        "a whole number of 4 million digits": telemetry(array([b"7" * (room - 300)])),
+        "whole numbers of 4,000 digits": telemetry(array([b"7" * 4_000] * 1_000)),
+        "floats of 4,000 digits and an exponent": telemetry(array([b"0." + b"7" * 4_000 + b"e-300"] * 1_000)),
+        "objects of 9,000 members": telemetry(array([b"{" + members(9_000) + b"}"] * 2)),
+        "long names": telemetry(b"{" + b",".join(b'"%0400x":1' % n for n in range(9_900)) + b"}"),
+        "empty objects": telemetry(array([b"{}"] * few)),
+        "500 captures and as much text": batch(500, text("x", room // 1_000 - 120)),
+        "texts of 256 KiB": batch(texts, text("x", TEXT_MAX_BYTES)),
+        "texts of 256 KiB, two bytes a character": batch(texts, text("ü", TEXT_MAX_BYTES // 2)),
+        "texts of 256 KiB, line feeds": batch(texts // 2 + 1, text("\\n", TEXT_MAX_BYTES // 2 - 1_000)),
+        "texts, quotes": batch(texts, text('\\"', TEXT_MAX_BYTES // 2)),
+        "texts, backslashes": batch(texts, text("\\\\", TEXT_MAX_BYTES // 2)),
+        "texts, NUL as an escape": batch(texts, text("\\u0000", TEXT_MAX_BYTES // 6)),
+        "texts, pairs of surrogates as escapes": batch(texts, text("\\ud83d\\ude00", TEXT_MAX_BYTES // 12)),
+        "telemetry, one text of escapes": telemetry(array([b'"' + b"\\n" * ((room - 400) // 2) + b'"'])),
+        "telemetry, one text of NUL escapes": telemetry(array([b'"' + b"\\u0000" * ((room - 400) // 6) + b'"'])),
+        "telemetry, a name of escapes": telemetry(b'{"' + b"\\n" * ((room - 400) // 2) + b'":1}'),
+        "telemetry, white space": telemetry(b"{" + b" \n" * ((room - 400) // 2) + b"}"),
+        "as many values as there is room, refused": telemetry(array([b"0"] * (2 * _MIB - 400))),
+        "quotes alone, refused": b'"' * room,
+        "backslashes alone, refused": b"\\" * room,
+        "brackets alone, refused": b"[" * room,
+    }
+
+
+def nest(depth: int, times: int, wrap: "object", innermost: bytes) -> bytes:
+    """Return an array of values that are nested."""
+    assert callable(wrap)
+    value = innermost
+    for _ in range(depth):
+        value = wrap(value)
+    return array([value] * times)
+
+
+def array(values: list[bytes]) -> bytes:
+    """Return a JSON array."""
+    return b"[" + b",".join(values) + b"]"
+
+
+def members(count: int) -> bytes:
+    """Return the members of an object."""
+    return b",".join(b'"%x":%d' % (n, n) for n in range(count))
+
+
+def text(piece: str, times: int) -> bytes:
+    """Return a text in JSON, of pieces that are JSON already."""
+    return b'"' + (piece * times).encode() + b'"'
+
+
+def telemetry(value: bytes) -> bytes:
+    """Return a body whose one capture has this telemetry."""
+    value = value if value.startswith(b"{") else b'{"t":' + value + b"}"
+    rest = json.dumps({"capturedAt": _AT, "feature": "flow", "input": "a", "output": "b"}).encode()
+    return b'{"captures":[' + rest[:-1] + b',"telemetry":' + value + b"}]}"
+
+
+def batch(captures: int, value: bytes) -> bytes:
+    """Return a body of captures whose input and output are this text."""
+    assert captures <= BATCH_MAX
+    one = b'{"capturedAt":"%s","feature":"flow","input":%s,"output":%s}' % (_AT.encode(), value, value)
+    return b'{"captures":' + array([one] * captures) + b"}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""Items that nobody understands, put into Cosmos DB by hand: each is counted and named, and takes nothing from others.
+
+Fails closed (P5, P9): the promise that rests on such an item does not hold; everything else is told.
+"""
+
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from azure.cosmos.aio import CosmosClient
+
+from local.stack import CosmosAccount as Address
+from local.stack import create_cosmos_containers
+from shared.model.deletion import Deletion
+from shared.model.posture import PostureCheck
+from shared.ports import StoreUnavailable
+from shared.sharing.data_sharing import RequestedChange
+from shared.stores.cosmos.access import CosmosAccess
+from shared.stores.cosmos.account import CosmosAccount
+from shared.stores.cosmos.deletions import CosmosDeletions
+from shared.stores.cosmos.ledger import CosmosLedger
+from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
+from shared.watch.metrics import measured
+from shared.watch.status import StatusReport
+from tests.clocks import START
+from tests.contract.items import deletion, grant, record
+from tests.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECRET = "Herr Schneider, Rechnung 4711"
+
+
+class Gone:
+    """Instead of a value: the property is taken away."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+GONE = Gone()
+
+NO_INSTANT = {
+    "a day": "2020-01-01",
+    "naive": "2020-01-01T00:00:00.000000",
+    "no day of any year": "2026-99-99T00:00:00.000000Z",
+    "text": SECRET,
+    "number": 5,
+    "null": None,
+    "flag": True,
+    "array": ["2026-12-01T00:00:00.000000Z"],
+    "object": {"at": 5},
+    "absent": GONE,
+}
+
+
+class Real:
+    """The service on a Cosmos DB of its own, and what only somebody with write access to it can do."""
+
+    def __init__(self, account: CosmosAccount, address: Address) -> None:
+        self.world = World(
+            ledger=CosmosLedger(account),
+            deletion_items=CosmosDeletions(account),
+            access_store=CosmosAccess(account),
+            operations=CosmosOperations(account),
+        )
+        self._address = address
+
+    async def put(self, container: str, item: dict[str, Any], **changes: Any) -> None:
+        """Write an item as it is, but for some of its properties."""
+        changed = {name: value for name, value in (item | changes).items() if value is not GONE}
+        async with CosmosClient(self._address.endpoint, self._address.key) as client:
+            database = client.get_database_client(self._address.database)
+            await database.get_container_client(container).upsert_item(changed)
+
+    async def owe(self, each: Deletion, **changes: Any) -> Deletion:
+        await self.put("deletions", {"id": each.enrollment_id, **each.to_json()}, **changes)
+        return each
+
+    async def status(self) -> StatusReport:
+        return await self.world.status.report()
+
+    async def run(self) -> StatusReport:
+        """One of each timer; what they and the metrics come to."""
+        await self.world.purge.run()
+        await self.world.sweep.run()
+        report = await self.status()
+        assert list(measured(report))
+        return report
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own(cosmos: tuple[str, str]) -> AsyncIterator[tuple[CosmosAccount, Address]]:
+    address = Address(*cosmos, f"unreadable-{uuid.uuid4().hex}")
+    await create_cosmos_containers(address)
+    account = CosmosAccount.connect(
+        f"AccountEndpoint={address.endpoint};AccountKey={address.key};", None, address.database
+    )
+    yield account, address
+    await account.close()
+    async with CosmosClient(address.endpoint, address.key) as client:
+        await client.delete_database(address.database)
+
+
+@pytest.fixture
+def real(own: tuple[CosmosAccount, Address]) -> Real:
+    return Real(*own)
+
+
+def overdue(now_is: Any = START) -> Deletion:
+    return deletion(opted_out_at=now_is - timedelta(days=30, seconds=1))
+
+
+@pytest.mark.parametrize("name", ["deadline", "notBefore", "startedAt", "optedOutAt"])
+@pytest.mark.parametrize("value", NO_INSTANT.values(), ids=NO_INSTANT.keys())
+async def test_p5_a_deletion_without_an_instant_is_counted_in_its_geo_and_named(
+    real: Real, name: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = await real.owe(overdue()), await real.owe(overdue(), **{name: value})
+    report = await real.status()
+    assert {geo: each.unreadable for geo, each in report.geos.items()} == {
+        "unitedstates": 0,
+        "europe": 1,
+        "unitedkingdom": 0,
+    }
+    assert report.ledger.unreadable == 0
+    counts = report.geos["europe"].deletions
+    assert counts is not None and (counts.pending, counts.oldest_deadline) == (2, good.deadline)
+    assert not report.promises["P5"] and not report.promises["P9"]
+    assert f"an item of deletions cannot be read: {bad.enrollment_id} of tenant {bad.tenant_id}" in caplog.text
+    assert SECRET not in caplog.text
+    figures = {(each.metric.name, each.attributes.get("geo")): each.value for each in measured(report)}
+    assert [figures["data_sharing.items.unreadable", geo] for geo in ("europe", "unitedkingdom", None)] == [1, 0, 0]
+    await real.world.purge.run()
+    stored = await real.world.deletion_items.read(good.tenant_id, good.enrollment_id)
+    assert stored.value.status == "purged", "the other one is carried out"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": SECRET},
+        {"status": 5},
+        {"status": GONE},
+        {"status": "purged", "purgedAt": 5},
+        {"status": "purged"},
+        {"attempts": SECRET},
+        {"attempts": None},
+        {"sequence": SECRET},
+        {"geo": 5},
+        {"ledgerHash": GONE},
+        {"enrollmentId": {"a": 1}},
+        {"deadline": 5, "notBefore": "x", "attempts": []},
+    ],
+    ids=str,
+)
+async def test_p5_whatever_is_wrong_with_a_deletion(real: Real, changes: Any, caplog: pytest.LogCaptureFixture) -> None:
+    good = await real.owe(overdue())
+    await real.owe(overdue(), **changes)
+    before = await real.status()
+    assert (before.geos["europe"].unreadable, before.ledger.unreadable, before.promises["P5"]) == (1, 0, False)
+    assert (await real.run()).geos["europe"].unreadable == 1
+    stored = await real.world.deletion_items.read(good.tenant_id, good.enrollment_id)
+    assert stored.value.status == "purged"
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("account", [5, None, GONE, ["steurope"], "stelsewhere"])
+async def test_what_names_no_served_account_is_the_ledgers(real: Real, account: Any) -> None:
+    await real.owe(overdue(), storageAccount=account, deadline=5)
+    report = await real.run()
+    assert report.ledger.unreadable == 1 and not any(each.unreadable for each in report.geos.values())
+
+
+async def test_deadlines_of_different_types_in_many_partitions(real: Real) -> None:
+    goods = [await real.owe(deletion(opted_out_at=START - timedelta(days=29, minutes=n))) for n in range(12)]
+    for value in NO_INSTANT.values():
+        for _ in range(2):
+            await real.owe(overdue(), deadline=value, attempts=value, sequence=value)
+    report = await real.run()
+    counts = report.geos["europe"].deletions
+    assert counts is not None
+    assert (report.geos["europe"].unreadable, counts.pending) == (20, 32)
+    assert (counts.overdue, counts.oldest_deadline) == (0, goods[-1].deadline)
+    assert report.overdue_deletions == 0
+    found = [await real.world.deletion_items.read(each.tenant_id, each.enrollment_id) for each in goods]
+    assert {stored.value.status for stored in found} == {"purged"}
+
+
+async def test_p9_an_unreadable_finished_deletion_is_found_by_the_sweep(real: Real) -> None:
+    done = overdue().purged(START, deleted=0).verified(START)
+    await real.owe(done, receipt={"firstDay": SECRET})
+    assert (await real.run()).findings["itemsUnreadable"] == 1
+
+
+@pytest.mark.parametrize("value", NO_INSTANT.values(), ids=NO_INSTANT.keys())
+async def test_p9_an_opt_out_without_an_instant(real: Real, value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    tenant = str(uuid.uuid4())
+    await real.world.opt_in(tenant)
+    setting = await real.world.data_sharing.get(tenant)
+    event = {
+        "id": "event-000000002",
+        "kind": "optedOut",
+        "tenantId": tenant,
+        "sequence": 2,
+        "at": value,
+        "deadline": value,
+        "enrollmentId": setting.enrollment.enrollment_id if setting.enrollment else None,
+    }
+    await real.put("tenants", event)
+    report = await real.run()
+    assert report.findings["itemsUnreadable"] == 1
+    assert not report.promises["P9"]
+    assert f"an item of tenants cannot be read: event-000000002 of tenant {tenant}" in caplog.text
+    assert SECRET not in caplog.text
+    if not isinstance(value, str):
+        assert (report.ledger.unreadable_opt_outs, report.promises["P5"]) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sequence": SECRET}, {"enrollment": {"geo": 5}}, {"since": "2020-01-01"}], ids=str
+)
+async def test_a_setting_that_cannot_be_read_is_one_tenants_alone(real: Real, changes: Any) -> None:
+    broken, whole = str(uuid.uuid4()), str(uuid.uuid4())
+    await real.world.opt_in(broken)
+    await real.world.opt_in(whole)
+    setting = await real.world.data_sharing.get(broken)
+    await real.put("tenants", {"id": "setting", **setting.to_json()}, **changes)
+    with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+        await real.world.data_sharing.get(broken)
+    assert (await real.world.data_sharing.get(whole)).enabled
+    assert (await real.run()).findings["itemsUnreadable"] == 1
+
+
+@pytest.mark.parametrize("kind", ["purge", "sweep"])
+@pytest.mark.parametrize(
+    "changes", [{"at": 5}, {"at": "2020-01-01"}, {"counts": SECRET}, {"outcome": GONE}, {"geo": {}}], ids=str
+)
+async def test_a_heartbeat_that_cannot_be_read_is_its_geos_alone(real: Real, kind: str, changes: Any) -> None:
+    await real.run()
+    assert (await real.status()).holds
+    last = (await real.world.operations.read_all(kind))["europe"]
+    await real.put("operations", {"id": "europe", **last.to_json()}, **changes)
+    report = await real.status()
+    assert {geo: each.unreadable for geo, each in report.geos.items() if each.unreadable} == {"europe": 1}
+    assert not report.promises["P9"]
+    assert report.promises["P5"] == (kind == "purge"), "of what the sweep would have found nothing is known"
+    assert (await real.run()).holds, "the next run replaces it"
+
+
+async def test_a_heartbeat_of_the_ledger_that_cannot_be_read(real: Real) -> None:
+    await real.put("operations", {"id": "ledger", "kind": "sweep", "at": SECRET})
+    report = await real.status()
+    assert report.ledger.unreadable == 1 and report.ledger.last_sweep is None
+    assert (await real.run()).holds
+
+
+async def test_a_check_of_the_posture_that_cannot_be_read_is_one_that_was_not_made(
+    own: tuple[CosmosAccount, Address], real: Real
+) -> None:
+    checks = CosmosPosture(own[0])
+    await checks.write(PostureCheck(geo="asia", at=START, development=False, findings=()))
+    for name, at in (("europe", 5), ("cosmos", "2020-01-01")):
+        await real.put("operations", {"id": name, "kind": "posture", "at": at})
+    found = await checks.read_all()
+    assert found.keys() == {"asia", "europe", None} and found["europe"] is None and found[None] is None
+
+
+async def test_a_page_of_a_list_is_shown_without_what_cannot_be_read(
+    real: Real, caplog: pytest.LogCaptureFixture
+) -> None:
+    tenant = str(uuid.uuid4())
+    world = real.world
+    for _ in range(2):
+        await world.opt_in(tenant)
+        await world.data_sharing.put(tenant, RequestedChange(False, None, "admin"))
+    events = (await world.data_sharing.history(tenant, limit=10, before=None)).values
+    await real.put("tenants", {"id": events[1].id, **events[1].to_json()}, at="2020-01-01")
+    page = await world.data_sharing.history(tenant, limit=2, before=None)
+    assert (page.values, page.unreadable, page.next_before) == (events[:1], 1, 3)
+    page = await world.data_sharing.history(tenant, limit=1, before=4)
+    assert (page.values, page.unreadable, page.next_before) == ([], 1, 3)
+    page = await world.data_sharing.history(tenant, limit=10, before=3)
+    assert (page.values, page.unreadable, page.next_before) == (events[2:], 0, None)
+
+    owed = [deletion(tenant, sequence=n) for n in (2, 4)]
+    await real.owe(owed[0])
+    await real.owe(owed[1], deadline=SECRET)
+    listed = await world.deletions.list(tenant, limit=2, before=None)
+    assert (listed.values, listed.unreadable, listed.next_before) == (owed[:1], 1, 2)
+    assert SECRET not in caplog.text
+
+
+async def test_p7_grants_and_records_that_cannot_be_read(real: Real, caplog: pytest.LogCaptureFixture) -> None:
+    tenant = str(uuid.uuid4())
+    store = real.world.access_store
+    grants = [grant(tenant, sequence=n).approved("approver", START) for n in (1, 2)]
+    for n, each in enumerate(grants):
+        await store.commit(record(tenant, n + 1), each, None if n == 0 else (await store.head(tenant)).etag)
+    bad = {"id": f"grant-{grants[1].grant_id}", "kind": "grant", **grants[1].to_json()}
+    await real.put("access", bad, purpose=SECRET)
+    await real.put("access", {"id": "record-000000002", "kind": "record", "tenantId": tenant, "sequence": 2, "at": 5})
+    page = await store.grants(tenant, limit=5, before=None)
+    assert (page.values, page.unreadable) == (grants[:1], 1)
+    assert await store.approved_grants(tenant, grants[0].requested_by, START) == grants[:1]
+    with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+        await store.read_grant(tenant, grants[1].grant_id)
+    log = await store.log(tenant, limit=1, before=None)
+    assert (log.values, log.unreadable, log.next_before) == ([], 1, 2)
+    assert f"an item of access cannot be read: grant-{grants[1].grant_id} of tenant {tenant}" in caplog.text
+    for head in (SECRET, None, 0, GONE):
+        await real.put("access", {"id": "head", "tenantId": tenant, "head": head})
+        with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+            await store.head(tenant)
+    assert SECRET not in caplog.text
+
+
+async def test_p8_what_does_not_look_like_ours_is_not_named(real: Real, caplog: pytest.LogCaptureFixture) -> None:
+    await real.put("deletions", {"id": SECRET, "tenantId": SECRET, "storageAccount": SECRET, "status": "scheduled"})
+    await real.put("tenants", {"id": SECRET, "tenantId": SECRET, "kind": "optedOut", "at": 5})
+    report = await real.run()
+    assert report.ledger.unreadable == 1 and report.ledger.unreadable_opt_outs == 1
+    assert "an item of deletions cannot be read: one with no id of ours of tenant unknown" in caplog.text
+    assert SECRET not in caplog.text
