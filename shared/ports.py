@@ -98,6 +98,14 @@ class LedgerStore(Protocol):
         """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
         ...
 
+    async def events_of(self, tenant_id: str, enrollment_id: str) -> Sequence[Event]:
+        """Return all events of one enrollment of a tenant, oldest first.
+
+        Raises:
+            StoreUnavailable: if nobody understands one of them.
+        """
+        ...
+
     async def ledger_of(self, tenant_id: str) -> TenantLedger:
         """Return all that is stored of one tenant."""
         ...
@@ -158,7 +166,7 @@ class DeletionStore(Protocol):
     ) -> AsyncIterator[Stored[Deletion]]:
         """Yield the deletions of an account whose first look may be taken at ``now``, by deadline (D12).
 
-        What failed is not among them until its ``retry_at``. One that was purged in the future is: nobody believes it.
+        What failed is not among them until its ``retry_at``.
 
         Args:
             storage_account: the account.

@@ -9,6 +9,7 @@ from functools import partial
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.deletion.postponed import PostponedDays
+from shared.deletion.receipts import Receipts
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
@@ -18,7 +19,6 @@ from shared.ports import (
     Conflict,
     DeletionStore,
     OperationStore,
-    ReceiptSigner,
     Stored,
     StoreUnavailable,
 )
@@ -69,7 +69,7 @@ class Purge:
         pairing: Pairing,
         deletions: DeletionStore,
         operations: OperationStore,
-        signer: ReceiptSigner,
+        receipts: Receipts,
         clock: Clock,
         bounds: Bounds | None = None,
     ) -> None:
@@ -77,7 +77,7 @@ class Purge:
         self._pairing = pairing
         self._deletions = deletions
         self._operations = operations
-        self._signer = signer
+        self._receipts = receipts
         self._clock = clock
         self._bounds = bounds or Bounds()
         self._signing = asyncio.Lock()
@@ -244,8 +244,7 @@ class Purge:
             async with self._signing:
                 if any(code.startswith("vault-") for code in run.errors):
                     return  # one that hangs must not use up the run; what it proves is proved again by the next
-                verified = deletion.verified(self._clock.now())
-                signed = verified.signed(await self._signer.sign(verified.receipt_claims))
+                signed = await self._receipts.signed(deletion)
             if await self._replace(run, signed, stored.etag):
                 run.counts["verifiedDeletions"] += 1
             return

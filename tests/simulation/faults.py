@@ -39,6 +39,7 @@ ITERATORS = frozenset(
         "of_tenants",
         "verified_of_shard",
         "opted_out_since",
+        "unreadable",
     }
 )
 JOBS = frozenset({"purge", "sweep"})

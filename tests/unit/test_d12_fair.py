@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from shared.deletion.purge import Bounds
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
-from shared.model.ledger import OptedIn
+from shared.model.ledger import OptedIn, OptedOut
 from shared.ports import ListedContainer, Stored, StoreUnavailable
 from shared.problems import TooManyOptIns
 from tests.clocks import START
@@ -22,22 +22,23 @@ SECOND = timedelta(seconds=1)
 BRIEF = Bounds(call_seconds=0.02)
 
 
-def owed(world: World, tenant: str, enrollment_id: str, opted_out_at: Any, **more: Any) -> Deletion:
-    """Put a deletion there, as an opt-out long ago left it."""
-    deadline = opted_out_at + timedelta(days=30)
-    values: dict[str, Any] = {
-        "tenant_id": tenant,
-        "enrollment_id": enrollment_id,
-        "sequence": 2,
-        "ledger_hash": 64 * "a",
-        "geo": "europe",
-        "storage_account": "steurope",
-        "started_at": opted_out_at - timedelta(days=1),
-        "opted_out_at": opted_out_at,
-        "not_before": deadline - timedelta(days=2),
-        "deadline": deadline,
-    }
-    deletion = Deletion(**(values | more))
+def owed(world: World, tenant: str, enrollment_id: str, opted_out_at: datetime, **more: Any) -> Deletion:
+    """Put an opt-out and its deletion there, as they were left long ago."""
+    events = world.ledger.events.setdefault(tenant, [])
+    event = OptedOut(
+        enrollment_id=enrollment_id,
+        geo="europe",
+        storage_account="steurope",
+        started_at=opted_out_at - timedelta(days=1),
+        tenant_id=tenant,
+        sequence=len(events) + 1,
+        at=opted_out_at,
+        actor="admin",
+        previous_hash="0" * 64,
+        deadline=opted_out_at + timedelta(days=30),
+    )
+    events.append(event)
+    deletion = Deletion.owed_for(event).model_copy(update=more)
     world.deletion_items.items[tenant, enrollment_id] = Stored(deletion, "by-hand")
     return deletion
 
@@ -155,18 +156,6 @@ async def test_p5_whatever_stands_for_the_failures_in_an_item_the_next_wait_is_o
     await world.purge.run()
     retry_at = state(world, deletion).retry_at
     assert retry_at is not None and START + timedelta(minutes=5) <= retry_at <= START + timedelta(hours=1)
-
-
-async def test_p6_a_purge_in_the_future_is_not_believed_and_done_again() -> None:
-    world = World()
-    deletion = owed(
-        world, TENANT, "a" * 32, START - timedelta(days=29), status="purged", purged_at=START + timedelta(days=900)
-    )
-    await world.purge.run()
-    assert (state(world, deletion).status, state(world, deletion).purged_at) == ("purged", START)
-    world.clock.move(timedelta(minutes=5))
-    await world.purge.run()
-    assert state(world, deletion).status == "verified"
 
 
 @pytest.mark.parametrize("code", ["storage-503", "storage-timeout"])

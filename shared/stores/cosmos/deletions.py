@@ -100,9 +100,8 @@ class CosmosDeletions(CosmosContainer):
         self, storage_account: str, now: datetime, *, of_tenant: int | None = None
     ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        owed = "(c.status = 'scheduled' AND c.notBefore <= @now OR c.status = 'purged' AND c.purgedAt > @ahead)"
-        ahead = format_instant(now + deadlines.CLOCK_SKEW)
-        return self._work(owed, {"@account": storage_account, "@ahead": ahead}, now, of_tenant)
+        owed = "c.status = 'scheduled' AND c.notBefore <= @now"
+        return self._work(owed, {"@account": storage_account}, now, of_tenant)
 
     def unverified(
         self, storage_account: str, purged_by: datetime, now: datetime, *, of_tenant: int | None = None

@@ -12,7 +12,6 @@ from shared.model.deletion import Deletion
 from shared.model.ledger import Setting
 from shared.problems import TooManyOptIns
 from shared.sharing.data_sharing import DataSharing, RequestedChange
-from shared.stores.memory import MemoryDeletions
 from tests.simulation.planted.registry import mutant, patched
 
 
@@ -60,19 +59,6 @@ def _() -> Iterator[None]:
         patched(deadlines, "retry_at", lambda now, failures: now + timedelta(days=30)),
         patched(deadlines, "latest_retry", lambda now: now + timedelta(days=31)),
     ):
-        yield
-
-
-@mutant("a purge in the future is believed")
-def _() -> Iterator[None]:
-    due = MemoryDeletions.due
-
-    async def trusting(self: MemoryDeletions, *args: Any, **how: Any) -> Any:
-        async for stored in due(self, *args, **how):
-            if stored.value.status == "scheduled":
-                yield stored
-
-    with patched(MemoryDeletions, "due", trusting):
         yield
 
 
