@@ -22,6 +22,9 @@ PAUSE_MAX = 1200.0
 CAPTURE_PAUSE_MAX = 3 * 3600.0
 """Seconds of the longest pause of a process that is about to store a capture: nothing may rest on its length."""
 
+CALL_LIMIT = 20.0
+"""Seconds that an adapter gives one call to storage; what hangs takes them all."""
+
 TOGGLE_MAX = 400.0
 """Seconds for which a PUT of the setting may be held up."""
 
@@ -37,6 +40,7 @@ ITERATORS = frozenset(
         "of_tenants",
         "verified_of_shard",
         "opted_out_since",
+        "unreadable",
     }
 )
 JOBS = frozenset({"purge", "sweep"})
@@ -72,6 +76,7 @@ class Weather:
         down: store name to the time until which each call fails.
         slow: store name to the time until which each call takes seconds.
         stuck: names of containers that cannot be deleted.
+        hanging: names of containers whose delete hangs for as long as a call may take.
     """
 
     rates: dict[str, float] = field(default_factory=dict)
@@ -80,6 +85,12 @@ class Weather:
     down: dict[str, float] = field(default_factory=dict)
     slow: dict[str, float] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
+    hanging: set[str] = field(default_factory=set)
+
+    @property
+    def undeletable(self) -> set[str]:
+        """What cannot be deleted, and so is owed by nobody."""
+        return self.stuck | self.hanging
 
     def clear(self) -> None:
         """Let it be calm; what is stuck stays so."""
@@ -202,6 +213,10 @@ class Faulty:
         if method == "delete_container" and args and args[0] in faults.weather.stuck:
             faults.count("stuck container")
             raise StoreUnavailable("storage-LeaseIdMissing")
+        if method == "delete_container" and args and args[0] in faults.weather.hanging:
+            faults.count("hanging container")
+            await asyncio.sleep(CALL_LIMIT)
+            raise StoreUnavailable("storage-timeout")
         if faults.calm:
             return await carry_out()
         permit = args[0] if method == "create_container" else None
@@ -247,6 +262,9 @@ class Faulty:
         if weather.down.get(self._name, 0.0) > loop.time():
             faults.count("store down")
             raise TryAgain("storage-unreachable")
+        if fault == "hang":
+            await faults.hold_up(process, CALL_LIMIT)
+            raise TryAgain("storage-timeout")
         if fault == "fail before":
             raise TryAgain("storage-503")
         if fault in {"late landing", "crash, late landing"}:
