@@ -40,7 +40,6 @@ ITERATORS = frozenset(
         "of_tenants",
         "verified_of_shard",
         "opted_out_since",
-        "unreadable",
     }
 )
 JOBS = frozenset({"purge", "sweep"})
