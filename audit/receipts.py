@@ -1,22 +1,16 @@
 """Checking a receipt offline: is it signed by one of the keys, and is what is shown beside it what was signed (P6)."""
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
-
 from shared.model.deletion import Receipt
-from shared.stores.receipt_keys import ALGORITHM, TYPE
+from shared.model.signatures import NotSigned, ReceiptKeys, object_of
 
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _SAID_TWICE = {"containersDeleted": "containersDeleted", "purgedAt": "firstLookAt"}
-"""What a deletion says of itself too, and by what name it was signed."""
+"""What a deletion says of itself too, and by what name it was signed; receipts of today say nothing of containers."""
 
 _OF_RECEIPT = {str(field.alias) for field in Receipt.model_fields.values()}
 
@@ -49,7 +43,7 @@ class SignedReceipt:
         return "\n".join(lines)
 
 
-def read_keys(file: Path) -> Sequence[ECKey]:
+def read_keys(file: Path) -> ReceiptKeys:
     """Return the EC P-256 keys of a JWK Set, of private ones the public half.
 
     Raises:
@@ -57,16 +51,15 @@ def read_keys(file: Path) -> Sequence[ECKey]:
     """
     members = _parsed(_content(file), f"{file} is not a JWK Set.")
     try:
-        ours = [key for key in members["keys"] if (key["kty"], key["crv"]) == ("EC", "P-256")]
-        keys = [ECKey.import_key({name: key[name] for name in ("kty", "crv", "x", "y")}) for key in ours]
-    except (JoseError, KeyError, TypeError, ValueError):
+        keys = ReceiptKeys(members["keys"])
+    except (KeyError, TypeError, ValueError):
         raise ReceiptError(f"{file} is not a JWK Set of EC P-256 keys.") from None
     if not keys:
         raise ReceiptError(f"{file} holds no EC P-256 key.")
     return keys
 
 
-def read_receipt(file: Path, keys: Sequence[ECKey]) -> SignedReceipt:
+def read_receipt(file: Path, keys: ReceiptKeys) -> SignedReceipt:
     """Return the receipt in a file, which holds a deletion as the API answers it, or a compact JWS alone.
 
     Raises:
@@ -87,23 +80,12 @@ def read_receipt(file: Path, keys: Sequence[ECKey]) -> SignedReceipt:
     return signed
 
 
-def _verified(token: str, keys: Sequence[ECKey], *, compared: bool = False) -> SignedReceipt:
-    if not _COMPACT.fullmatch(token):
-        raise ReceiptError("The receipt is not a compact JWS.")
+def _verified(token: str, keys: ReceiptKeys, *, compared: bool = False) -> SignedReceipt:
     try:
-        header = jws.extract_compact(token.encode()).headers()
-        # Nothing is taken from the header but which of our keys it is: neither another algorithm nor a key of its own.
-        if header.keys() != {"alg", "kid", "typ"} or (header["alg"], header["typ"]) != (ALGORITHM, TYPE):
-            raise ReceiptError(f"The JWS is not a deletion's receipt signed with {ALGORITHM}.")
-        key = next((key for key in keys if key.thumbprint() == header["kid"]), None)
-        if key is None:
-            raise ReceiptError("The receipt is signed by a key that is not among these keys.")
-        payload = jws.deserialize_compact(token, key, algorithms=[ALGORITHM]).payload
-    except (JoseError, ValueError, TypeError, RecursionError):
-        raise ReceiptError("The signature is wrong: the receipt is not what was signed.") from None
-    return SignedReceipt(
-        _parsed(payload.decode(errors="replace"), "The JWS says no facts."), key.thumbprint(), compared
-    )
+        signed = keys.read(token)
+    except NotSigned as error:
+        raise ReceiptError(str(error)) from None
+    return SignedReceipt(signed.claims, signed.key_id, compared)
 
 
 def _compare(claims: Mapping[str, Any], deletion: Mapping[str, Any], receipt: Mapping[str, Any]) -> None:
@@ -115,7 +97,7 @@ def _compare(claims: Mapping[str, Any], deletion: Mapping[str, Any], receipt: Ma
     if receipt.keys() - (claims.keys() & _OF_RECEIPT) - {"jws"}:
         raise ReceiptError("The receipt shows more than was signed.")
     for name, signed_as in _SAID_TWICE.items():
-        if name in deletion and deletion[name] != claims.get(signed_as):
+        if name in deletion and signed_as in claims and deletion[name] != claims[signed_as]:
             raise ReceiptError(f"The deletion shows another {name} than was signed.")
 
 
@@ -128,20 +110,9 @@ def _content(file: Path) -> str:
 
 def _parsed(text: str, otherwise: str) -> dict[str, Any]:
     try:
-        members = json.loads(text, object_pairs_hook=_once_each)
-    except (ValueError, RecursionError):
+        return object_of(text)
+    except ValueError:
         raise ReceiptError(otherwise) from None
-    if not isinstance(members, dict):
-        raise ReceiptError(otherwise)
-    return members
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Of two members of one name a reader may believe the one that is not compared.
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a member twice")
-    return members
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,7 @@ from shared.configuration import Configuration
 from shared.deletion import purge
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
+from shared.deletion.receipts import Receipts
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
 from shared.pairing import Pairing
@@ -160,6 +161,7 @@ def assemble(
     """
     ledger, deletions, operations = stores.ledger, stores.deletions, stores.operations
     pairing = Pairing(operations, new_id)
+    receipts = Receipts(ledger, stores.signer, clock)
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
     return Services(
         clock=clock,
@@ -169,8 +171,8 @@ def assemble(
         captures=Captures(Consent(ledger, clock), accounts, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
         deletions=Deletions(deletions),
-        purge=Purge(accounts, pairing, deletions, operations, stores.signer, clock, purge_bounds),
-        sweep=Sweep(accounts, pairing, ledger, deletions, operations, clock, sweep_bounds),
+        purge=Purge(accounts, pairing, deletions, operations, receipts, clock, purge_bounds),
+        sweep=Sweep(accounts, pairing, ledger, deletions, operations, stores.signer, clock, sweep_bounds),
         status=Status(accounts, ledger, deletions, operations, clock, posture),
         signer=stores.signer,
         posture=posture,

@@ -98,6 +98,14 @@ class LedgerStore(Protocol):
         """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
         ...
 
+    async def events_of(self, tenant_id: str, enrollment_id: str) -> Sequence[Event]:
+        """Return all events of one enrollment of a tenant, oldest first.
+
+        Raises:
+            StoreUnavailable: if nobody understands one of them.
+        """
+        ...
+
     async def ledger_of(self, tenant_id: str) -> TenantLedger:
         """Return all that is stored of one tenant."""
         ...

@@ -74,9 +74,6 @@ class World:
     inspected: Inspected | None = None
 
     def __post_init__(self) -> None:
-        for store in self.stores.values():
-            if isinstance(store, MemoryCaptures):
-                store.now = self.clock.now
         self.captures = self.instance()
         self.pair()
 

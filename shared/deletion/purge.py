@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
+from shared.deletion.receipts import Receipts
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
@@ -17,7 +18,6 @@ from shared.ports import (
     Conflict,
     DeletionStore,
     OperationStore,
-    ReceiptSigner,
     Stored,
     StoreUnavailable,
 )
@@ -55,7 +55,7 @@ class Purge:
         pairing: Pairing,
         deletions: DeletionStore,
         operations: OperationStore,
-        signer: ReceiptSigner,
+        receipts: Receipts,
         clock: Clock,
         bounds: Bounds | None = None,
     ) -> None:
@@ -63,7 +63,7 @@ class Purge:
         self._pairing = pairing
         self._deletions = deletions
         self._operations = operations
-        self._signer = signer
+        self._receipts = receipts
         self._clock = clock
         self._bounds = bounds or Bounds()
 
@@ -186,9 +186,7 @@ class Purge:
         else:
             if any(code.startswith("vault-") for code in run.errors):
                 return  # one that hangs must not use up the run; what it proves is proved again by the next
-            verified = deletion.verified(self._clock.now())
-            signed = verified.signed(await self._signer.sign(verified.receipt_claims))
-            if await self._replace(run, signed, stored.etag):
+            if await self._replace(run, await self._receipts.signed(deletion), stored.etag):
                 run.counts["verifiedDeletions"] += 1
             return
         if error != "being-deleted":  # Azure takes a while, as a rule; one that takes too long is overdue

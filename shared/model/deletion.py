@@ -1,37 +1,44 @@
 """The work owed for one ended enrollment, and the receipt that says that it is done."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.items import EnrollmentId, Instant, Item, Sha256, TenantId, format_instant
-from shared.model.ledger import OptedOut
+from shared.model.ledger import OptedOut, Reappeared
+
+FACTS = ("sequence", "ledger_hash", "geo", "storage_account", "started_at", "opted_out_at")
+"""What a deletion has from the opt-out; each must be as the ledger says it."""
 
 
 class Reappearance(Item):
-    """Data that was there again after a receipt, for instance out of a restored account; all is then proved anew.
-
-    ``proved_at`` is the second look of the receipt that it belies.
-    """
+    """Data that was there again after a receipt, as its event on the ledger says (``Reappeared``)."""
 
     at: Instant
     containers_found: int
     proved_at: Instant
 
+    @classmethod
+    def told_by(cls, event: Reappeared) -> "Reappearance":
+        """Return what a receipt says of ``event``."""
+        return cls(at=event.at, containers_found=event.containers_found, proved_at=event.proved_at)
+
 
 class Receipt(Item):
-    """The content-free evidence that a deletion is finished (P6).
+    """The content-free evidence that a deletion is finished (P6, decision D13).
 
-    ``containers_deleted`` counts those that the deletion found; days that retention had deleted before are not in it.
-    ``reappeared`` is what belied earlier receipts of the same deletion. ``jws`` says the same and what it is about
-    (``Deletion.receipt_claims``), signed, for others to check.
+    ``first_day`` and ``last_day`` follow from the ledger, and ``reappeared`` is what it tells. ``jws`` says the same
+    and what it is about (``Deletion.receipt_claims``), signed, for others to check. Only receipts of before have
+    ``containers_deleted``: a crash between a delete and its record made it false.
     """
 
     first_day: date
     last_day: date
-    containers_deleted: int
+    containers_deleted: int | None = None
     first_look_at: Instant
     second_look_at: Instant
     reappeared: tuple[Reappearance, ...] = ()
@@ -39,7 +46,11 @@ class Receipt(Item):
 
 
 class Deletion(Item):
-    """What one opt-out owes. ``deadline`` is the ledger event's, and no method here changes it (P5)."""
+    """What one opt-out owes. ``deadline`` is the ledger event's, and no method here moves it later (P5).
+
+    ``containers_deleted`` is what the runs have told; nobody signs it, because a crash can make it too low.
+    ``reappeared`` is only in items of before: what they tell is moved to the ledger.
+    """
 
     tenant_id: TenantId
     enrollment_id: EnrollmentId
@@ -58,7 +69,7 @@ class Deletion(Item):
     more_days: tuple[date, ...] = ()
     purged_at: Instant | None = None
     receipt: Receipt | None = None
-    reappeared: tuple[Reappearance, ...] = ()
+    reappeared: Annotated[tuple[Reappearance, ...] | None, AfterValidator(lambda entries: entries or None)] = None
 
     @classmethod
     def owed_for(cls, event: OptedOut) -> "Deletion":
@@ -80,7 +91,7 @@ class Deletion(Item):
     @property
     def days(self) -> list[date]:
         """The UTC days for which the enrollment may have a container, or was found to have one, oldest first."""
-        return sorted({*deadlines.enrollment_days(self.started_at, self.opted_out_at), *self.more_days})
+        return sorted({*self._enrollment_days, *self.more_days})
 
     @property
     def containers(self) -> list[DayContainer]:
@@ -91,33 +102,56 @@ class Deletion(Item):
         """Tell whether the promise P5 is broken: derived, never stored."""
         return self.status != "verified" and now > self.deadline
 
-    def bound_to(self, event: OptedOut) -> "Deletion":
-        """Return the deletion with everything that the ledger says as the ledger says it, and due no later (P5).
+    def bound_to(self, event: OptedOut, now: datetime) -> "Deletion":
+        """Return the unfinished deletion with all that the ledger says as the ledger says it, and due no later (P5).
 
-        What was done is kept, if it was done to what the ledger says and can be believed; else all begins again.
+        What was done is kept if it was done to what the ledger says, and at a time that can be believed; else all
+        begins again. One that is returned as it is follows from the ledger.
+
+        Args:
+            event: the opt-out, as it stands on the ledger.
+            now: the time; another instance's clock may be a little ahead.
         """
+        bound = self._with_facts_of(event)
+        same = all(getattr(self, name) == getattr(bound, name) for name in FACTS)
+        emptied = self.status == "purged" and self.purged_at is not None and _is_past(self.purged_at, event, now)
+        if not same or not (emptied or self.status == "scheduled"):
+            return bound.begun_again()
+        return bound.model_copy(update={"receipt": None})
+
+    def begun_again(self) -> "Deletion":
+        """Return the deletion with nothing of it done; it is due when it was."""
+        return self.model_copy(update={"status": "scheduled", "last_error": None, "purged_at": None, "receipt": None})
+
+    def proved_by(self, claims: Mapping[str, Any], jws: str, event: OptedOut) -> "Deletion":
+        """Return the deletion finished, with the receipt that was signed for it.
+
+        Args:
+            claims: what the signature covers.
+            jws: the signature.
+            event: the opt-out, as it stands on the ledger.
+
+        Raises:
+            ValueError: if they are not what is signed for that opt-out.
+        """
+        receipt = Receipt.from_json({**claims, "jws": jws})
+        done = {"status": "verified", "last_error": None, "purged_at": receipt.first_look_at, "receipt": receipt}
+        deadline = Deletion.owed_for(event).deadline
+        proved = self._with_facts_of(event).model_copy(update={**done, "deadline": deadline})
+        days = proved._enrollment_days
+        # Receipts of before name also days on which something was found that cannot have been the enrollment's.
+        if proved.receipt_claims != claims or receipt.first_day > days[0] or receipt.last_day < days[-1]:
+            raise ValueError("the ledger says something else")
+        return proved
+
+    def _with_facts_of(self, event: OptedOut) -> "Deletion":
         owed = Deletion.owed_for(event)
-        earliest = {
+        facts = {name: getattr(owed, name) for name in FACTS}
+        sooner = {
             "not_before": min(owed.not_before, self.not_before),
             "deadline": min(owed.deadline, self.deadline),
         }
-        done = {
-            "status": self.status,
-            "attempts": self.attempts,
-            "last_error": self.last_error,
-            "containers_deleted": self.containers_deleted,
-            "purged_at": self.purged_at,
-            "receipt": self.receipt,
-            "reappeared": self.reappeared,
-            "more_days": self.more_days,
-        }
-        same = owed.model_copy(update={**earliest, **done}) == self.model_copy(update=earliest)
-        purged = self.status == "scheduled" or self.purged_at is not None
-        proved = self.status != "verified" or (self.receipt is not None and self.receipt.jws != "")
-        begun_again = {"reappeared": self.reappeared, "more_days": self.more_days, "attempts": self.attempts}
-        # A receipt says what was done, as it was signed; whatever else is wrong with it is for people to judge.
-        keeps = (same or self.receipt is not None) and purged and proved
-        return owed.model_copy(update=earliest | (done if keeps else begun_again))
+        return self.model_copy(update=facts | sooner)
 
     def expedited(self, now: datetime) -> "Deletion":
         """Return the deletion with its start moved forward to ``now``, never back."""
@@ -149,32 +183,39 @@ class Deletion(Item):
             }
         )
 
-    def verified(self, now: datetime) -> "Deletion":
-        """Return the deletion after the second look at ``now`` found nothing; its receipt is yet to be signed (P6)."""
+    def verified(self, now: datetime, event: OptedOut, reappeared: Iterable[Reappeared]) -> "Deletion":
+        """Return the deletion after the second look at ``now`` found nothing; its receipt is yet to be signed (P6).
+
+        Args:
+            now: the time of the second look.
+            event: the opt-out, as it stands on the ledger; the deletion follows from it.
+            reappeared: what the ledger tells of data that came back.
+        """
         assert self.purged_at is not None
-        days = self.days
+        days = self._enrollment_days
         receipt = Receipt(
             first_day=days[0],
             last_day=days[-1],
-            containers_deleted=self.containers_deleted,
             first_look_at=self.purged_at,
             second_look_at=now,
-            reappeared=self.reappeared,
+            reappeared=tuple(map(Reappearance.told_by, reappeared)),
         )
-        return self.model_copy(update={"status": "verified", "last_error": None, "receipt": receipt})
+        # Somebody may have made it due sooner; the receipt says what was owed.
+        deadline = Deletion.owed_for(event).deadline
+        done = {"status": "verified", "last_error": None, "receipt": receipt, "deadline": deadline}
+        return self.model_copy(update=done)
 
-    def came_back(self, now: datetime, found: Sequence[date]) -> "Deletion":
-        """Return the verified deletion after containers of some days were there again at ``now``, to be done anew."""
-        assert self.receipt is not None
-        entry = Reappearance(at=now, containers_found=len(found), proved_at=self.receipt.second_look_at)
-        again = {"status": "scheduled", "purged_at": None, "receipt": None, "not_before": min(now, self.not_before)}
-        told = {"reappeared": (*self.reappeared, entry), "more_days": self._more_days(found)}
-        return self.model_copy(update=again | told)
+    def came_back(self, now: datetime, found: Iterable[date] = ()) -> "Deletion":
+        """Return the deletion to be done anew at once, after containers of some days were there again at ``now``."""
+        again = {"not_before": min(now, self.not_before), "more_days": self._more_days(found)}
+        return self.begun_again().model_copy(update=again)
 
     def _more_days(self, found: Iterable[date]) -> tuple[date, ...]:
-        return tuple(
-            sorted({*self.more_days, *found} - set(deadlines.enrollment_days(self.started_at, self.opted_out_at)))
-        )
+        return tuple(sorted({*self.more_days, *found} - set(self._enrollment_days)))
+
+    @property
+    def _enrollment_days(self) -> list[date]:
+        return deadlines.enrollment_days(self.started_at, self.opted_out_at)
 
     @property
     def receipt_claims(self) -> Mapping[str, Any]:
@@ -199,3 +240,8 @@ class Deletion(Item):
         """Return the deletion with its receipt signed: ``jws`` is the signature over ``receipt_claims``."""
         assert self.receipt is not None
         return self.model_copy(update={"receipt": self.receipt.model_copy(update={"jws": jws})})
+
+
+def _is_past(at: datetime, event: OptedOut, now: datetime) -> bool:
+    """Tell whether what follows ``event`` can have happened ``at`` that time, by clocks that are a little off."""
+    return event.at - deadlines.CLOCK_SKEW <= at <= now + deadlines.CLOCK_SKEW

@@ -12,6 +12,7 @@ class LedgerFault(StrEnum):
     SETTING = "settingsDisagreeing"
     WITHOUT_EVENT = "deletionsWithoutEvent"
     DISAGREEING = "deletionsDisagreeing"
+    RECEIPT = "receiptsInvalid"
 
 
 class Trespass(StrEnum):

@@ -26,7 +26,8 @@ class Enrollment(Item):
 class Setting(Item):
     """A tenant's current state.
 
-    ``sequence`` and ``ledger_hash`` are those of its last ledger event, so that a ledger cut short shows.
+    ``sequence`` and ``ledger_hash`` are those of its last ledger event, so that a ledger cut short shows. ``since`` is
+    when data sharing was last switched on or off.
     """
 
     tenant_id: TenantId
@@ -45,7 +46,6 @@ class _Event(Enrollment):
     tenant_id: TenantId
     sequence: Annotated[int, Field(ge=1)]
     at: Instant
-    actor: str
     previous_hash: Sha256
 
     @property
@@ -58,7 +58,7 @@ class _Event(Enrollment):
         """SHA-256, in hex, of the event's JSON with its members sorted and without white space.
 
         The hash of the event before is among them: whoever changes one event must change all that follow, the setting,
-        and the signed receipts.
+        and the signed receipts. So whoever changes the last one need change little: see docs/security.md.
         """
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -66,17 +66,31 @@ class _Event(Enrollment):
 class OptedIn(_Event):
     """An administrator switched data sharing on; a new enrollment began."""
 
+    actor: str
     kind: Literal["optedIn"] = "optedIn"
 
 
 class OptedOut(_Event):
     """An administrator switched data sharing off. ``deadline`` is fixed here, once; nothing moves it later (P5)."""
 
+    actor: str
     kind: Literal["optedOut"] = "optedOut"
     deadline: Instant
 
 
-Event = OptedIn | OptedOut
+class Reappeared(_Event):
+    """The sweep found data of an ended enrollment that had a receipt, for instance out of a restored account (P6).
+
+    It is told here before anything is deleted, and is no change of the tenant's state. ``proved_at`` is the second look
+    of the receipt that it belies.
+    """
+
+    kind: Literal["reappeared"] = "reappeared"
+    containers_found: Annotated[int, Field(ge=1)]
+    proved_at: Instant
+
+
+Event = OptedIn | OptedOut | Reappeared
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 

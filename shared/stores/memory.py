@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from typing import TypeVar
 
@@ -54,6 +54,11 @@ class MemoryLedger:
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)
+
+    async def events_of(self, tenant_id: str, enrollment_id: str) -> Sequence[Event]:
+        """See ``LedgerStore``."""
+        events = [event for event in self.events.get(tenant_id, []) if event.enrollment_id == enrollment_id]
+        return sorted(events, key=lambda event: event.sequence)
 
     async def ledger_of(self, tenant_id: str) -> TenantLedger:
         """See ``LedgerStore``."""
@@ -258,13 +263,13 @@ class MemoryPosture:
 class MemoryCaptures:
     """One storage account.
 
-    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would, and give the account
-    another clock by ``now``.
+    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would, and give the account a
+    clock of its own by ``now``; without one it has that of whoever writes.
     """
 
     def __init__(self, account: str) -> None:
         self._account = account
-        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.now: Callable[[], datetime] | None = None
         self.containers: dict[str, dict[str, tuple[bytes, str]]] = {}
         self.being_deleted: set[str] = set()
         self.soft_deleted: set[str] = set()
@@ -282,7 +287,8 @@ class MemoryCaptures:
 
     def receive_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """Do what storage does with a ``put_batch`` that arrives now, whenever it began."""
-        if self.now() >= permit.expires_at:
+        now = self.now or permit.read_at.clock.now
+        if now() >= permit.expires_at:
             raise TryAgain("storage-AuthenticationFailed")
         self._refuse_missing(container)
         batches = self.containers[container]

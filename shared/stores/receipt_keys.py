@@ -19,13 +19,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from shared.clock import Clock
+from shared.model.signatures import ALGORITHM, CURVE, header_of
 from shared.ports import StoreUnavailable
 from shared.stores.calls import Calls
 
-ALGORITHM = "ES256"
-TYPE = "deletion-receipt+jwt"
-
-_CURVE = "P-256"
 _COORDINATE_BYTES = 32
 _LIST_AGAIN_AFTER = 60.0
 _TRY_AGAIN_AFTER = 5.0
@@ -49,7 +46,7 @@ class LocalSigner:
         Raises:
             ValueError: if there is none, if one is not EC P-256, or if the first has no private half.
         """
-        if not keys or not keys[0].is_private or any(key.curve_name != _CURVE for key in keys):
+        if not keys or not keys[0].is_private or any(key.curve_name != CURVE for key in keys):
             raise ValueError("the keys must be EC P-256, the first with its private half")
         self._keys = keys
 
@@ -61,7 +58,7 @@ class LocalSigner:
     async def sign(self, claims: Mapping[str, Any]) -> str:
         """See ``ReceiptSigner``."""
         key = self._keys[0]
-        return jws.serialize_compact(_header(key), json.dumps(claims), key, algorithms=[ALGORITHM])
+        return jws.serialize_compact(header_of(key), json.dumps(claims), key, algorithms=[ALGORITHM])
 
     async def public_keys(self) -> Sequence[Mapping[str, Any]]:
         """See ``ReceiptSigner``."""
@@ -115,7 +112,7 @@ class KeyVaultSigner:
             key = _public_half(current.key)
             if key is None:
                 raise StoreUnavailable("vault-key-not-p256")
-            signed = ".".join(_base64url(json.dumps(part).encode()) for part in (_header(key), claims))
+            signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header_of(key), claims))
             crypto = self._client.get_cryptography_client(self._name, key_version=version)
             result = await crypto.sign(SignatureAlgorithm.es256, hashlib.sha256(signed.encode()).digest())
             # Key Vault answers R and S side by side, as JWS wants them (RFC 7518, 3.4), and not in DER.
@@ -170,15 +167,11 @@ class KeyVaultSigner:
 def _public_half(key: JsonWebKey) -> ECKey | None:
     """Return the public key that Key Vault shows, or None if it is not EC P-256."""
     members: Any = key  # the SDK sets its attributes where a type checker does not see them
-    if members.kty not in {"EC", "EC-HSM"} or members.crv != _CURVE:
+    if members.kty not in {"EC", "EC-HSM"} or members.crv != CURVE:
         return None
     if len(members.x) != _COORDINATE_BYTES or len(members.y) != _COORDINATE_BYTES:
         return None
-    return ECKey.import_key({"kty": "EC", "crv": _CURVE, "x": _base64url(members.x), "y": _base64url(members.y)})
-
-
-def _header(key: ECKey) -> dict[str, Any]:
-    return {"alg": ALGORITHM, "kid": key.thumbprint(), "typ": TYPE}
+    return ECKey.import_key({"kty": "EC", "crv": CURVE, "x": _base64url(members.x), "y": _base64url(members.y)})
 
 
 def _published(key: ECKey) -> Mapping[str, Any]:

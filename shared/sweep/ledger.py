@@ -10,8 +10,10 @@ from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.findings import LedgerFault, Notable
 from shared.model.items import tenant_in_log
-from shared.model.ledger import OptedOut, TenantLedger
+from shared.model.ledger import Event, OptedOut, TenantLedger
 from shared.ports import Conflict, DeletionStore, LedgerStore, Stored
+from shared.sweep.reappearances import Reappearances
+from shared.sweep.receipts import SignedReceipts
 from shared.sweep.reconciliation import ledger_faults
 from shared.sweep.rounds import Round
 
@@ -32,6 +34,8 @@ class LedgerSweep:
         round: the round that it takes further; its cursor is the last tenant compared.
         ledger: the ledgers.
         deletions: the deletions.
+        receipts: what the deletions' receipts prove.
+        reappearances: how the ledger is told of data that came back.
         clock: time.
         max_ledgers: how many ledgers it compares.
     """
@@ -39,6 +43,8 @@ class LedgerSweep:
     round: Round
     ledger: LedgerStore
     deletions: DeletionStore
+    receipts: SignedReceipts
+    reappearances: Reappearances
     clock: Clock
     max_ledgers: int
 
@@ -99,22 +105,44 @@ class LedgerSweep:
                     )
         # A deletion too many says nothing of the events that there are.
         trusted = faults.keys() <= {LedgerFault.WITHOUT_EVENT}
+        events: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in ledger.events:
+            events[event.enrollment_id].append(event)
         for event in ledger.events:
             if isinstance(event, OptedOut):
-                stored = deletions.get(event.enrollment_id)
-                await run.isolated(self._reconcile_opt_out(event, stored, trusted=trusted))
+                enrollment_id = event.enrollment_id
+                opt_out = self._reconcile_opt_out(
+                    event, deletions.get(enrollment_id), events[enrollment_id], trusted=trusted
+                )
+                await run.isolated(opt_out)
 
-    async def _reconcile_opt_out(self, event: OptedOut, stored: Stored[Deletion] | None, *, trusted: bool) -> None:
+    async def _reconcile_opt_out(
+        self, event: OptedOut, stored: Stored[Deletion] | None, events: Sequence[Event], *, trusted: bool
+    ) -> None:
         if stored is None:
             await self._create_deletion(event)
+        elif stored.value.reappeared or (await self.receipts.compare(stored.value, events)).faults:
+            await self._mend(event, trusted=trusted)
+
+    async def _mend(self, event: OptedOut, *, trusted: bool) -> None:
+        """Report what is wrong with a deletion or its receipt, and bring it back to what the ledger says."""
+        # It may have changed while it was read, and only looked wrong: the deletion first, for what it tells of data
+        # that came back was on the ledger before.
+        stored = await self.deletions.read(event.tenant_id, event.enrollment_id)
+        events = await self.ledger.events_of(event.tenant_id, event.enrollment_id)
+        if stored is None or event not in events:
             return
-        bound = stored.value.bound_to(event)
-        if bound == stored.value:
-            return
-        self.round.run.counts[LedgerFault.DISAGREEING] += 1
-        # Nothing is changed on the word of a broken ledger; and a receipt says what was done, as it was signed.
-        if trusted and bound.receipt is None:
-            await self._replace(bound, stored.etag)
+        deletion, moved = stored.value, stored.value.reappeared or ()
+        if trusted and moved:  # an item of before; its entries are told by the ledger from now on
+            for entry in moved:
+                await self.reappearances.tell(event, entry)
+            deletion = deletion.model_copy(update={"reappeared": None})
+            events = await self.ledger.events_of(event.tenant_id, event.enrollment_id)
+        compared = await self.receipts.compare(deletion, events)
+        self.round.run.counts.update(compared.faults or ([LedgerFault.DISAGREEING] if moved else []))
+        # Nothing is changed on the word of a broken ledger.
+        if trusted and compared.deletion != stored.value:
+            await self._replace(compared.deletion, stored.etag)
 
     async def _create_deletion(self, event: OptedOut) -> None:
         if self.clock.now() - event.at < deadlines.FEED_GRACE:

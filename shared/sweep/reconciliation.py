@@ -10,7 +10,7 @@ from shared.accounts import Account
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.findings import LedgerFault, Trespass
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, TenantLedger
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, Reappeared, TenantLedger
 
 
 def ledger_faults(ledger: TenantLedger, deleted: Collection[str]) -> Counter[str]:
@@ -43,17 +43,19 @@ def _broken_links(events: Sequence[Event]) -> int:
 
 
 def _is_outcome(ledger: TenantLedger) -> bool:
-    """Tell whether the setting is what the last event says."""
+    """Tell whether the setting is what the last events say: that of all, and that which switched it on or off."""
     setting = ledger.setting
     if not ledger.events or setting is None:
         return not ledger.events and setting is None
     last = ledger.events[-1]
-    if (setting.sequence, setting.ledger_hash, setting.since) != (last.sequence, last.hash, last.at):
+    switched = next((event for event in reversed(ledger.events) if not isinstance(event, Reappeared)), None)
+    since = None if switched is None else switched.at
+    if (setting.sequence, setting.ledger_hash, setting.since) != (last.sequence, last.hash, since):
         return False
     enrollment = setting.enrollment
-    if not isinstance(last, OptedIn):
+    if not isinstance(switched, OptedIn):
         return enrollment is None
-    return enrollment is not None and dict(enrollment).items() <= dict(last).items()
+    return enrollment is not None and dict(enrollment).items() <= dict(switched).items()
 
 
 @dataclass(slots=True)

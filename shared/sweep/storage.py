@@ -3,16 +3,19 @@
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.model.containers import DEPLOYMENT_PREFIX, SHARDS, DayContainer, shard_prefix
+from shared.model.deletion import Deletion, Reappearance
 from shared.model.findings import Notable, Trespass
 from shared.model.ledger import Event
 from shared.pairing import UNPAIRED, Pairing
-from shared.ports import Conflict, DeletionStore, LedgerStore, ListedContainer, StoreUnavailable
+from shared.ports import Conflict, DeletionStore, LedgerStore, ListedContainer, Stored, StoreUnavailable
 from shared.sweep.ledger import settled_ledger
+from shared.sweep.reappearances import Reappearances
+from shared.sweep.receipts import SignedReceipts
 from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, judge, ledger_faults
 from shared.sweep.rounds import Round
 
@@ -44,6 +47,8 @@ class StorageSweep:
         pairing: what tells whether the account and the ledger belong together.
         ledger: the ledger.
         deletions: the deletions.
+        receipts: what the deletions' receipts prove.
+        reappearances: how the ledger is told of data that came back.
         clock: time.
         max_deletes: how many containers it deletes.
     """
@@ -53,6 +58,8 @@ class StorageSweep:
     pairing: Pairing
     ledger: LedgerStore
     deletions: DeletionStore
+    receipts: SignedReceipts
+    reappearances: Reappearances
     clock: Clock
     max_deletes: int
 
@@ -237,6 +244,8 @@ class StorageSweep:
                 self.round.run.note("ledger-unsound")
         if not sound_ledgers[event.tenant_id]:
             return False
+        if intruder.trespass is Trespass.AFTER_RECEIPT and await self._proved(event) is None:
+            return False  # nothing was, whatever the deletion says; the sweep of the ledger lets it begin again
         # Purged and proved, they may have gone since they were listed; then nothing has come back.
         for container in intruder.containers:
             if await self._is_there(container):
@@ -262,18 +271,28 @@ class StorageSweep:
         self.round.deleted += 1
 
     async def _reopen(self, event: Event, days: Sequence[date]) -> None:
-        """Let a deletion whose receipt is belied be done again, and say so in it.
+        """Tell the ledger that a receipt is belied, and let its deletion be done again.
 
         Raises:
             StoreUnavailable: if that is not on record; then nothing may be deleted yet.
         """
         for _ in range(_ATTEMPTS_MAX):
-            stored = await self.deletions.read(event.tenant_id, event.enrollment_id)
-            if stored is None or stored.value.receipt is None:
+            now = self.clock.now()
+            proved = await self._proved(event)
+            if proved is None:
                 return  # no longer verified: somebody else has opened it
+            stored, second_look = proved
+            entry = Reappearance(at=now, containers_found=len(days), proved_at=second_look)
+            await self.reappearances.tell(event, entry)
             try:
-                await self.deletions.replace(stored.value.came_back(self.clock.now(), days), stored.etag)
+                await self.deletions.replace(stored.value.came_back(now, days), stored.etag)
             except Conflict:
                 continue
             return
         raise StoreUnavailable("conflict")
+
+    async def _proved(self, event: Event) -> tuple[Stored[Deletion], datetime] | None:
+        """Return the deletion of an enrollment and when it was proved, if it has a receipt that somebody signed."""
+        stored = await self.deletions.read(event.tenant_id, event.enrollment_id)
+        second_look = None if stored is None else await self.receipts.second_look(stored.value)
+        return None if stored is None or second_look is None else (stored, second_look)

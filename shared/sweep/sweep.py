@@ -8,9 +8,11 @@ from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
 from shared.pairing import Pairing
-from shared.ports import DeletionStore, LedgerStore, OperationStore
+from shared.ports import DeletionStore, LedgerStore, OperationStore, ReceiptSigner
 from shared.runs import Run
 from shared.sweep.ledger import LedgerSweep
+from shared.sweep.reappearances import Reappearances
+from shared.sweep.receipts import SignedReceipts
 from shared.sweep.rounds import Round
 from shared.sweep.storage import StorageSweep
 
@@ -44,6 +46,7 @@ class Sweep:
         ledger: LedgerStore,
         deletions: DeletionStore,
         operations: OperationStore,
+        signer: ReceiptSigner,
         clock: Clock,
         bounds: Bounds | None = None,
     ) -> None:
@@ -52,6 +55,7 @@ class Sweep:
         self._ledger = ledger
         self._deletions = deletions
         self._operations = operations
+        self._signer = signer
         self._clock = clock
         self._bounds = bounds or Bounds()
 
@@ -62,8 +66,16 @@ class Sweep:
             StoreUnavailable: if not even the last heartbeats can be read; what fails later is told and not raised.
         """
         last = await self._operations.read_all("sweep")
+        receipts = SignedReceipts(self._signer, self._clock)
+        reappearances = Reappearances(self._ledger)
         on_ledger = LedgerSweep(
-            self._round(None, last), self._ledger, self._deletions, self._clock, self._bounds.max_ledgers
+            self._round(None, last),
+            self._ledger,
+            self._deletions,
+            receipts,
+            reappearances,
+            self._clock,
+            self._bounds.max_ledgers,
         )
         in_accounts = {
             account.geo: StorageSweep(
@@ -72,6 +84,8 @@ class Sweep:
                 self._pairing,
                 self._ledger,
                 self._deletions,
+                receipts,
+                reappearances,
                 self._clock,
                 self._bounds.max_deletes,
             )

@@ -193,7 +193,8 @@ class Status:
             "P5": overdue == 0
             and all(now <= event.deadline for event in unscheduled)
             and swept_without(Trespass.AFTER_RECEIPT),
-            "P6": swept_without(Trespass.AFTER_RECEIPT, Notable.SOFT_DELETED),
+            "P6": swept_without(Trespass.AFTER_RECEIPT, Notable.SOFT_DELETED)
+            and _found_none(ledger_sweep, now, [LedgerFault.RECEIPT]),
             "P9": not lost
             and _found_none(ledger_sweep, now, LedgerFault)
             and all(_runs(geo.last_purge, now, PURGE_MAX_AGE) for geo in geos)

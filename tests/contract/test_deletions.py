@@ -2,18 +2,26 @@
 
 import asyncio
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
+from shared.model.ledger import Enrollment, OptedOut
 from shared.ports import Conflict, DeletionStore, OperationStore
 from tests.clocks import START
 from tests.contract.items import deletion, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def verified(deletion: Deletion, at: datetime = START) -> Deletion:
+    """A deletion that was purged at that time and is called verified."""
+    facts = {name: getattr(deletion, name) for name in (*Enrollment.model_fields, "tenant_id", "sequence", "deadline")}
+    event = OptedOut(**facts, at=deletion.opted_out_at, actor="admin", previous_hash=64 * "a")
+    return deletion.purged(at, deleted=0).verified(at + timedelta(minutes=5), event, ())
 
 
 async def test_a_deletion_is_created_once_and_left_as_it_is(deletions: DeletionStore) -> None:
@@ -42,10 +50,10 @@ async def test_a_replacement_needs_the_etag_that_was_read(deletions: DeletionSto
         await deletions.replace(first, stored.etag)
     stored = await deletions.read(first.tenant_id, first.enrollment_id)
     assert stored is not None and stored.value == purged
-    verified = purged.verified(START + timedelta(minutes=5))
-    await deletions.replace(verified, stored.etag)
+    done = verified(purged)
+    await deletions.replace(done, stored.etag)
     stored = await deletions.read(first.tenant_id, first.enrollment_id)
-    assert stored is not None and stored.value == verified and stored.value.receipt == verified.receipt
+    assert stored is not None and stored.value == done and stored.value.receipt == done.receipt
 
 
 async def test_a_tenants_deletions_newest_first_and_paged(deletions: DeletionStore) -> None:
@@ -89,7 +97,7 @@ async def test_unverified_are_those_purged_long_enough_ago(deletions: DeletionSt
     for each in purged:
         await deletions.create(each)
     await deletions.create(deletion(account=account))
-    await deletions.create(deletion(account=account).purged(START, deleted=0).verified(START))
+    await deletions.create(verified(deletion(account=account), START))
     assert purged[3].purged_at is not None
     found = [stored.value async for stored in deletions.unverified(account, purged[3].purged_at)]
     assert found == purged[:4]
@@ -117,7 +125,7 @@ async def test_counts_tell_what_is_not_finished(deletions: DeletionStore) -> Non
         late,
         deletion(account=account),  # at its deadline, not past it
         deletion(account=account, opted_out_at=START + timedelta(days=1)).purged(START, deleted=0),
-        deletion(account=account, opted_out_at=START - timedelta(days=9)).purged(START, deleted=0).verified(START),
+        verified(deletion(account=account, opted_out_at=START - timedelta(days=9)), START),
     ):
         await deletions.create(each)
     counts = await deletions.counts(account, now)
@@ -148,7 +156,7 @@ async def test_verified_of_a_shard_are_its_finished_enrollments_alone(deletions:
     def of_shard(shard: str) -> Deletion:
         return deletion(enrollment_id=(shard + uuid.uuid4().hex)[:32])
 
-    finished = [of_shard(shard).purged(START, deleted=0).verified(START) for shard in ("5", "6", "7")]
+    finished = [verified(of_shard(shard), START) for shard in ("5", "6", "7")]
     unfinished = [of_shard("6"), of_shard("6").purged(START, deleted=0)]
     for each in (*finished, *unfinished):
         await deletions.create(each)
@@ -160,7 +168,7 @@ async def test_opted_out_since_an_instant_includes_that_instant_whatever_became_
     deletions: DeletionStore,
 ) -> None:
     at = START + timedelta(days=3)
-    late = [deletion(opted_out_at=at), deletion(opted_out_at=at).purged(at, deleted=0).verified(at)]
+    late = [deletion(opted_out_at=at), verified(deletion(opted_out_at=at), at)]
     early = deletion(opted_out_at=at - timedelta(microseconds=1))
     for each in (*late, early):
         await deletions.create(each)

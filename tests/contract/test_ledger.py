@@ -7,7 +7,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from shared.model.ledger import TenantLedger
+from shared.model.ledger import Change, Enrollment, Reappeared, TenantLedger
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
 from tests.contract.items import opt_in, opt_out
@@ -136,3 +136,55 @@ async def test_opt_outs_since_an_instant_include_that_instant_and_no_opt_in(ledg
     later = second.event.at + timedelta(microseconds=1)
     assert second.event not in [event async for event in ledger.opt_outs_since(later)]
     assert first.event not in [event async for event in ledger.opt_outs_since(START - timedelta(days=1))]
+
+
+def came_back(before: Change) -> Change:
+    """Data of the enrollment that ``before`` has ended was there again."""
+    ended = before.event
+    event = Reappeared(
+        **{name: getattr(ended, name) for name in (*Enrollment.model_fields, "tenant_id")},
+        sequence=ended.sequence + 1,
+        at=START + timedelta(hours=1),
+        previous_hash=ended.hash,
+        containers_found=2,
+        proved_at=START,
+    )
+    after = before.setting.model_copy(update={"sequence": event.sequence, "ledger_hash": event.hash})
+    return Change(after, event)
+
+
+async def test_the_events_of_an_enrollment_are_all_of_its_own_and_nobody_elses(ledger: LedgerStore) -> None:
+    tenant, other = str(uuid.uuid4()), str(uuid.uuid4())
+    first = opt_in(tenant)
+    second = opt_out(first)
+    third = came_back(second)
+    again = opt_in(tenant, 4)
+    stranger = Change(
+        first.setting.model_copy(update={"tenant_id": other}), first.event.model_copy(update={"tenant_id": other})
+    )
+    await ledger.commit(first, None)
+    for change in (second, third, again):
+        await ledger.commit(change, await etag_of(ledger, tenant))
+    await ledger.commit(stranger, None)
+    assert await ledger.events_of(tenant, first.event.enrollment_id) == [first.event, second.event, third.event]
+    assert await ledger.events_of(tenant, again.event.enrollment_id) == [again.event]
+    assert await ledger.events_of(tenant, uuid.uuid4().hex) == []
+    assert await ledger.events_of(str(uuid.uuid4()), first.event.enrollment_id) == []
+
+
+async def test_an_event_that_is_no_change_of_the_state_is_committed_like_any(ledger: LedgerStore) -> None:
+    tenant = str(uuid.uuid4())
+    first = opt_in(tenant)
+    second = opt_out(first)
+    third = came_back(second)
+    await ledger.commit(first, None)
+    stale = await etag_of(ledger, tenant)
+    await ledger.commit(second, stale)
+    with pytest.raises(Conflict):
+        await ledger.commit(third, stale)
+    await ledger.commit(third, await etag_of(ledger, tenant))
+    assert await ledger.history(tenant, limit=1, before=None) == [third.event]
+    found = await ledger.ledger_of(tenant)
+    assert found.events == [first.event, second.event, third.event] and found.setting == third.setting
+    assert second.event in [event async for event in ledger.opt_outs_since(second.event.at)]
+    assert third.event not in [event async for event in ledger.opt_outs_since(START)]

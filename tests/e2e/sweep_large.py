@@ -17,6 +17,7 @@ from shared.stores.blobs import AzureCaptureStore
 from shared.stores.memory import MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.sweep.sweep import Sweep
 from tests.clocks import START, ManualClock
+from tests.world import SIGNER
 
 
 async def main() -> None:
@@ -32,7 +33,7 @@ async def main() -> None:
     operations = MemoryOperations()
     operations.deployment = "d" * 32
     pairing = Pairing(operations, lambda: "")
-    sweep = Sweep(accounts, pairing, ledger, MemoryDeletions(), operations, clock)
+    sweep = Sweep(accounts, pairing, ledger, MemoryDeletions(), operations, SIGNER, clock)
     heartbeat = (await sweep.run())["europe"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"outcome": heartbeat.outcome, "counts": dict(heartbeat.counts), "peakBytes": peak}))

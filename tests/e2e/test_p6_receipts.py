@@ -60,7 +60,7 @@ async def test_a_receipt_can_be_checked_offline_and_one_changed_byte_shows(
     code, out, err = await verify(deletion, "--keys", keys)
     assert (code, err) == (0, "")
     facts = dict(line.split(None, 1) for line in out.splitlines()[:-1])
-    assert (facts["tenantId"], facts["containersDeleted"], facts["geo"]) == (tenant, "1", "europe")
+    assert (facts["tenantId"], facts["reappeared"], facts["geo"]) == (tenant, "[]", "europe")
 
     token = members["receipt"]["jws"]
     middle = len(token) // 2

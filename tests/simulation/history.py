@@ -544,12 +544,19 @@ async def whole_story(history: History) -> None:
         await settle(history, storm)
         if random.random() < 0.15:
             await by_hand(history, storm)
+        if random.random() < 0.2:
+            await edits(history)
         if random.random() < 0.12:
             stick(history)
         if random.random() < 0.05:
             await another_ledger(history)
     if random.random() < 0.6:
         await month(history, storm, None)
+        if random.random() < 0.4:
+            await come_back(history)
+            await month(history, storm, None)
+        if random.random() < 0.4:
+            await edits(history)
     await reckoning(history, storm)
 
 
@@ -901,6 +908,100 @@ async def by_hand(history: History, storm: Storm) -> None:
         await history.sweep()
         history.faults.weather.clear()
         await pass_time(history, storm, HOUR)
+
+
+async def come_back(history: History) -> None:
+    """Data is there again after its receipt, and the sweep that finds it may fail or die while it tells."""
+    random, oracle, faults = history.random, history.oracle, history.faults
+    await history.clients_done()
+    day = history.setup.base + timedelta(seconds=history.loop.time())
+    finished = [(key, each.value) for key, each in history.cloud.deletions.items.items() if each.value.receipt]
+    for (_, enrollment), deletion in finished[:2]:
+        if _ends_soon(history, deletion):
+            continue
+        term = oracle.terms[enrollment]
+        name = DayContainer(term.id, day.date()).name
+        if name not in history.cloud.captures[term.geo].containers:
+            faults.count("container by hand")
+            oracle.plant("after receipt", term.geo, name, term.id)
+    faults.aimed.append(Aimed("commit", 0.0, random.choice(("", "ambiguous", "crash after"))))
+    await history.sweep()
+    faults.aimed.clear()
+    await history.sweep(awake=True)
+
+
+def _ends_soon(history: History, deletion: Any) -> bool:
+    """Tell whether a deletion that begins again now could not be finished by its deadline."""
+    return -HOUR < history.seconds(deletion.deadline) - history.loop.time() < DAY
+
+
+async def edits(history: History) -> None:
+    """Somebody writes to deletions past the service, and the purge comes by before the sweep does."""
+    random, cloud, oracle = history.random, history.cloud, history.oracle
+    history.faults.weather.clear()
+    await history.clients_done()
+    await history.wait(6.5 * MINUTE)  # whatever came back is not just being told
+    if random.random() < 0.5:
+        await _expedite_one(history)
+        await history.purge(awake=True)
+    whole = [
+        (key, stored.value) for key, stored in cloud.deletions.items.items() if not _ends_soon(history, stored.value)
+    ]
+    if not whole:
+        return
+    for key, deletion in random.sample(whole, min(2, len(whole))):
+        others = [each for other, each in whole if other != key and each.status == "verified"]
+        kind = random.choice(EDITS[deletion.status])
+        edited = _edited(kind, deletion, cloud.deletions.proved.get(key), others)
+        if edited is not None and edited != deletion:
+            history.faults.count("deletion by hand")
+            cloud.deletions.edit(kind, key, edited, back=kind in {"altered", "altered receipt", "later deadline"})
+    await history.purge(awake=True)
+    oracle.overtaken()
+    before = _disagreeing(history)
+    for _ in range(2):  # the round that was under way may have passed by already
+        await history.sweep(awake=True)
+        history.stop_if_violated()
+    oracle.check_edits(_disagreeing(history) - before)
+    history.stop_if_violated()
+
+
+EDITS = {
+    "scheduled": ("later deadline",),
+    "purged": ("later deadline", "purged in times to come", "told at another time"),
+    "verified": ("no signature", "altered", "altered receipt", "another's receipt", "older receipt"),
+}
+
+
+def _edited(kind: str, deletion: Any, proved: Any, others: list[Any]) -> Any:
+    """Return a deletion as somebody wants it to be; None if that is not possible."""
+    later = {"deadline": deletion.deadline + timedelta(days=60)}
+    other = others[0] if others else deletion
+    update = {
+        "later deadline": later,
+        "altered": later | {"ledger_hash": 64 * "a"},
+    }.get(kind)
+    if kind in {"purged in times to come", "told at another time"}:
+        days = 400 if kind == "purged in times to come" else -400
+        update = {"purged_at": deletion.purged_at + timedelta(days=days)}
+    elif kind == "no signature":
+        update = {"receipt": deletion.receipt.model_copy(update={"jws": "x"})}
+    elif kind == "altered receipt":
+        at = deletion.receipt.second_look_at - timedelta(hours=1)
+        update = {"receipt": deletion.receipt.model_copy(update={"second_look_at": at})}
+    elif kind == "another's receipt":
+        update = {"receipt": other.receipt, "purged_at": other.purged_at}
+    elif kind == "older receipt":
+        if proved is None or proved.receipt.reappeared == deletion.receipt.reappeared:
+            return None
+        update = {"receipt": proved.receipt, "purged_at": proved.purged_at}
+    return deletion.model_copy(update=update)
+
+
+def _disagreeing(history: History) -> int:
+    heartbeat = history.cloud.operations.heartbeats.get(("sweep", None))
+    totals = heartbeat.totals if heartbeat is not None and heartbeat.totals else {}
+    return totals.get("receiptsInvalid", 0) + totals.get("deletionsDisagreeing", 0)
 
 
 async def reckoning(history: History, storm: Storm) -> None:

@@ -5,7 +5,9 @@ of the fakes, which it compares after every change with what it saw before. Noth
 what is checked at every change and at every deadline is checked at every minute.
 """
 
+import base64
 import gzip
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -20,6 +22,11 @@ SIGNED = 60.0
 """Seconds after which storage refuses an upload, counted from the consent read that it rests on."""
 LATE_LANDING = 20.0
 """Seconds after which a write of a request that has ended may still land."""
+
+JOB_MAX = 7200.0
+"""Seconds that may pass between what a job has seen and what it writes: long calls, and pauses of its machine."""
+
+_LOOKS = ("firstLookAt", "secondLookAt")
 
 _NAME = re.compile(r"([0-9a-f])-(\d\d\d\d)(\d\d)(\d\d)-([0-9a-f]{32})")
 
@@ -74,6 +81,11 @@ class Term:
     expedited: float | None = None
     emptied: float | None = None
     verified: float | None = None
+    ledger_hash: str = ""
+    sequence: int = 0
+    reappeared: list[Any] = field(default_factory=list)
+    proofs: list[datetime] = field(default_factory=list)
+    emptied_at: list[float] = field(default_factory=list)
     strays: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -89,6 +101,16 @@ class Planted:
     sweeps: int = 0
     gone: float | None = None
     reappeared: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Edited:
+    """A deletion that somebody changed past the service; ``back`` is whether it has to come to what it was."""
+
+    kind: str
+    before: Any
+    after: Any
+    back: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +166,8 @@ class Oracle:
         self._stored: dict[str, dict[str, dict[str, str]]] = {geo: {} for geo in captures}
         self._contents: dict[str, dict[tuple[str, str], bytes]] = {geo: {} for geo in captures}
         self._removed: dict[str, float] = {}
+        self._hashes: dict[str, str] = {}
+        self._edited: dict[tuple[str, str], Edited] = {}
         self._known: dict[tuple[str, str], Any] = {}
         self._looks: dict[tuple[str, str], float] = {}
 
@@ -230,10 +254,44 @@ class Oracle:
         """The simulation puts a container there by hand."""
         key = (enrollment and self._known_of(enrollment)) or None
         # Beside what has come back already, and is being dealt with, it is nothing new to tell.
-        entries = len(key.reappeared) if key is not None and key.status == "verified" else -1
+        told = self.terms[enrollment].reappeared if key is not None and key.status == "verified" else None
+        belied = told and told[-1].proved_at == key.receipt.second_look_at  # by a sweep that died before it got further
+        entries = -1 if told is None or belied else len(told)
         self.planted.append(Planted(kind, self.accounts[geo], name, self._time(), enrollment, reappeared=entries))
         self._captures[geo].containers[name] = {"by-hand": (b"", "")}
         self.notice(None)
+
+    def edit(self, kind: str, key: tuple[str, str], after: Any, *, back: bool) -> None:
+        """Somebody writes to a deletion past the service."""
+        self._edited[key] = Edited(kind, self._known[key], after, back)
+        for each in self.planted:
+            if each.enrollment == key[1]:
+                each.reappeared = -1  # without its receipt there is none that it belies
+        self._known[key] = after
+
+    def overtaken(self) -> None:
+        """A purge has come round: what it has emptied again is no longer told at another time."""
+        self.notice(None)
+        overtaken = [key for key, each in self._edited.items() if self._known[key].purged_at != each.after.purged_at]
+        for key in overtaken:
+            if self._edited[key].kind == "told at another time":
+                del self._edited[key]
+
+    def check_edits(self, found: int) -> None:
+        """A sweep has come round: each edit was found, and mended."""
+        self.notice(None)
+        if found < len(self._edited):
+            kinds = ", ".join(sorted({each.kind for each in self._edited.values()}))
+            self.fail("P6", f"{len(self._edited)} deletions by hand ({kinds}), {found} findings")
+        for key, each in self._edited.items():
+            now = self._known[key]
+            unfinished = each.before.status != "verified"  # a purge may have got further with it
+            same = now.deadline == each.before.deadline if unfinished else _told(now) == _told(each.before)
+            if each.back and not same:
+                self.fail("P6", f"a deletion by hand ({each.kind}) was not set back to what it was")
+            if not each.back and (now.status, now.deadline) != ("scheduled", each.before.deadline):
+                self.fail("P6", f"a deletion by hand ({each.kind}) was not begun again")
+        self._edited.clear()
 
     def swept(self, clean: bool) -> None:
         """A sweep has come round; what was planted before may have survived two, not three."""
@@ -295,6 +353,8 @@ class Oracle:
                 event.at,
                 min(t.started for t in asked),
             )
+        elif event.kind == "reappeared":
+            self._reappeared(tenant, event)
         else:
             term = self.terms.get(event.enrollment_id)
             asked = [t for t in self._toggles.get(tenant, []) if not t.on and t.ended >= now]
@@ -303,6 +363,7 @@ class Oracle:
                 return
             states.append((now, None))
             term.ended, term.opted_out_at = now, event.at
+            term.sequence, term.ledger_hash = event.sequence, _hash(event.to_json())
             if event.deadline != event.at + timedelta(days=30):
                 self.fail("P5", "an opt-out whose deadline is not 30 days later")
             stamped = self._seconds(event.at)
@@ -311,15 +372,43 @@ class Oracle:
             self._call_at(now + 30 * DAY + SKEW, self._gone_by_deadline, term)
         if event.sequence != expected:
             self.fail("P9", "the ledger has a gap")
+        if event.previous_hash != self._hashes.get(tenant, "0" * 64):
+            self.fail("P9", "the ledger's chain of hashes is broken")
+        self._hashes[tenant] = _hash(event.to_json())
+
+    def _reappeared(self, tenant: str, event: Any) -> None:
+        """The ledger tells of data that came back, of some that did, and once for each receipt."""
+        now = self._time()
+        term = self.terms.get(event.enrollment_id)
+        if term is None or term.tenant != tenant or (event.geo, event.storage_account) != (term.geo, term.account):
+            self.fail("P6", "the ledger tells that data came back of an enrollment that is not there")
+            return
+        back = [
+            each
+            for each in self.planted
+            if (each.enrollment, each.account) == (term.id, term.account) and (each.gone or now) >= now - JOB_MAX
+        ]
+        if not 1 <= event.containers_found <= len(back):
+            self.fail("P6", f"the ledger tells that {event.containers_found} containers came back, not {len(back)}")
+        if event.proved_at not in term.proofs or event.proved_at in [each.proved_at for each in term.reappeared]:
+            self.fail("P6", "the ledger tells of data that belies no receipt, or one that it has told of")
+        if not now - JOB_MAX <= self._seconds(event.at) <= now + SKEW:
+            self.fail("P6", "the ledger tells another time at which data came back")
+        term.reappeared.append(event)
 
     def _setting(self, tenant: str, events: Any) -> None:
         stored = self._ledger.settings.get(tenant)
         last = events[-1] if events else None
         if last is None:
             return
+        switched = next(event for event in reversed(events) if event.kind != "reappeared")
         enrollment = None if stored is None else stored.value.enrollment
         on = enrollment.enrollment_id if enrollment is not None else None
-        if on != (last.enrollment_id if last.kind == "optedIn" else None) or stored.value.sequence != last.sequence:
+        if (
+            on != (switched.enrollment_id if switched.kind == "optedIn" else None)
+            or stored.value.sequence != last.sequence
+            or stored.value.since != switched.at
+        ):
             self.fail("P9", "the setting is not what the ledger's last event says")
 
     # Containers and batches
@@ -412,10 +501,11 @@ class Oracle:
             planted.gone = now
             if planted.kind == "foreign":
                 self.fail("P9", "a container that is not ours was deleted")
-            if planted.kind == "after receipt" and not self._expired(name):  # else it may have been retention
-                known = self._known_of(planted.enrollment)
-                if len(known.reappeared) <= planted.reappeared:
-                    self.fail("P6", "data came back, was deleted, and the receipt does not say so")
+            told = planted.kind != "after receipt" or (
+                len(self.terms[planted.enrollment].reappeared) > planted.reappeared
+            )
+            if not told and not self._expired(name):  # else it may have been retention
+                self.fail("P6", "data came back, was deleted, and the ledger does not say so")
             return
         read = Name.read(name)
         term = self.terms.get(read.enrollment) if read else None
@@ -458,7 +548,9 @@ class Oracle:
         if term is None or term.opted_out_at is None or (term.tenant, term.id) != key:
             self.fail("P5", "a deletion without an opt-out")
             return
-        if (new.opted_out_at, new.deadline) != (term.opted_out_at, term.opted_out_at + timedelta(days=30)):
+        edited = self._edited.get(key)
+        due = term.opted_out_at + timedelta(days=30)
+        if edited is None and (new.opted_out_at, new.deadline) != (term.opted_out_at, due):
             self.fail(
                 "P5", f"a deadline is {new.deadline:%d %b %H:%M}, not 30 days after {term.opted_out_at:%d %b %H:%M}"
             )
@@ -466,17 +558,19 @@ class Oracle:
             self.fail("P5", "a deletion looks in another account than its enrollment's")
         begins = new.deadline - timedelta(days=2)
         if new.not_before > (begins if old is None else old.not_before) or (
-            new.not_before < begins and term.expedited is None and not new.reappeared
+            new.not_before < begins and term.expedited is None and not term.reappeared and edited is None
         ):
             self.fail("P5", "a deletion's beginning was moved")
         if old is None:
             if new.status != "scheduled":
                 self.fail("P6", "a deletion began its life done")
             return
-        came_back = (old.status, new.status) == ("verified", "scheduled") and len(new.reappeared) > len(old.reappeared)
-        told = len(old.reappeared) + came_back
-        if new.reappeared[: len(old.reappeared)] != old.reappeared or len(new.reappeared) != told:
-            self.fail("P6", "what a deletion tells of data that came back was changed")
+        if new.reappeared is not None:
+            self.fail("P6", "a deletion tells of data that came back where anybody can take it out")
+        told = 0 if old.receipt is None else len(old.receipt.reappeared)
+        came_back = (old.status, new.status) == ("verified", "scheduled") and len(term.reappeared) > told
+        if edited is not None:
+            came_back = new.status == "scheduled" or _told(new) == _told(edited.before)
         if not came_back and (old.status, new.status) not in {
             ("scheduled", "scheduled"),
             ("scheduled", "purged"),
@@ -493,6 +587,9 @@ class Oracle:
     def _purged(self, term: Term, deletion: Any) -> None:
         """What says that it is emptied is empty, but for days that only the second look can find."""
         assert term.opted_out_at is not None
+        term.emptied_at.append(self._seconds(deletion.purged_at))
+        if not self._time() - JOB_MAX <= term.emptied_at[-1] <= self._time() + SKEW:
+            self.fail("P6", "a deletion says that storage was emptied at another time")
         last = (term.opted_out_at + timedelta(minutes=5)).date()
         first = term.opted_out_at.date() - timedelta(days=30)
         for name, batches in self._stored[term.geo].items():
@@ -509,27 +606,23 @@ class Oracle:
     def _verified(self, term: Term, old: Any, new: Any) -> None:
         now = self._time()
         receipt = new.receipt
+        edited = self._edited.get((term.tenant, term.id))
         if receipt is None or not receipt.jws:
             self.fail("P6", "a deletion is finished without a signed receipt")
             return
-        if receipt.reappeared != new.reappeared:
-            self.fail("P6", "a receipt does not tell of data that came back")
+        if edited is not None and old.receipt is not None and _told(new) == _told(edited.before):
+            return
         if old.receipt is not None:
             if receipt != old.receipt:
                 self.fail("P6", "a receipt was changed")
             return
+        self._check_claims(term, new, now)
+        term.proofs.append(receipt.second_look_at)
         term.verified = now
         if receipt.second_look_at - receipt.first_look_at < timedelta(minutes=5):
             self.fail("P6", "a receipt's two looks are less than 5 minutes apart")
         emptied = max(self._seconds(receipt.first_look_at), term.emptied or 0.0)
-        look = max(
-            (
-                at
-                for (account, prefix), at in self._looks.items()
-                if account == term.account and f"{term.id[0]}-".startswith(prefix)
-            ),
-            default=-1.0,
-        )
+        look = self._last_look(term)
         if look < emptied + 300 - SKEW:
             self.fail("P6", f"storage was emptied {self.at(emptied)} and not looked at again 5 minutes later")
         store = self._captures[term.geo]
@@ -541,6 +634,58 @@ class Oracle:
             for name in names:
                 if term.id in name and self._by_hand(term.geo, name) is None:
                     self.fail("P6", f"at the receipt {name} is {where}")
+
+    def _check_claims(self, term: Term, deletion: Any, now: float) -> None:
+        """Each claim that is signed is what happened, and what is shown; and there is none that nobody checks."""
+        assert term.opted_out_at is not None
+        payload = deletion.receipt.jws.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        last = (term.opted_out_at + timedelta(minutes=5)).date()
+        first = min(max(term.opted_in_at.date(), term.opted_out_at.date() - timedelta(days=30)), last)
+        told = [(_iso(each.at), each.containers_found, _iso(each.proved_at)) for each in term.reappeared]
+        said = [(each["at"], each["containersFound"], each["provedAt"]) for each in claims.pop("reappeared", [None])]
+        if said != told:
+            self.fail("P6", f"a receipt tells {len(said)} times that data came back, the ledger {len(told)} times")
+        looks = {name: datetime.fromisoformat(claims.pop(name, "2000-01-01T00:00Z")) for name in _LOOKS}
+        facts = {
+            "tenantId": term.tenant,
+            "enrollmentId": term.id,
+            "geo": term.geo,
+            "storageAccount": term.account,
+            "startedAt": _iso(term.opted_in_at),
+            "optedOutAt": _iso(term.opted_out_at),
+            "deadline": _iso(term.opted_out_at + timedelta(days=30)),
+            "sequence": term.sequence,
+            "ledgerHash": term.ledger_hash,
+            "firstDay": first.isoformat(),
+            "lastDay": last.isoformat(),
+        }
+        wrong = sorted(name for name in facts.keys() | claims.keys() if facts.get(name) != claims.get(name))
+        if wrong:
+            self.fail("P6", f"a receipt claims {', '.join(wrong)} as it never was")
+        first_look, second_look = (self._seconds(looks[name]) for name in _LOOKS)
+        if not self._seconds(term.opted_out_at) - SKEW <= first_look <= second_look - 300:
+            self.fail("P6", "a receipt's two looks are less than 5 minutes apart, or before the opt-out")
+        # What was there at the first look has gone by then; what has come since, the second look has to find.
+        if not any(abs(at - first_look) <= SKEW for at in term.emptied_at):
+            self.fail("P6", f"a receipt claims a first look {self.at(first_look)} that there never was")
+        if not self._last_look(term) - SKEW <= second_look <= now + SKEW:
+            self.fail("P6", f"a receipt claims a second look {self.at(second_look)} at another time than there was one")
+        receipt = deletion.receipt
+        shown = (receipt.first_day, receipt.last_day, receipt.first_look_at, receipt.second_look_at, deletion.purged_at)
+        if shown != (first, last, looks["firstLookAt"], looks["secondLookAt"], looks["firstLookAt"]):
+            self.fail("P6", "a deletion shows something else than its receipt claims")
+
+    def _last_look(self, term: Term) -> float:
+        """Return when the last listing began that shows all that there is of an enrollment."""
+        return max(
+            (
+                at
+                for (account, prefix), at in self._looks.items()
+                if account == term.account and f"{term.id[0]}-".startswith(prefix)
+            ),
+            default=-1.0,
+        )
 
     # What the service says of itself
 
@@ -664,3 +809,18 @@ class Oracle:
     def _container(self, enrollment: str, sent: Sent) -> str:
         day = (self.base + timedelta(seconds=min(sent.instants))).date()
         return f"{enrollment[0]}-{day.year:04d}{day.month:02d}{day.day:02d}-{enrollment}"
+
+
+def _hash(event: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(event, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _iso(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _told(deletion: Any) -> tuple[Any, ...]:
+    """Return what a deletion tells of what it is about and of what was done."""
+    facts = (deletion.sequence, deletion.ledger_hash, deletion.geo, deletion.storage_account)
+    times = (deletion.started_at, deletion.opted_out_at, deletion.not_before, deletion.deadline, deletion.purged_at)
+    return (*facts, *times, deletion.status, deletion.receipt)

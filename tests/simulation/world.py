@@ -1,14 +1,13 @@
 """The service in the simulation: storage that all instances share, and instances that come and go."""
 
 import copy
-import hashlib
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 import azure.functions as func
+from joserfc.jwk import ECKey
 
 from functions import opt_outs
 from shared.accounts import Accounts
@@ -16,8 +15,9 @@ from shared.bootstrap import assemble
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.deletion import Deletion
 from shared.model.ledger import Change
-from shared.ports import ListedContainer, Permit, Put, Stores
+from shared.ports import ListedContainer, Permit, Put, Stored, Stores
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Bounds as SweepBounds
 from tests.simulation.faults import Faults, Faulty
 from tests.simulation.oracle import Oracle
@@ -27,22 +27,23 @@ DEPLOYMENT = "d" * 32
 NOBODY: Any = None
 """Clients call the rules, with no token."""
 
+_KEY = ECKey.generate_key("P-256")
+"""One for all histories: what they do does not depend on it."""
+
 ACCOUNTS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
 
 
-class Signer:
-    """Signs with a hash: cheap, and the same each time."""
+class Signer(LocalSigner):
+    """Signs with the same key in each history, and remembers what."""
 
     def __init__(self) -> None:
+        super().__init__([_KEY])
         self.signed: dict[str, Mapping[str, Any]] = {}
 
     async def sign(self, claims: Mapping[str, Any]) -> str:
-        jws = hashlib.sha256(json.dumps(claims, sort_keys=True).encode()).hexdigest()
+        jws = await super().sign(claims)
         self.signed[jws] = claims
         return jws
-
-    async def public_keys(self) -> Sequence[Mapping[str, Any]]:
-        return []
 
 
 class ObservedLedger(MemoryLedger):
@@ -72,11 +73,15 @@ class ObservedLedger(MemoryLedger):
 
 
 class ObservedDeletions(MemoryDeletions):
-    """Container ``deletions``; the oracle is told of each change."""
+    """Container ``deletions``; the oracle is told of each change.
+
+    ``proved`` has each deletion as it was when it got its first receipt.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.oracle: Oracle
+        self.proved: dict[tuple[str, str], Deletion] = {}
 
     async def create(self, deletion: Deletion) -> bool:
         created = await super().create(deletion)
@@ -85,7 +90,14 @@ class ObservedDeletions(MemoryDeletions):
 
     async def replace(self, deletion: Deletion, etag: str) -> None:
         await super().replace(deletion, etag)
+        if deletion.status == "verified":
+            self.proved.setdefault((deletion.tenant_id, deletion.enrollment_id), deletion)
         self.oracle.notice(CURRENT_REQUEST.get())
+
+    def edit(self, kind: str, key: tuple[str, str], edited: Deletion, *, back: bool) -> None:
+        """Write to a deletion past the service; ``back`` is whether a sweep can set it back to what it was."""
+        self.oracle.edit(kind, key, edited, back=back)
+        self.items[key] = Stored(edited, str(next(self._etags)))
 
 
 class ObservedCaptures(MemoryCaptures):

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
+from shared.model.ledger import Reappeared
 from tests.unit.opt_outs import opted_out
 from tests.world import TENANT, World
 
@@ -36,6 +37,11 @@ def put(world: World, geo: str, enrollment_id: str, day: date) -> str:
     name = DayContainer(enrollment_id, day).name
     world.stores[geo].containers[name] = {}
     return name
+
+
+def told(world: World, tenant: str = TENANT) -> list[Reappeared]:
+    """Return what the ledger tells of data that came back."""
+    return [event for event in world.ledger.events[tenant] if isinstance(event, Reappeared)]
 
 
 async def proved_again(world: World) -> None:

@@ -26,7 +26,6 @@ async def test_the_first_look_is_no_proof_and_the_second_comes_five_minutes_late
     assert verified.receipt is not None and verified.receipt.to_json() == {
         "firstDay": "2026-11-21",
         "lastDay": "2026-11-24",
-        "containersDeleted": 3,
         "firstLookAt": "2026-11-24T12:00:04.000000Z",
         "secondLookAt": "2026-11-24T12:05:04.000000Z",
         "reappeared": [],

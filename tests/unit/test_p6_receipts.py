@@ -97,7 +97,6 @@ async def test_the_signature_covers_every_fact() -> None:
         "ledgerHash": event.hash,
         "firstDay": "2026-11-21",
         "lastDay": "2026-11-24",
-        "containersDeleted": 3,
         "firstLookAt": "2026-11-24T12:00:04.000000Z",
         "secondLookAt": "2026-11-24T12:05:04.000000Z",
         "reappeared": [],
@@ -147,7 +146,7 @@ async def test_without_a_signature_nothing_is_finished_and_a_later_purge_finishe
 
 async def test_a_receipt_is_checked_with_the_published_keys(files: Files) -> None:
     signed = files.check()
-    assert signed.compared and signed.claims["containersDeleted"] == 3
+    assert signed.compared and signed.claims["sequence"] == 2
     assert not files.check(files.token + "\n").compared
 
 
@@ -318,7 +317,7 @@ async def test_the_command_prints_the_facts(files: Files, capsys: pytest.Capture
     code, out, err = run(capsys, files.deletion, "--keys", files.keys)
     assert (code, err) == (0, "")
     facts = dict(line.split(None, 1) for line in out.splitlines()[:-1])
-    assert facts["tenantId"] == TENANT and facts["containersDeleted"] == "3" and facts["reappeared"] == "[]"
+    assert facts["tenantId"] == TENANT and facts["lastDay"] == "2026-11-24" and facts["reappeared"] == "[]"
     assert "shows each of these facts as it was signed" in out.splitlines()[-1]
     files.deletion.write_text(files.token)
     code, out, _ = run(capsys, files.deletion, "--keys", files.keys)

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.model.items import format_instant
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
-from shared.ports import Page, Stored
+from shared.ports import Page, Stored, StoreUnavailable
 from shared.stores.cosmos.account import LARGE_PAGE, CosmosContainer, parsed, sequence_below, shard_range
 
 _SETTING_ID = "setting"
@@ -41,6 +41,17 @@ class CosmosLedger(CosmosContainer):
             tenant_id,
         )
         return await self._page(event_from_json, rows, limit)
+
+    async def events_of(self, tenant_id: str, enrollment_id: str) -> Sequence[Event]:
+        """See ``LedgerStore``."""
+        query = "SELECT * FROM c WHERE c.enrollmentId = @enrollmentId"
+        events = list[Event]()
+        async for row in self._query(query, {"@enrollmentId": enrollment_id}, tenant_id):
+            event = self._event(row)
+            if event is None:  # perhaps the one that matters
+                raise StoreUnavailable("cosmos-item-unreadable")
+            events.append(event)
+        return sorted(events, key=lambda event: event.sequence)
 
     async def ledger_of(self, tenant_id: str) -> TenantLedger:
         """See ``LedgerStore``."""

@@ -8,10 +8,17 @@ from shared.deletion import purge as purge_module
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
 from shared.model import deadlines
-from shared.model.deletion import Deletion
+from shared.model.deletion import Deletion, Receipt
 from shared.ports import Stored, StoreUnavailable
 from shared.stores.memory import MemoryCaptures, MemoryDeletions
 from tests.simulation.planted.registry import mutant, patched
+
+
+def _verified(deletion: Deletion, now: datetime) -> Deletion:
+    """Return a deletion that is called finished; nobody has signed that."""
+    days = deletion.days
+    receipt = Receipt(first_day=days[0], last_day=days[-1], first_look_at=now, second_look_at=now, jws="x")
+    return deletion.model_copy(update={"status": "verified", "receipt": receipt})
 
 
 @mutant("off-by-one day: the last day of an enrollment left out")
@@ -90,9 +97,7 @@ def _() -> Iterator[None]:
     purged = Deletion.purged
 
     def done(self: Deletion, now: datetime, **how: Any) -> Deletion:
-        after = purged(self, now, **how).verified(now)
-        assert after.receipt is not None
-        return after.model_copy(update={"receipt": after.receipt.model_copy(update={"jws": "x"})})
+        return _verified(purged(self, now, **how), now)
 
     with patched(Deletion, "purged", done):
         yield
@@ -142,8 +147,7 @@ def _() -> Iterator[None]:
 @mutant("second look ignores what it finds")
 def _() -> Iterator[None]:
     async def hopeful(self: Purge, store: Any, run: Any, stored: Any, *, found: Any, soft_deleted: bool) -> None:
-        verified = stored.value.verified(self._clock.now())
-        await self._replace(run, verified.signed(await self._signer.sign(verified.receipt_claims)), stored.etag)
+        await self._replace(run, await self._receipts.signed(stored.value), stored.etag)
 
     with patched(Purge, "_conclude", hopeful):
         yield
@@ -178,7 +182,7 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     async def hasty(self: Deletions, tenant_id: str, enrollment_id: str, *, now: datetime) -> Deletion:
         stored = await self._read(tenant_id, enrollment_id)
-        after = stored.value.purged(now, deleted=0).verified(now)
+        after = _verified(stored.value.purged(now, deleted=0), now)
         await self.store.replace(after, stored.etag)
         return after
 

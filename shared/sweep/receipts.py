@@ -1,0 +1,133 @@
+"""Deletions and their receipts compared with the ledger: what was signed, by whom, and what is shown beside it (P6)."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared.clock import Clock
+from shared.model import deadlines
+from shared.model.deletion import FACTS, Deletion, Reappearance
+from shared.model.findings import LedgerFault
+from shared.model.ledger import Event, OptedOut, Reappeared
+from shared.model.signatures import NotSigned, ReceiptKeys, Signed, UnknownKey
+from shared.ports import ReceiptSigner
+
+_YIELD_EVERY = 20  # a signature takes about 0.15 ms of CPU, and others wait meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What became of one deletion's comparison with the ledger.
+
+    Attributes:
+        deletion: as it should be.
+        faults: how it differs from that, or how its receipt does; nothing if all is well.
+    """
+
+    deletion: Deletion
+    faults: Sequence[LedgerFault] = ()
+
+
+@dataclass(slots=True)
+class SignedReceipts:
+    """Tells what the receipts of a run's deletions prove.
+
+    Attributes:
+        signer: whose published keys count.
+        clock: time.
+    """
+
+    signer: ReceiptSigner
+    clock: Clock
+    _keys: ReceiptKeys | None = field(default=None, init=False)
+    _checked: int = field(default=0, init=False)
+
+    async def compare(self, deletion: Deletion, events: Sequence[Event]) -> Compared:
+        """Compare a deletion and its receipt with the ledger.
+
+        Args:
+            deletion: the deletion.
+            events: all events of its enrollment, with its opt-out among them.
+
+        Raises:
+            StoreUnavailable: if the keys cannot be had.
+        """
+        now = self.clock.now()
+        opt_out = next(event for event in events if isinstance(event, OptedOut))
+        receipt = deletion.receipt
+        if deletion.status != "verified" or receipt is None or not receipt.jws:
+            bound = deletion.bound_to(opt_out, now)
+            sooner = bound.deadline != Deletion.owed_for(opt_out).deadline
+            return Compared(bound, [LedgerFault.DISAGREEING] if sooner or bound != deletion else [])
+        try:
+            claims = (await self._read(receipt.jws)).claims
+        except UnknownKey:
+            # Perhaps a version that can be published no more, or not yet; those who have it can check.
+            fresh = now - receipt.second_look_at < deadlines.FEED_GRACE
+            return Compared(deletion, [] if fresh else [LedgerFault.RECEIPT])
+        except NotSigned:
+            claims = {}
+        if _is_of_another(claims, deletion):
+            return Compared(deletion.bound_to(opt_out, now), [LedgerFault.RECEIPT])
+        try:
+            proved = deletion.proved_by(claims, receipt.jws, opt_out)
+        except ValueError:
+            # Ledger or receipt is false, and what was signed is evidence of it: for people to judge.
+            return Compared(deletion, [LedgerFault.RECEIPT])
+        return _compare_shown(deletion, proved, [each for each in events if isinstance(each, Reappeared)], now)
+
+    async def second_look(self, deletion: Deletion) -> datetime | None:
+        """Return when a deletion was proved, by the word of its receipt; None if that is none.
+
+        Raises:
+            StoreUnavailable: if the keys cannot be had.
+        """
+        if deletion.status != "verified" or deletion.receipt is None:
+            return None
+        try:
+            claims = (await self._read(deletion.receipt.jws)).claims
+        except UnknownKey:
+            return deletion.receipt.second_look_at
+        except NotSigned:
+            return None
+        if _is_of_another(claims, deletion):
+            return None
+        return datetime.fromisoformat(claims["secondLookAt"])
+
+    async def _read(self, jws: str) -> Signed:
+        self._checked += 1
+        if self._checked % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        if self._keys is not None:
+            try:
+                return self._keys.read(jws)
+            except UnknownKey:
+                pass  # there may be a new version since
+        self._keys = ReceiptKeys(await self.signer.public_keys())
+        return self._keys.read(jws)
+
+
+def _is_of_another(claims: Mapping[str, Any], deletion: Deletion) -> bool:
+    return (claims.get("tenantId"), claims.get("enrollmentId")) != (deletion.tenant_id, deletion.enrollment_id)
+
+
+def _compare_shown(deletion: Deletion, proved: Deletion, reappeared: Sequence[Reappeared], now: datetime) -> Compared:
+    """Compare a deletion with what was signed for it, and that with what the ledger tells of data that came back."""
+    assert proved.receipt is not None
+    if proved.receipt.second_look_at > now + deadlines.CLOCK_SKEW:
+        return Compared(deletion.begun_again(), [LedgerFault.RECEIPT])
+    told = proved.receipt.reappeared
+    untold = [each for each in reappeared if Reappearance.told_by(each) not in told]
+    if any(now - each.at >= deadlines.FEED_GRACE for each in untold):
+        # An older receipt in place of the newest, or a sweep that died before it had opened the deletion again.
+        return Compared(proved.came_back(now), [LedgerFault.RECEIPT])
+    if len(told) + len(untold) != len(reappeared):
+        return Compared(deletion, [LedgerFault.RECEIPT])  # the ledger has lost what was signed
+    if deletion == proved:
+        return Compared(deletion)
+    faults = [LedgerFault.RECEIPT]
+    if any(getattr(deletion, name) != getattr(proved, name) for name in (*FACTS, "deadline")):
+        faults.append(LedgerFault.DISAGREEING)
+    return Compared(proved, faults)
