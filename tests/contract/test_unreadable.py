@@ -194,8 +194,7 @@ async def test_deadlines_of_different_types_in_many_partitions(real: Real) -> No
 
 
 async def test_p9_an_unreadable_finished_deletion_is_found_by_the_sweep(real: Real) -> None:
-    done = overdue().purged(START, deleted=0).verified(START)
-    await real.owe(done, receipt={"firstDay": SECRET})
+    await real.owe(overdue(), status="verified", receipt={"firstDay": SECRET})
     assert (await real.run()).findings["itemsUnreadable"] == 1
 
 
