@@ -81,7 +81,8 @@ class World:
         """Let all accounts be this deployment's, as they are from its first purge on (D14)."""
         self.operations.deployment = self.operations.deployment or DEPLOYMENT
         for store in self.stores.values():
-            store.containers.setdefault(deployment_container(DEPLOYMENT), {})
+            if isinstance(store, MemoryCaptures):
+                store.containers.setdefault(deployment_container(DEPLOYMENT), {})
 
     def services(self, tokens: Any = None) -> Services:
         """Another process: leases of its own, the same stores."""

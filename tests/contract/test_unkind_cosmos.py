@@ -191,7 +191,7 @@ async def test_a_write_that_was_throttled_is_made_once(front: Front, behind: Cos
     front.will(2, **THROTTLED)
     assert await CosmosDeletions(behind).create(owed) is True
     assert front.wrong == 0
-    assert await CosmosLedger(behind).history(change.setting.tenant_id, limit=9, before=None) == [change.event]
+    assert (await CosmosLedger(behind).history(change.setting.tenant_id, limit=9, before=None)).values == [change.event]
     assert await CosmosDeletions(behind).create(owed) is False
 
 
@@ -223,7 +223,7 @@ async def test_a_write_whose_answer_was_lost_is_never_made_twice(
     front.will(1, status=status, carried_out=True)
     with suppress(Conflict, StoreUnavailable):
         await CosmosLedger(behind).commit(first, None)
-    assert await CosmosLedger(behind).history(tenant, limit=9, before=None) == [first.event]
+    assert (await CosmosLedger(behind).history(tenant, limit=9, before=None)).values == [first.event]
     with pytest.raises(Conflict):
         await CosmosLedger(behind).commit(first, None)
     owed = deletion()
