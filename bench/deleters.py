@@ -28,9 +28,9 @@ async def _purge() -> dict[str, float]:
     try:
         for account in services.captures.accounts:
             with suppress(StoreUnavailable):
-                await services.pairing.check(account)
+                await services.pairing.check(account.store)
                 continue
-            await services.pairing.pair(account)  # it was filled by hand, and nobody would touch what is nobody's
+            await services.pairing.pair(account.store)  # it was filled by hand, and nobody would touch what is nobody's
         return await _timed(services.purge.run)
     finally:
         for close in services.closers:

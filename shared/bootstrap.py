@@ -169,7 +169,7 @@ def assemble(
         tokens=tokens,
         review_auth_context=review_auth_context,
         data_sharing=DataSharing(ledger, accounts, clock, new_id),
-        captures=Captures(Consent(ledger, clock), accounts, clock),
+        captures=Captures(Consent(ledger, clock), accounts, pairing, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
         deletions=Deletions(deletions),
         pairing=pairing,

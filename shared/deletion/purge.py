@@ -106,7 +106,7 @@ class Purge:
         return heartbeat
 
     async def _purge_paired(self, account: Account, run: Run, postponed: PostponedDays) -> None:
-        await self._pairing.check(account)
+        await self._pairing.check(account.store)
         store = BriefStore(account.store, self._bounds.call_seconds)
         # Side by side, so that none of the three promises waits for the work of another.
         await asyncio.gather(
