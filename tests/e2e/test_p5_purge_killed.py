@@ -65,7 +65,11 @@ class KillingProxy:
             return web.Response(status=500)
         url = self._upstream + request.raw_path
         async with self._session.request(
-            request.method, aiohttp.client.URL(url, encoded=True), headers=request.headers, data=await request.read()
+            request.method,
+            aiohttp.client.URL(url, encoded=True),
+            headers=request.headers,
+            data=await request.read(),
+            skip_auto_headers=("Content-Type",),  # it is signed, and may be absent
         ) as answer:
             content = await answer.read()
             if call == self.at:
