@@ -288,7 +288,7 @@ async def test_items_of_other_types_in_any_partition_break_no_query(address: Add
                 await tenants.create_item({**event, "id": uuid.uuid4().hex, "tenantId": str(uuid.uuid4()), name: value})
     due = [stored.value async for stored in CosmosDeletions(account).due(account_name, now)]
     assert [each for each in due if each in good] == list(reversed(good))
-    unverified = [stored.value async for stored in CosmosDeletions(account).unverified(account_name, now)]
+    unverified = [stored.value async for stored in CosmosDeletions(account).unverified(account_name, now, now)]
     assert all(each in unverified for each in purged)
     counts = await CosmosDeletions(account).counts(account_name, now)
     assert counts.pending >= 18 and counts.oldest_deadline == good[-1].deadline
