@@ -14,7 +14,7 @@ from aiohttp import web
 
 from local.lifetime import until_stopped
 from shared.model import deadlines
-from shared.model.containers import DayContainer
+from shared.model.containers import DEPLOYMENT_PREFIX, DayContainer
 
 ACCOUNT = "stretention"
 _LIVE_DAYS = 28
@@ -33,11 +33,17 @@ class ListingAccount:
         application = web.Application()
         application.router.add_get("/requests", self._tell)
         application.router.add_get(f"/{ACCOUNT}/", self._list)
+        application.router.add_put(f"/{ACCOUNT}/{{container}}", self._create)
         application.router.add_delete(f"/{ACCOUNT}/{{container}}", self._delete)
         return application
 
     async def _tell(self, _: web.Request) -> web.Response:
-        return web.json_response({"requests": self._requests, "containers": len(self._names)})
+        return web.json_response(
+            {
+                "requests": self._requests,
+                "containers": sum(not name.startswith(DEPLOYMENT_PREFIX) for name in self._names),
+            }
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
         self._requests += 1
@@ -49,6 +55,11 @@ class ListingAccount:
             text=_listing(self._names[begin:last], self._names[last] if last < end else ""),
             content_type="application/xml",
         )
+
+    async def _create(self, request: web.Request) -> web.Response:
+        """Take the container that says whose the account is; it is not one of those that are counted."""
+        bisect.insort(self._names, request.match_info["container"])
+        return web.Response(status=201)
 
     async def _delete(self, request: web.Request) -> web.Response:
         self._requests += 1

@@ -22,11 +22,12 @@ from bench.scenario import GEO, STORAGE, Bench, pid
 from bench.storage import CONTAINER, blobs, create_containers, sas
 from bench.venvs import AZ, command
 from local.stack import Stack
-from shared.model.containers import DayContainer
+from shared.model.containers import DayContainer, deployment_container
 from shared.model.deletion import Deletion
 from shared.model.ledger import FIRST_PREVIOUS_HASH, OptedOut
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
+from shared.stores.cosmos.operations import CosmosOperations
 
 SCENARIO = "opt-out purge"
 DAYS = 30
@@ -105,6 +106,8 @@ async def _containers_of_days(bench: Bench, stack: Stack, size: int) -> None:
     )
     cosmos = CosmosAccount.connect(stack.app_settings["COSMOS_CONNECTION"], None)
     await CosmosDeletions(cosmos).create(Deletion.owed_for(event).expedited(now))
+    deployment_id = await CosmosOperations(cosmos).deploy(uuid.uuid4().hex)
+    await create_containers(stack.description.storage[GEO], [deployment_container(deployment_id)])
     await cosmos.close()
 
 

@@ -15,7 +15,7 @@ from shared.identity.callers import Who
 from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
-from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, UnknownGeo
+from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, TooManyOptIns, UnknownGeo
 from shared.sharing.data_sharing import RequestedChange
 
 blueprint = func.Blueprint()
@@ -128,7 +128,7 @@ _PUT = Operation(
     parameters=(_IF_MATCH,),
     body=_BODY,
     answers={200: _SETTING},
-    problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo),
+    problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo, TooManyOptIns),
     description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
     "instance accepts captures any more. An answer of 412 comes as late while sharing is off. The same state again is "
     "no new event. To move to another geo, opt out first.",

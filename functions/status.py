@@ -14,7 +14,7 @@ from functions._api.operations import Answer, Operation
 from shared.bootstrap import services
 from shared.configuration import ConfigurationError
 from shared.identity.callers import EVERYBODY, Who
-from shared.model.heartbeats import Heartbeat
+from shared.model.heartbeats import Heartbeat, Postponed
 from shared.model.items import Instant
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck
 from shared.problems import InternalError
@@ -33,7 +33,8 @@ class HeartbeatAnswer(Heartbeat):
     """The last run of a job. ``geo`` and ``storageAccount`` are absent for the ledger, ``error`` if there was none.
 
     A sweep may take several runs to come round: ``counts`` are those of the round so far, ``previousCounts`` those of
-    the last whole round, ``totals`` those of all rounds ever; ``cursor`` is where the next run goes on.
+    the last whole round, ``totals`` those of all rounds ever; ``cursor`` is where the next run goes on; ``postponed``
+    are the expired containers that a purge could not delete and leaves alone until their ``retryAt``.
     """
 
     geo: Annotated[str | None, Field(exclude_if=_is_none)] = None
@@ -42,6 +43,7 @@ class HeartbeatAnswer(Heartbeat):
     previous_counts: Annotated[Mapping[str, int] | None, Field(exclude_if=_is_none)] = None
     totals: Annotated[Mapping[str, int] | None, Field(exclude_if=_is_none)] = None
     cursor: Annotated[str | None, Field(exclude_if=_is_none)] = None
+    postponed: Annotated[tuple[Postponed, ...] | None, Field(exclude_if=_is_none)] = None
 
     @classmethod
     def of(cls, heartbeat: Heartbeat | None) -> Self | None:

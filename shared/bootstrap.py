@@ -46,6 +46,7 @@ class Services:
     captures: Captures
     access: Access
     deletions: Deletions
+    pairing: Pairing
     purge: Purge
     sweep: Sweep
     status: Status
@@ -168,9 +169,10 @@ def assemble(
         tokens=tokens,
         review_auth_context=review_auth_context,
         data_sharing=DataSharing(ledger, accounts, clock, new_id),
-        captures=Captures(Consent(ledger, clock), accounts, clock),
+        captures=Captures(Consent(ledger, clock), accounts, pairing, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
         deletions=Deletions(deletions),
+        pairing=pairing,
         purge=Purge(accounts, pairing, deletions, operations, receipts, clock, purge_bounds),
         sweep=Sweep(accounts, pairing, ledger, deletions, operations, stores.signer, clock, sweep_bounds),
         status=Status(accounts, ledger, deletions, operations, clock, posture),

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.accounts import Account
 from shared.model.containers import DEPLOYMENT_PREFIX, SHARDS, DayContainer, deployment_container, shard_prefix
-from shared.ports import OperationStore, StoreUnavailable
+from shared.ports import CaptureStore, OperationStore, StoreUnavailable
 
 UNPAIRED = "account-unpaired"
 
@@ -25,25 +24,37 @@ class Pairing:
     operations: OperationStore
     new_id: Callable[[], str]
 
-    async def check(self, account: Account) -> None:
+    async def check(self, store: CaptureStore) -> None:
         """Go on if the account is this deployment's; pair it first if it is new, and holds nothing that could be lost.
 
         Raises:
             StoreUnavailable: ``account-unpaired`` if it holds captures and says nothing of whose they are,
                 ``account-of-another-deployment`` if it says that they are another's.
         """
-        if not await self._is_paired(account):
-            if await _holds_captures(account):
+        if not await self._is_paired(store):
+            if await _holds_captures(store):
                 raise StoreUnavailable(UNPAIRED)
-            await self.pair(account)
+            await self.pair(store)
 
-    async def pair(self, account: Account) -> None:
+    async def prepare(self, store: CaptureStore) -> None:
+        """Pair an account before its first capture is stored; what was stored before there was a pairing may stay.
+
+        Raises:
+            StoreUnavailable: ``account-of-another-deployment`` if it is another's.
+        """
+        try:
+            await self.check(store)
+        except StoreUnavailable as error:
+            if error.code != UNPAIRED:
+                raise
+
+    async def pair(self, store: CaptureStore) -> None:
         """Make an account this deployment's that is no other's: one that is empty, or that the ledger knows all of."""
         deployment_id = await self.operations.deployment_id() or await self.operations.deploy(self.new_id())
-        await account.store.mark(deployment_container(deployment_id))
+        await store.mark(deployment_container(deployment_id))
 
-    async def _is_paired(self, account: Account) -> bool:
-        found = {each.name async for each in account.store.list_containers(DEPLOYMENT_PREFIX)}
+    async def _is_paired(self, store: CaptureStore) -> bool:
+        found = {each.name async for each in store.list_containers(DEPLOYMENT_PREFIX)}
         if not found:
             return False
         deployment_id = await self.operations.deployment_id()
@@ -52,9 +63,9 @@ class Pairing:
         return True
 
 
-async def _holds_captures(account: Account) -> bool:
+async def _holds_captures(store: CaptureStore) -> bool:
     for shard in SHARDS:
-        async for each in account.store.list_containers(shard_prefix(shard), page_size=10):
+        async for each in store.list_containers(shard_prefix(shard), page_size=10):
             if DayContainer.parse(each.name) is not None:
                 return True
     return False

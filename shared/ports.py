@@ -161,15 +161,27 @@ class DeletionStore(Protocol):
         """Return at most ``limit`` deletions, newest opt-out first, of a sequence lower than ``before`` if given."""
         ...
 
-    def due(self, storage_account: str, now: datetime) -> AsyncIterator[Stored[Deletion]]:
-        """Yield the scheduled deletions of an account that may begin: fewest attempts first, then oldest.
+    def due(
+        self, storage_account: str, now: datetime, *, of_tenant: int | None = None
+    ) -> AsyncIterator[Stored[Deletion]]:
+        """Yield the deletions of an account whose first look may be taken at ``now``, by deadline (D12).
 
-        Work that keeps failing comes last, so that it never keeps the rest from being done.
+        What failed is not among them until its ``retry_at``.
+
+        Args:
+            storage_account: the account.
+            now: the time.
+            of_tenant: at most so many of each tenant, however many it has; None for all.
         """
         ...
 
-    def unverified(self, storage_account: str, purged_by: datetime) -> AsyncIterator[Stored[Deletion]]:
-        """Yield the deletions of an account that were purged at ``purged_by`` or before and await the second look."""
+    def unverified(
+        self, storage_account: str, purged_by: datetime, now: datetime, *, of_tenant: int | None = None
+    ) -> AsyncIterator[Stored[Deletion]]:
+        """Yield the deletions of an account that await the second look at ``now``, as ``due`` does.
+
+        They are those that were purged at ``purged_by`` or before.
+        """
         ...
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:

@@ -231,6 +231,25 @@ class CapturedTooLate(Problem):
     detail = "capturedAt must be at most 5 minutes ahead."
 
 
+class TooManyOptIns(Problem):
+    """The tenant has opted in too often of late (D12); opting out is never refused like this."""
+
+    slug, status, title = "too-many-opt-ins", 429, "The tenant has opted in too often."
+
+    def __init__(self, seconds: int) -> None:
+        """Refuse, and say how long to wait.
+
+        Args:
+            seconds: from then on an opt-in is taken again.
+        """
+        super().__init__("Opt in again later; Retry-After says when.", {"Retry-After": str(seconds)})
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that asks to wait for half an hour."""
+        return cls(1800)
+
+
 class Unavailable(Problem):
     """A part of the service cannot answer now; nothing was acknowledged, and the same request may be sent again."""
 

@@ -1,13 +1,21 @@
 """One run of a timer's job: its bound in time, what it counts, and failures that stay where they happen."""
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
 
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat, Job
-from shared.ports import StoreUnavailable
+from shared.ports import CaptureStore, ListedContainer, StoreUnavailable
+
+T = TypeVar("T")
+
+_LANES = 8
 
 _log = logging.getLogger(__name__)
 
@@ -69,12 +77,79 @@ class Run:
             counts=dict(self.counts),
         )
 
-    async def isolated(self, work: Awaitable[None]) -> None:
-        """Carry out work whose failure must not keep other work from being done; it is noted."""
+    async def isolated(self, work: Awaitable[None]) -> str | None:
+        """Carry out work whose failure must not keep other work from being done; it is noted, and its code returned."""
         try:
             await work
         except StoreUnavailable as error:
-            self.note(error.code)
+            code = error.code
         except Exception as error:  # an error of ours in one geo must not keep the others from their deadlines
             _log.error("%s failed unexpectedly: %s", self._kind, type(error).__name__)
-            self.note("unexpected")
+            code = "unexpected"
+        else:
+            return None
+        self.note(code)
+        return code
+
+    async def side_by_side(
+        self, work: Iterable[T], carry_out: Callable[[T], Awaitable[None]], *, at_least: float = 0.0
+    ) -> None:
+        """Carry out work in its order, some of it at a time, so that what hangs holds up one lane and not the run.
+
+        Args:
+            work: what is to be done, each failure isolated.
+            carry_out: does one of it.
+            at_least: seconds that it is given in any case, even if the run is out of time.
+        """
+        waiting, until = iter(work), self._clock.monotonic() + at_least
+
+        async def lane() -> None:
+            for each in waiting:
+                if self._clock.monotonic() >= until and self.out_of_time():
+                    return
+                await self.isolated(carry_out(each))
+
+        await asyncio.gather(*(lane() for _ in range(_LANES)))
+
+
+@dataclass(frozen=True, slots=True)
+class BriefStore:
+    """A storage account as a run reaches it: no call hangs for longer than a run can bear (D12).
+
+    Attributes:
+        store: the account.
+        seconds: how long a delete, or a page of a listing, may take; then it fails with ``storage-timeout``.
+    """
+
+    store: CaptureStore
+    seconds: float
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return self.store.account
+
+    async def delete_container(self, container: str) -> bool:
+        """See ``CaptureStore``."""
+        async with self._brief():
+            return await self.store.delete_container(container)
+
+    async def list_containers(
+        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> AsyncIterator[ListedContainer]:
+        """See ``CaptureStore``."""
+        listed = self.store.list_containers(prefix, include_deleted=include_deleted, page_size=page_size)
+        while True:
+            async with self._brief():
+                each = await anext(listed, None)
+            if each is None:
+                return
+            yield each
+
+    @asynccontextmanager
+    async def _brief(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.seconds):
+                yield
+        except TimeoutError:
+            raise StoreUnavailable("storage-timeout") from None

@@ -45,17 +45,14 @@ var containers = [
         { path: '/sequence/?' }
         { path: '/storageAccount/?' }
         { path: '/status/?' }
-        { path: '/attempts/?' }
         { path: '/optedOutAt/?' }
         { path: '/notBefore/?' }
         { path: '/purgedAt/?' }
         { path: '/deadline/?' }
+        { path: '/retryAt/?' }
       ]
       excludedPaths: [{ path: '/*' }]
-      compositeIndexes: [
-        [{ path: '/attempts', order: 'ascending' }, { path: '/notBefore', order: 'ascending' }]
-        [{ path: '/attempts', order: 'ascending' }, { path: '/purgedAt', order: 'ascending' }]
-      ]
+      compositeIndexes: []
     }
   }
   {

@@ -1,12 +1,14 @@
 """The purge of the geo-pinned storage accounts: expired days, due deletions, and the second look (P4, P5, P6)."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
+from shared.deletion.postponed import PostponedDays
 from shared.deletion.receipts import Receipts
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
@@ -14,17 +16,20 @@ from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
 from shared.pairing import Pairing
 from shared.ports import (
-    CaptureStore,
     Conflict,
     DeletionStore,
     OperationStore,
     Stored,
     StoreUnavailable,
 )
-from shared.runs import Run
+from shared.runs import BriefStore, Run
 
 _CONCURRENCY = 8
+_EXPIRING = 4  # in each of 16 shards
 _PAGE = 200  # a run in which few days expire reads little more than their names
+_CONCLUDING_SECONDS = 60.0
+_NOT_ITS_OWN = ("cosmos-", "vault-")
+"""What these codes tell is no fault of one deletion: they would take all of them out of the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +40,27 @@ class Bounds:
         seconds: no new work is begun this long after the start.
         containers: expired containers deleted in each shard.
         deletions: deletions begun, and second looks taken.
+        of_tenant: how many of them are one tenant's, as long as another's wait.
+        call_seconds: how long one call to storage may take.
     """
 
     seconds: float = 200.0
     containers: int = 2_000
     deletions: int = 1_000
+    of_tenant: int = 10
+    call_seconds: float = 10.0
 
 
 class Purge:
     """Purges every served geo, in parallel and isolated: one that fails delays no other.
 
-    It keeps no state of its own: what is to be done follows from the clock, the deletions and what storage holds. So a
-    run that is killed anywhere, or that runs twice at a time, does no harm, and the next one finishes its work (P9).
+    What is to be done follows from the clock, the deletions and what storage holds. So a run that is killed anywhere,
+    or that runs twice at a time, does no harm, and the next one finishes its work (P9).
+
+    Nobody holds up anybody else (D12). Deletions are taken by deadline, but of no tenant more than ``of_tenant`` while
+    another's wait: the worst that a tenant is allowed, thirty enrollments a day and all expedited at once, takes
+    ten places of a thousand, and only what is left over goes to the rest of them. What fails leaves the queue for five
+    minutes, then ten, up to an hour; until then it costs ``call_seconds`` in one of several lanes, and never the run.
     """
 
     def __init__(
@@ -66,108 +80,151 @@ class Purge:
         self._receipts = receipts
         self._clock = clock
         self._bounds = bounds or Bounds()
+        self._signing = asyncio.Lock()
 
     async def run(self) -> Mapping[str, Heartbeat]:
         """Purge all served geos and return the heartbeat of each; a failure is told there and not raised."""
-        heartbeats = await asyncio.gather(*(self._purge_account(account) for account in self._accounts))
+        last = await self._last_heartbeats()
+        heartbeats = await asyncio.gather(
+            *(self._purge_account(account, last.get(account.geo)) for account in self._accounts)
+        )
         return {account.geo: heartbeat for account, heartbeat in zip(self._accounts, heartbeats, strict=True)}
 
-    async def _purge_account(self, account: Account) -> Heartbeat:
+    async def _last_heartbeats(self) -> Mapping[str | None, Heartbeat | None]:
+        try:
+            return await self._operations.read_all("purge")
+        except StoreUnavailable:
+            return {}  # then what has failed is tried again too soon, and that is all
+
+    async def _purge_account(self, account: Account, last: Heartbeat | None) -> Heartbeat:
         run = Run("purge", self._clock, self._bounds.seconds)
-        await run.isolated(self._purge_paired(account, run))
+        postponed = PostponedDays(last, run.started_at)
+        await run.isolated(self._purge_paired(account, run, postponed))
         heartbeat = run.heartbeat(account, more=run.more)
+        heartbeat = heartbeat.model_copy(update={"postponed": postponed.kept or None})
         await run.isolated(self._operations.write(heartbeat))
         return heartbeat
 
-    async def _purge_paired(self, account: Account, run: Run) -> None:
-        await self._pairing.check(account)
-        store = account.store
+    async def _purge_paired(self, account: Account, run: Run, postponed: PostponedDays) -> None:
+        await self._pairing.check(account.store)
+        store = BriefStore(account.store, self._bounds.call_seconds)
         # Side by side, so that none of the three promises waits for the work of another.
         await asyncio.gather(
-            run.isolated(self._expire_days(store, run)),
+            run.isolated(self._expire_days(store, run, postponed)),
             run.isolated(self._begin_deletions(store, run)),
             run.isolated(self._look_again(store, run)),
         )
 
     # Retention (P4)
 
-    async def _expire_days(self, store: CaptureStore, run: Run) -> None:
-        await asyncio.gather(*(run.isolated(self._expire_shard(store, run, shard)) for shard in SHARDS))
+    async def _expire_days(self, store: BriefStore, run: Run, postponed: PostponedDays) -> None:
+        await asyncio.gather(*(run.isolated(self._expire_shard(store, run, postponed, shard)) for shard in SHARDS))
 
-    async def _expire_shard(self, store: CaptureStore, run: Run, shard: str) -> None:
+    async def _expire_shard(self, store: BriefStore, run: Run, postponed: PostponedDays, shard: str) -> None:
+        left = self._bounds.containers
+        some: list[DayContainer] = []
+        async for container in self._expired_containers(store, shard):
+            if postponed.waits(container, self._clock.now()):
+                continue
+            if left <= 0 or run.out_of_time():
+                run.more = True
+                break
+            some.append(container)
+            if len(some) >= min(_EXPIRING, left):
+                left -= await self._expire(store, run, postponed, some)
+                some = []
+        await self._expire(store, run, postponed, some)
+
+    async def _expired_containers(self, store: BriefStore, shard: str) -> AsyncIterator[DayContainer]:
         newest = deadlines.newest_expired_day(self._clock.now(), self._accounts.retention_days)
-        expired = 0
         async for listed in store.list_containers(shard_prefix(shard), page_size=_PAGE):
             container = DayContainer.parse(listed.name)
             if container is None:
                 continue  # not ours to delete, and no reason to stop
             if container.day > newest:
                 return  # the oldest live day; names sort by day within a shard
-            if expired >= self._bounds.containers or run.out_of_time():
-                run.more = True
-                return
-            try:
-                known = await store.delete_container(container.name)
-            except StoreUnavailable as error:
-                run.note(error.code)  # one container that cannot be deleted must not keep those behind it
-                continue
-            expired += 1
-            run.counts["expiredContainers"] += known
+            yield container
+
+    async def _expire(
+        self, store: BriefStore, run: Run, postponed: PostponedDays, containers: Sequence[DayContainer]
+    ) -> int:
+        """Delete some expired containers side by side, and return how many could be."""
+
+        async def expire(container: DayContainer) -> None:
+            run.counts["expiredContainers"] += await store.delete_container(container.name)
+
+        codes = await asyncio.gather(*(run.isolated(expire(container)) for container in containers))
+        for container, code in zip(containers, codes, strict=True):
+            if code is None:
+                postponed.deleted(container)
+            else:  # one container that cannot be deleted must not keep those behind it, now or in the next run
+                postponed.failed(container, self._clock.now(), code)
+        return codes.count(None)
 
     # Due deletions (P5)
 
-    async def _begin_deletions(self, store: CaptureStore, run: Run) -> None:
-        # Collected first: what an attempt changes is what the query sorts by, and must not move between its pages.
-        for stored in await self._collected(self._deletions.due(store.account, self._clock.now()), run):
-            if run.out_of_time():
-                return
-            await run.isolated(self._begin(store, run, stored))
+    async def _begin_deletions(self, store: BriefStore, run: Run) -> None:
+        # Collected first: what an attempt changes is what the query asks for, and must not move between its pages.
+        due = await self._collected(partial(self._deletions.due, store.account, self._clock.now()), run)
+        await run.side_by_side(due, lambda stored: self._recorded(run, stored, self._begin(store, run, stored)))
 
-    async def _begin(self, store: CaptureStore, run: Run, stored: Stored[Deletion]) -> None:
+    async def _begin(self, store: BriefStore, run: Run, stored: Stored[Deletion]) -> None:
         deletion = stored.value
-        try:
-            deleted = await _delete_all(store, deletion.containers)
-        except StoreUnavailable as error:
-            run.note(error.code)
-            await self._replace(run, deletion.failed(error.code), stored.etag)
-            return
+        deleted = await _delete_all(store, deletion.containers)
         if await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted), stored.etag):
             run.counts["purgedDeletions"] += 1
 
+    async def _recorded(self, run: Run, stored: Stored[Deletion], look: Awaitable[None]) -> None:
+        """Take a first or second look; if it comes to nothing, the deletion leaves the queue for a while (D12)."""
+        code = await run.isolated(look)
+        if code is not None and not code.startswith(_NOT_ITS_OWN):
+            await self._postpone(run, stored, code)
+
+    async def _postpone(self, run: Run, stored: Stored[Deletion], code: str) -> None:
+        await self._replace(run, stored.value.failed(self._clock.now(), code), stored.etag)
+
     # The second look (P6)
 
-    async def _look_again(self, store: CaptureStore, run: Run) -> None:
+    async def _look_again(self, store: BriefStore, run: Run) -> None:
         by_shard: defaultdict[str, list[Stored[Deletion]]] = defaultdict(list)
-        purged_by = deadlines.second_look_due(self._clock.now())
-        for stored in await self._collected(self._deletions.unverified(store.account, purged_by), run):
+        now = self._clock.now()
+        unverified = partial(self._deletions.unverified, store.account, deadlines.second_look_due(now), now)
+        for stored in await self._collected(unverified, run):
             by_shard[shard_of(stored.value.enrollment_id)].append(stored)
-        for shard, looked_for in by_shard.items():
-            if run.out_of_time():
-                return
-            await run.isolated(self._look_into(store, run, shard, looked_for))
+        await run.side_by_side(by_shard.items(), lambda each: self._look_into(store, run, *each))
 
-    async def _look_into(self, store: CaptureStore, run: Run, shard: str, looked_for: list[Stored[Deletion]]) -> None:
+    async def _look_into(self, store: BriefStore, run: Run, shard: str, looked_for: Sequence[Stored[Deletion]]) -> None:
         # One listing serves every deletion of the shard, and shows days that the computed names do not have.
         found: defaultdict[str, list[DayContainer]] = defaultdict(list)
         kept: set[str] = set()
         wanted = {stored.value.enrollment_id for stored in looked_for}
-        async for listed in store.list_containers(shard_prefix(shard), include_deleted=True):
-            container = DayContainer.parse(listed.name)
-            if container is None or container.enrollment_id not in wanted:
-                continue
-            if listed.deleted:
-                kept.add(container.enrollment_id)
-            else:
-                found[container.enrollment_id].append(container)
-        # However long the listing took: what it showed is used, or a slow one would be made again for ever.
-        for stored in looked_for:
+
+        async def read() -> None:
+            async for listed in store.list_containers(shard_prefix(shard), include_deleted=True):
+                container = DayContainer.parse(listed.name)
+                if container is None or container.enrollment_id not in wanted:
+                    continue
+                if listed.deleted:
+                    kept.add(container.enrollment_id)
+                else:
+                    found[container.enrollment_id].append(container)
+
+        code = await run.isolated(read())
+
+        async def conclude(stored: Stored[Deletion]) -> None:
+            if code is not None:
+                await self._postpone(run, stored, code)
+                return
             mine = stored.value.enrollment_id
             conclusion = self._conclude(store, run, stored, found=found[mine], soft_deleted=mine in kept)
-            await run.isolated(conclusion)
+            await self._recorded(run, stored, conclusion)
+
+        # However long the listing took, what it showed is used for a while, or a slow one would be made again for ever.
+        await run.side_by_side(looked_for, conclude, at_least=_CONCLUDING_SECONDS)
 
     async def _conclude(
         self,
-        store: CaptureStore,
+        store: BriefStore,
         run: Run,
         stored: Stored[Deletion],
         *,
@@ -184,9 +241,11 @@ class Purge:
         elif known:
             error = "being-deleted"
         else:
-            if any(code.startswith("vault-") for code in run.errors):
-                return  # one that hangs must not use up the run; what it proves is proved again by the next
-            if await self._replace(run, await self._receipts.signed(deletion), stored.etag):
+            async with self._signing:
+                if any(code.startswith("vault-") for code in run.errors):
+                    return  # one that hangs must not use up the run; what it proves is proved again by the next
+                signed = await self._receipts.signed(deletion)
+            if await self._replace(run, signed, stored.etag):
                 run.counts["verifiedDeletions"] += 1
             return
         if error != "being-deleted":  # Azure takes a while, as a rule; one that takes too long is overdue
@@ -202,17 +261,27 @@ class Purge:
             return False
         return True
 
-    async def _collected(self, work: AsyncIterator[Stored[Deletion]], run: Run) -> list[Stored[Deletion]]:
-        collected: list[Stored[Deletion]] = []
-        async for stored in work:
-            if len(collected) >= self._bounds.deletions or run.out_of_time():
-                run.more = True
+    async def _collected(
+        self, work: Callable[..., AsyncIterator[Stored[Deletion]]], run: Run
+    ) -> Sequence[Stored[Deletion]]:
+        """Return as much work as a run may do: each tenant's share by deadline, and the rest if that leaves room."""
+        collected: dict[str, Stored[Deletion]] = {}
+        of_tenants: Counter[str] = Counter()
+        for share in (self._bounds.of_tenant, None):
+            async for stored in work(of_tenant=share):
+                if stored.value.enrollment_id in collected:
+                    continue
+                if len(collected) >= self._bounds.deletions or run.out_of_time():
+                    run.more = True
+                    return list(collected.values())
+                collected[stored.value.enrollment_id] = stored
+                of_tenants[stored.value.tenant_id] += 1
+            if max(of_tenants.values(), default=0) < self._bounds.of_tenant:
                 break
-            collected.append(stored)
-        return collected
+        return list(collected.values())
 
 
-async def _delete_all(store: CaptureStore, containers: list[DayContainer]) -> int:
+async def _delete_all(store: BriefStore, containers: Sequence[DayContainer]) -> int:
     """Delete containers and return of how many storage still knew.
 
     All are tried before the first failure is raised: one that cannot be deleted must not keep the others.

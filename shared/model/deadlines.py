@@ -1,5 +1,6 @@
 """All arithmetic with days and deadlines (decision D4), as pure functions of instants in UTC."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 DELETION_PERIOD = timedelta(days=30)
@@ -22,6 +23,13 @@ CAPTURE_MAX_AHEAD = timedelta(minutes=5)
 
 SECOND_LOOK_DELAY = timedelta(minutes=5)
 """P6: storage is read again at least this long after it was emptied."""
+
+RETRY_FIRST = timedelta(minutes=5)
+RETRY_MAX = timedelta(hours=1)
+"""D12: how long what failed waits before it is tried again, at first and at most."""
+
+OPT_INS_MAX = ((10, timedelta(hours=1)), (30, timedelta(days=1)))
+"""D12: how often a tenant may opt in within which time; opting out is never limited."""
 
 CONSENT_LEASE_SECONDS = 2.0
 """D5: how long an instance may rely on a consent read, counted from the moment the read started."""
@@ -82,3 +90,33 @@ def latest_capture(now: datetime) -> datetime:
 def second_look_due(now: datetime) -> datetime:
     """Return the instant at or before which a deletion must have been purged to be looked at again at ``now`` (P6)."""
     return now - SECOND_LOOK_DELAY
+
+
+def retry_at(now: datetime, failures: int) -> datetime:
+    """Return when to try again what has failed ``failures`` times in a row, the last time at ``now`` (D12)."""
+    # Bounded before it is a power: the number is read from an item, and anybody may have written it.
+    doublings = min(max(failures - 1, 0), 10)
+    return now + min(RETRY_FIRST * (1 << doublings), RETRY_MAX)
+
+
+def latest_retry(now: datetime) -> datetime:
+    """Return the latest ``retryAt`` that is believed at ``now``: no failure of ours ever waits for longer (D12)."""
+    return now + RETRY_MAX + CLOCK_SKEW
+
+
+def waits(retry: datetime | None, now: datetime) -> bool:
+    """Tell whether what failed is left alone at ``now``; a ``retry`` further ahead than any of ours is not believed."""
+    return retry is not None and now < retry <= latest_retry(now)
+
+
+def next_opt_in(opted_in_at: Sequence[datetime], now: datetime) -> datetime | None:
+    """Return when a tenant may opt in again, or None if it may at ``now`` (D12).
+
+    Args:
+        opted_in_at: when it did so, newest first; those of the last day suffice.
+        now: the time.
+    """
+    # One that is stamped with a time to come was edited: it must not keep the tenant out until then.
+    believed = [at for at in opted_in_at if at <= now + CLOCK_SKEW]
+    ends = [believed[most - 1] + within for most, within in OPT_INS_MAX if len(believed) >= most]
+    return max((end for end in ends if end > now), default=None)

@@ -15,6 +15,9 @@ FACTS = ("sequence", "ledger_hash", "geo", "storage_account", "started_at", "opt
 """What a deletion has from the opt-out; each must be as the ledger says it."""
 
 
+_FORGIVEN: Mapping[str, Any] = {"last_error": None, "failures": 0, "retry_at": None}
+
+
 class Reappearance(Item):
     """Data that was there again after a receipt, as its event on the ledger says (``Reappeared``)."""
 
@@ -48,8 +51,9 @@ class Receipt(Item):
 class Deletion(Item):
     """What one opt-out owes. ``deadline`` is the ledger event's, and no method here moves it later (P5).
 
-    ``containers_deleted`` is what the runs have told; nobody signs it, because a crash can make it too low.
-    ``reappeared`` is only in items of before: what they tell is moved to the ledger.
+    After ``failures`` looks in a row that came to nothing it leaves the queue until ``retry_at`` (D12); ``attempts``
+    are all that there were. ``containers_deleted`` is what the runs have told; nobody signs it, because a crash can
+    make it too low. ``reappeared`` is only in items of before: what they tell is moved to the ledger.
     """
 
     tenant_id: TenantId
@@ -64,7 +68,9 @@ class Deletion(Item):
     deadline: Instant
     status: Literal["scheduled", "purged", "verified"] = "scheduled"
     attempts: int = 0
+    failures: int = 0
     last_error: str | None = None
+    retry_at: Instant | None = None
     containers_deleted: int = 0
     more_days: tuple[date, ...] = ()
     purged_at: Instant | None = None
@@ -121,7 +127,8 @@ class Deletion(Item):
 
     def begun_again(self) -> "Deletion":
         """Return the deletion with nothing of it done; it is due when it was."""
-        return self.model_copy(update={"status": "scheduled", "last_error": None, "purged_at": None, "receipt": None})
+        anew = {"status": "scheduled", "purged_at": None, "receipt": None}
+        return self.model_copy(update={**anew, **_FORGIVEN})
 
     def proved_by(self, claims: Mapping[str, Any], jws: str, event: OptedOut) -> "Deletion":
         """Return the deletion finished, with the receipt that was signed for it.
@@ -135,7 +142,7 @@ class Deletion(Item):
             ValueError: if they are not what is signed for that opt-out.
         """
         receipt = Receipt.from_json({**claims, "jws": jws})
-        done = {"status": "verified", "last_error": None, "purged_at": receipt.first_look_at, "receipt": receipt}
+        done = {"status": "verified", "purged_at": receipt.first_look_at, "receipt": receipt, **_FORGIVEN}
         deadline = Deletion.owed_for(event).deadline
         proved = self._with_facts_of(event).model_copy(update={**done, "deadline": deadline})
         days = proved._enrollment_days
@@ -157,9 +164,15 @@ class Deletion(Item):
         """Return the deletion with its start moved forward to ``now``, never back."""
         return self.model_copy(update={"not_before": min(now, self.not_before)})
 
-    def failed(self, error: str) -> "Deletion":
-        """Return the deletion after an attempt that ended with the code ``error``."""
-        return self.model_copy(update={"attempts": self.attempts + 1, "last_error": error})
+    def failed(self, now: datetime, error: str) -> "Deletion":
+        """Return the deletion after a first or second look that ended at ``now`` with the code ``error``."""
+        return self.model_copy(update={"attempts": self.attempts + 1, **self._outcome(now, error)})
+
+    def _outcome(self, now: datetime, error: str | None) -> Mapping[str, Any]:
+        if error is None:
+            return _FORGIVEN
+        failures = self.failures + 1
+        return {"last_error": error, "failures": failures, "retry_at": deadlines.retry_at(now, failures)}
 
     def purged(
         self, now: datetime, *, deleted: int, error: str | None = None, found: Iterable[date] = ()
@@ -176,10 +189,10 @@ class Deletion(Item):
             update={
                 "status": "purged",
                 "attempts": self.attempts + 1,
-                "last_error": error,
                 "containers_deleted": self.containers_deleted + deleted,
                 "purged_at": now,
                 "more_days": self._more_days(found),
+                **self._outcome(now, error),
             }
         )
 
@@ -202,7 +215,7 @@ class Deletion(Item):
         )
         # Somebody may have made it due sooner; the receipt says what was owed.
         deadline = Deletion.owed_for(event).deadline
-        done = {"status": "verified", "last_error": None, "receipt": receipt, "deadline": deadline}
+        done = {"status": "verified", "receipt": receipt, "deadline": deadline, **_FORGIVEN}
         return self.model_copy(update=done)
 
     def came_back(self, now: datetime, found: Iterable[date] = ()) -> "Deletion":

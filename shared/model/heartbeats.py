@@ -15,13 +15,25 @@ class Deployment(Item):
 Job = Literal["purge", "sweep"]
 
 
+class Postponed(Item):
+    """An expired container that could not be deleted, and when it is tried again (D12).
+
+    ``failures`` counts how often in a row, ``error`` is the last one's code.
+    """
+
+    container: str
+    failures: int
+    error: str
+    retry_at: Instant
+
+
 class Heartbeat(Item):
     """The last run of a kind of job in a geo; ``geo`` and ``storage_account`` are absent for the sweep of the ledger.
 
     ``outcome`` is ``done``; ``more`` if the run stopped at its bounds and the next one goes on; or ``failed``, with the
     first error's code. A sweep may take several runs to come round: its ``counts`` are those of the round so far,
     ``previous_counts`` those of the last whole round, ``totals`` those of all rounds ever, and at ``cursor`` the next
-    run goes on.
+    run goes on. ``postponed`` are the expired containers that a purge leaves alone for a while.
     """
 
     kind: Job
@@ -35,3 +47,4 @@ class Heartbeat(Item):
     previous_counts: Mapping[str, int] | None = None
     totals: Mapping[str, int] | None = None
     cursor: str | None = None
+    postponed: tuple[Postponed, ...] | None = None

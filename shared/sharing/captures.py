@@ -10,6 +10,7 @@ from shared.model import deadlines
 from shared.model.capture import StoredBatch, Submission
 from shared.model.containers import DayContainer
 from shared.model.ledger import Enrollment
+from shared.pairing import Pairing
 from shared.ports import (
     CaptureStore,
     ConsentExpired,
@@ -43,11 +44,13 @@ class Captures:
     Attributes:
         consent: who shares data.
         accounts: the served storage accounts.
+        pairing: makes a new account this deployment's before anything is stored in it.
         clock: time.
     """
 
     consent: Consent
     accounts: Accounts
+    pairing: Pairing
     clock: Clock
 
     async def submit(self, tenant_id: str, submission: Submission) -> StoredBatch:
@@ -96,6 +99,7 @@ class Captures:
             except ContainerMissing:  # the first batch of a day, or one that comes after a purge
                 if created:
                     raise Unavailable(Unavailable.CONTAINER_BEING_DELETED) from None
+                await self.pairing.prepare(store)
                 create = True
             except ConsentExpired:
                 pass  # nothing was sent

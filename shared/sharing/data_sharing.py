@@ -1,5 +1,6 @@
 """The toggle: opting in and out, as one batch of setting and ledger event (decisions D1 and D5)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,9 +10,10 @@ from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.ledger import Change, Enrollment, Event, OptedIn, OptedOut, Setting
 from shared.ports import Conflict, LedgerStore, Page
-from shared.problems import GeoPinned, InvalidRequest, PreconditionFailed
+from shared.problems import GeoPinned, InvalidRequest, PreconditionFailed, TooManyOptIns
 
 _ATTEMPTS = 10
+_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class DataSharing:
             UnknownGeo, GeoNotServed: if there can be no enrollment in that geo, here.
             GeoPinned: if data sharing is on in another geo.
             PreconditionFailed: if the setting is not that of ``requested.sequence``.
+            TooManyOptIns: if the tenant has opted in too often of late; an opt-out is always carried out (D12).
             Conflict: if others kept changing the setting meanwhile.
         """
         account = self._account_for(requested) if requested.enabled else None
@@ -102,6 +105,9 @@ class DataSharing:
                     # It may repeat an opt-out whose answer was lost, committed just now and however long ago stamped.
                     await self._outlast_leases()
                 return setting
+            if isinstance(change.event, OptedIn):
+                # Read after the setting: whoever opts in meanwhile takes its ETag from under this commit.
+                await self._refuse_too_many(setting, now)
             try:
                 await self.ledger.commit(change, None if stored is None else stored.etag)
             except Conflict:
@@ -116,6 +122,23 @@ class DataSharing:
         """Wait before an administrator is told that data sharing is off, unless it never was on (P2)."""
         if setting.enrollment is None and setting.sequence > 0:
             await self._outlast_leases()
+
+    async def _refuse_too_many(self, setting: Setting, now: datetime) -> None:
+        (fewest, _), (most, longest) = deadlines.OPT_INS_MAX
+        if setting.sequence < fewest:
+            return  # so few events hold no more opt-ins than that, and need not be read
+        opted_in_at: list[datetime] = []
+        before: int | None = setting.sequence + 1
+        while before is not None:
+            page = await self.ledger.history(setting.tenant_id, limit=_PAGE, before=before)
+            opted_in_at += [event.at for event in page.values if isinstance(event, OptedIn)]
+            enough = len(opted_in_at) > most or any(event.at <= now - longest for event in page.values)
+            before = None if enough else page.next_before
+        allowed_at = deadlines.next_opt_in(opted_in_at, now)
+        if allowed_at is not None:
+            await self._settle(setting)  # a refusal, too, tells that data sharing is off
+            left = (allowed_at - self.clock.now()).total_seconds()
+            raise TooManyOptIns(max(1, math.ceil(left)))
 
     async def _outlast_leases(self) -> None:
         await self.clock.sleep(deadlines.CONSENT_LEASE_SECONDS)

@@ -1,11 +1,13 @@
 """In-memory fakes of all stores, for simulation; they pass the contract tests that the Azure adapters pass (D9)."""
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from typing import TypeVar
 
+from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
@@ -119,20 +121,24 @@ class MemoryDeletions:
         deletions = [stored.value for (tenant, _), stored in self.items.items() if tenant == tenant_id]
         return _newest(deletions, lambda deletion: deletion.sequence, limit, before)
 
-    async def due(self, storage_account: str, now: datetime) -> AsyncIterator[Stored[Deletion]]:
+    async def due(
+        self, storage_account: str, now: datetime, *, of_tenant: int | None = None
+    ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        due = [each for each in self._of(storage_account, "scheduled") if each.value.not_before <= now]
-        for stored in sorted(due, key=lambda each: (each.value.attempts, each.value.not_before)):
+        scheduled = [each for each in self._of(storage_account, "scheduled") if each.value.not_before <= now]
+        for stored in _shared_out(scheduled, now, of_tenant):
             yield stored
 
-    async def unverified(self, storage_account: str, purged_by: datetime) -> AsyncIterator[Stored[Deletion]]:
+    async def unverified(
+        self, storage_account: str, purged_by: datetime, now: datetime, *, of_tenant: int | None = None
+    ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
         purged = [
-            (each.value.attempts, each.value.purged_at, each)
+            each
             for each in self._of(storage_account, "purged")
-            if each.value.purged_at is not None and each.value.purged_at <= purged_by
+            if each.value.purged_at and each.value.purged_at <= purged_by
         ]
-        for _, _, stored in sorted(purged, key=lambda entry: entry[:2]):
+        for stored in _shared_out(purged, now, of_tenant):
             yield stored
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
@@ -347,6 +353,15 @@ class MemoryCaptures:
     def _refuse_being_deleted(self, container: str) -> None:
         if container in self.being_deleted:
             raise ContainerBeingDeleted
+
+
+def _shared_out(work: Sequence[Stored[Deletion]], now: datetime, of_tenant: int | None) -> Iterator[Stored[Deletion]]:
+    taken: Counter[str] = Counter()
+    for stored in sorted(work, key=lambda each: each.value.deadline):
+        tenant_id = stored.value.tenant_id
+        if not deadlines.waits(stored.value.retry_at, now) and (of_tenant is None or taken[tenant_id] < of_tenant):
+            taken[tenant_id] += 1
+            yield stored
 
 
 def _in_no_order(values: Iterable[T]) -> Sequence[T]:

@@ -109,7 +109,7 @@ class StorageSweep:
 
     async def _is_paired(self) -> bool:
         try:
-            await self.pairing.check(self.account)
+            await self.pairing.check(self.account.store)
         except StoreUnavailable as error:
             if error.code != UNPAIRED:
                 raise
@@ -145,7 +145,7 @@ class StorageSweep:
             self.round.run.note(UNPAIRED)
             return False
         if not paired:
-            await self.pairing.pair(self.account)  # the ledger knows all that lies in it
+            await self.pairing.pair(self.account.store)  # the ledger knows all that lies in it
         return True
 
     async def _sweep_names(self) -> None:

@@ -65,18 +65,23 @@ async def test_a_tenants_deletions_newest_first_and_paged(deletions: DeletionSto
     assert [each.sequence for each in (await deletions.list(tenant, limit=3, before=6)).values] == [4, 2]
 
 
-async def test_due_are_those_of_the_account_that_may_begin_least_tried_and_oldest_first(
+async def test_due_are_those_of_the_account_that_may_begin_and_do_not_wait_by_deadline(
     deletions: DeletionStore,
 ) -> None:
     account, now = new_account(), START + timedelta(days=28)
+    latest, tick = now + timedelta(hours=1, seconds=60), timedelta(microseconds=1)
     expected = [
-        deletion(account=account, opted_out_at=START - timedelta(days=2)),
+        deletion(account=account, opted_out_at=START - timedelta(days=9), attempts=10),
+        deletion(account=account, opted_out_at=START - timedelta(days=3), attempts=1, retry_at=now),
+        # A time ahead of what any failure of ours leads to is not believed, and work is not stopped by it.
+        deletion(account=account, opted_out_at=START - timedelta(days=2), retry_at=latest + tick),
         deletion(account=account, opted_out_at=START - timedelta(days=1)),
         deletion(account=account, opted_out_at=START),  # may begin right now
-        deletion(account=account, opted_out_at=START - timedelta(days=3), attempts=1),
-        deletion(account=account, opted_out_at=START - timedelta(days=9), attempts=10),
     ]
     others = [
+        deletion(account=account, opted_out_at=START - timedelta(days=9), retry_at=now + tick),
+        deletion(account=account, opted_out_at=START - timedelta(days=9), retry_at=latest),
+        deletion(account=account, opted_out_at=START).purged(now + timedelta(seconds=60), deleted=0),
         deletion(account=account, opted_out_at=START + timedelta(microseconds=1)),
         deletion(account=account, opted_out_at=START - timedelta(days=5)).purged(START, deleted=0),
         deletion(account=new_account(), opted_out_at=START - timedelta(days=5)),
@@ -99,8 +104,36 @@ async def test_unverified_are_those_purged_long_enough_ago(deletions: DeletionSt
     await deletions.create(deletion(account=account))
     await deletions.create(verified(deletion(account=account), START))
     assert purged[3].purged_at is not None
-    found = [stored.value async for stored in deletions.unverified(account, purged[3].purged_at)]
-    assert found == purged[:4]
+    found = [stored.value async for stored in deletions.unverified(account, purged[3].purged_at, START)]
+    assert sorted(found, key=lambda each: each.purged_at or START) == purged[:4]
+
+
+async def test_of_each_tenant_at_most_its_share_is_found_however_many_it_has(deletions: DeletionStore) -> None:
+    account, now = new_account(), START + timedelta(days=28)
+    flood, *others = (str(uuid.uuid4()) for _ in range(4))
+    many = [deletion(flood, account, START - timedelta(days=2, seconds=n)) for n in range(450)]
+    few = [deletion(tenant, account, START - timedelta(hours=n)) for n in range(3) for tenant in others]
+    await asyncio.gather(*(deletions.create(each) for each in (*many, *few)))
+    found = [stored.value async for stored in deletions.due(account, now, of_tenant=2)]
+    assert found[:2] == [many[449], many[448]], "by deadline"
+    assert {(each.tenant_id, each.opted_out_at) for each in found[2:]} == {
+        (tenant, START - timedelta(hours=n)) for n in (1, 2) for tenant in others
+    }
+    assert len([each async for each in deletions.due(account, now)]) == 459
+    some = [stored async for stored in deletions.due(account, now, of_tenant=3)]
+    for stored in some:
+        await deletions.replace(stored.value.purged(now, deleted=0), stored.etag)
+    looked = [stored.value async for stored in deletions.unverified(account, now, now, of_tenant=1)]
+    assert {each.tenant_id for each in looked} == {flood, *others} and len(looked) == 4
+
+
+async def test_a_second_look_that_failed_waits_as_a_first_one_does(deletions: DeletionStore) -> None:
+    account = new_account()
+    purged = deletion(account=account).purged(START, deleted=0)
+    await deletions.create(purged.failed(START, "storage-503"))
+    for after, number in ((timedelta(minutes=5, microseconds=-1), 0), (timedelta(minutes=5), 1)):
+        now = START + after
+        assert len([each async for each in deletions.unverified(account, START, now)]) == number
 
 
 async def test_more_than_a_page_is_found_whole_while_it_is_worked_on(deletions: DeletionStore) -> None:

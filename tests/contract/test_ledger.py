@@ -183,7 +183,7 @@ async def test_an_event_that_is_no_change_of_the_state_is_committed_like_any(led
     with pytest.raises(Conflict):
         await ledger.commit(third, stale)
     await ledger.commit(third, await etag_of(ledger, tenant))
-    assert await ledger.history(tenant, limit=1, before=None) == [third.event]
+    assert (await ledger.history(tenant, limit=1, before=None)).values == [third.event]
     found = await ledger.ledger_of(tenant)
     assert found.events == [first.event, second.event, third.event] and found.setting == third.setting
     assert second.event in [event async for event in ledger.opt_outs_since(second.event.at)]

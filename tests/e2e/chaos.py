@@ -32,7 +32,7 @@ T = TypeVar("T")
 _LOST = (aiohttp.ClientError, OSError, TimeoutError)
 _PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.2
-_FEED_SECONDS = 30.0
+_FEED_SECONDS = 120.0
 _RETENTION_DAYS = 30
 
 

@@ -8,7 +8,7 @@ from local.client import Client
 
 async def deletion_of(client: Client, tenant: str, enrollment_id: str) -> dict[str, Any]:
     """Return a deletion, once the feed has scheduled it."""
-    for _ in range(200):
+    for _ in range(2000):
         answer = await client.as_admin("GET", tenant, f"deletions/{enrollment_id}")
         if answer.status == 200:
             return dict(answer.body)

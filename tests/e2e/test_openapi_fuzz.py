@@ -57,7 +57,7 @@ async def fuzz(stack: Stack, token: str | None, directory: Path) -> tuple[int, s
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 300)
+    output, _ = await asyncio.wait_for(process.communicate(), 1800)
     assert process.returncode is not None
     return process.returncode, output.decode()
 

@@ -65,7 +65,11 @@ class KillingProxy:
             return web.Response(status=500)
         url = self._upstream + request.raw_path
         async with self._session.request(
-            request.method, aiohttp.client.URL(url, encoded=True), headers=request.headers, data=await request.read()
+            request.method,
+            aiohttp.client.URL(url, encoded=True),
+            headers=request.headers,
+            data=await request.read(),
+            skip_auto_headers=("Content-Type",),  # it is signed, and may be absent
         ) as answer:
             content = await answer.read()
             if call == self.at:
@@ -111,7 +115,7 @@ async def owed(services: Services, clock: ManualClock) -> Deletion:
 
 async def purge_in_a_process(settings: dict[str, str], now: datetime, proxy: KillingProxy) -> int:
     proxy.victim = await asyncio.to_thread(start_purge, settings, now)
-    await asyncio.to_thread(proxy.victim.join, 120)
+    await asyncio.to_thread(proxy.victim.join, 600)
     assert proxy.victim.exitcode is not None, "it neither ends nor is killed"
     return proxy.victim.exitcode
 

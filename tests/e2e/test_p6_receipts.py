@@ -27,7 +27,7 @@ async def verify(*arguments: object) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         out, err = await child.communicate()
     return child.returncode or 0, out.decode(), err.decode()
 

@@ -53,7 +53,7 @@ def found(status: dict[str, Any], geo: str) -> dict[str, tuple[str, str]]:
 
 
 async def test_it_is_looked_at_when_an_instance_starts_and_no_request_waits_for_it(client: Client) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while True:
             status = await client.status()
             if status["ledger"]["posture"] and all(geo["posture"] for geo in status["geos"].values()):

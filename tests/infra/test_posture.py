@@ -138,7 +138,7 @@ MUTATIONS = {
     ],
     "containers_are_as_the_code_needs_them": [
         Mutation("cosmos", "        { path: '/kind/?' }\n", ""),
-        Mutation("cosmos", "'/purgedAt', order: 'ascending'", "'/purgedAt', order: 'descending'"),
+        Mutation("cosmos", "        { path: '/retryAt/?' }\n", ""),
         Mutation("cosmos", "partitionKey: '/kind'", "partitionKey: '/id'"),
         Mutation("cosmos", "name: 'access'", "name: 'reviews'"),
     ],

@@ -118,7 +118,7 @@ def test_the_process_runs_and_ends_with_its_standard_input(tmp_path: Path) -> No
             if f"1 functions on port {port}" in line:
                 break
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
 
 
 async def test_the_route_prefix_comes_from_host_json(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Up:
         )
         assert self.child.stdout
         self.said = ""
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(300):
             while "  token " not in self.said:
                 line = (await self.child.stdout.readline()).decode()
                 assert line, self.said
@@ -60,7 +60,7 @@ class Up:
             await self.child.communicate()
 
     async def ended(self) -> tuple[int | None, str]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             said, _ = await self.child.communicate()
         return self.child.returncode, said.decode()
 
@@ -87,7 +87,7 @@ class Up:
         return False
 
     async def until_gone(self) -> None:
-        for _ in range(100):
+        for _ in range(600):
             if not self.anything_left():
                 return
             await asyncio.sleep(0.1)

@@ -22,12 +22,16 @@ PAUSE_MAX = 1200.0
 CAPTURE_PAUSE_MAX = 3 * 3600.0
 """Seconds of the longest pause of a process that is about to store a capture: nothing may rest on its length."""
 
+CALL_LIMIT = 20.0
+"""Seconds that an adapter gives one call to storage; what hangs takes them all."""
+
 TOGGLE_MAX = 400.0
 """Seconds for which a PUT of the setting may be held up."""
 
 ITERATORS = frozenset(
     {
         "list_containers",
+        "unreadable",
         "due",
         "unverified",
         "ledgers",
@@ -36,7 +40,6 @@ ITERATORS = frozenset(
         "of_tenants",
         "verified_of_shard",
         "opted_out_since",
-        "unreadable",
     }
 )
 JOBS = frozenset({"purge", "sweep"})
@@ -74,6 +77,7 @@ class Weather:
         down: store name to the time until which each call fails.
         slow: store name to the time until which each call takes seconds.
         stuck: names of containers that cannot be deleted.
+        hanging: names of containers whose delete hangs for as long as a call may take.
     """
 
     rates: dict[str, float] = field(default_factory=dict)
@@ -82,6 +86,12 @@ class Weather:
     down: dict[str, float] = field(default_factory=dict)
     slow: dict[str, float] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
+    hanging: set[str] = field(default_factory=set)
+
+    @property
+    def undeletable(self) -> set[str]:
+        """What cannot be deleted, and so is owed by nobody."""
+        return self.stuck | self.hanging
 
     def clear(self) -> None:
         """Let it be calm; what is stuck stays so."""
@@ -207,6 +217,10 @@ class Faulty:
             if method == "delete_container" and args and args[0] in faults.weather.stuck:
                 faults.count("stuck container")
                 raise StoreUnavailable("storage-LeaseIdMissing")
+            if method == "delete_container" and args and args[0] in faults.weather.hanging:
+                faults.count("hanging container")
+                await asyncio.sleep(CALL_LIMIT)
+                raise StoreUnavailable("storage-timeout")
             if faults.calm:
                 return await carry_out()
             permit = args[0] if method == "create_container" else None
@@ -263,6 +277,9 @@ class Faulty:
         if weather.down.get(self._name, 0.0) > loop.time():
             faults.count("store down")
             raise TryAgain("storage-unreachable")
+        if fault == "hang":
+            await faults.hold_up(process, CALL_LIMIT)
+            raise TryAgain("storage-timeout")
         if fault == "fail before":
             raise TryAgain("storage-503")
         if fault == "conflict with another" and method in {"commit", "replace"}:

@@ -18,8 +18,9 @@ from unittest import mock
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import DayContainer
-from shared.ports import Conflict, StoreUnavailable
-from shared.problems import Problem
+from shared.model.heartbeats import Postponed
+from shared.ports import Conflict, Stored, StoreUnavailable
+from shared.problems import Problem, TooManyOptIns
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep.sweep import Bounds as SweepBounds
@@ -49,6 +50,7 @@ _FAULTS = (
     "late landing",
     "conflict with itself",
     "conflict with another",
+    "hang",
     "slow call",
     "slow answer",
     "pause before",
@@ -324,6 +326,7 @@ class History:
             answer, work = await self.ask(instance, "toggle", partial(instance.data_sharing.put, tenant, requested))
             self._settle_toggle(toggle, answer, work)
             if answer.how == "refused":
+                self.oracle.toggle_refused(toggle, limited=isinstance(answer.value, TooManyOptIns))
                 return False
             if answer.how == "ok" and not (self._stormy and self.random.random() < 0.1):
                 return True
@@ -498,11 +501,12 @@ class History:
             until: only what begins by then, or None for all.
         """
         now = self.loop.time()
+        undeletable = self.faults.weather.undeletable
         days = [(deadline - 6 * HOUR + MINUTE, deadline) for deadline in self.stored_deadlines()]
         deletions = [
             (self.seconds(each.not_before) + MINUTE, self.seconds(each.deadline))
             for each in self.unfinished()
-            if not any(each.enrollment_id in name for name in self.faults.weather.stuck)
+            if not any(each.enrollment_id in name for name in undeletable)
         ]
         return sorted((max(begin, now), end) for begin, end in days + deletions if until is None or begin <= until)
 
@@ -518,7 +522,7 @@ class History:
         for store in self.cloud.captures.values():
             for name in store.containers:
                 container = DayContainer.parse(name)
-                if container is not None and name not in self.faults.weather.stuck:
+                if container is not None and name not in self.faults.weather.undeletable:
                     midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
                     deadline = self.oracle.retention.deadline(self.seconds(midnight))
                     if deadline < self.loop.time() + 40 * DAY:  # not one that was planted on an impossible day
@@ -591,6 +595,12 @@ async def whole_story(history: History) -> None:
             stick(history)
         if random.random() < 0.05:
             await another_ledger(history)
+    if random.random() < 0.07:
+        await flood(history)
+    if random.random() < 0.08:
+        await hang(history, storm)
+    if random.random() < 0.15:
+        await edit(history)
     if random.random() < 0.6:
         await month(history, storm, None)
         if random.random() < 0.4:
@@ -947,6 +957,79 @@ async def another_ledger(history: History) -> None:
         history.stop_if_violated()
 
 
+async def flood(history: History) -> None:
+    """A tenant's administrator switches on and off as often as that goes; another one's work goes on."""
+    random = history.random
+    history.faults.weather.clear()
+    who = random.choice(history.setup.tenants)
+    if history.on(who):
+        await history.toggle(who, None)
+    hourly = random.random() < 0.5
+    for n in range(36 if hourly else 12):
+        if hourly and n % 9 == 8:
+            await history.wait(HOUR + MINUTE)
+        if await history.toggle(who, random.choice(history.setup.geos)):
+            await history.toggle(who, None)
+    history.faults.count("flood of opt-ins")
+
+
+async def hang(history: History, storm: Storm) -> None:
+    """What is oldest hangs for longer than the rest may wait, and a run has time for one or two that hang."""
+    cloud, random, weather = history.cloud, history.random, history.faults.weather
+    weather.clear()
+    await history.clients_done()
+    cloud.purge_bounds = PurgeBounds(seconds=15.0, containers=1, deletions=1, of_tenant=1)
+    for each in history.instances:
+        each.process.kill()
+    who = random.choice(history.setup.tenants)
+    if history.on(who):
+        await history.toggle(who, None)
+    for n in range(2):
+        if not await history.toggle(who, random.choice(history.setup.geos)):
+            return
+        for _ in range(4):
+            await history.post(who, attempts=1)
+            await pass_time(history, storm, DAY)
+        known = {name for store in cloud.captures.values() for name in store.containers}
+        live = cloud.ledger.settings[who].value.enrollment
+        mine = sorted(name for name in known if live is not None and live.enrollment_id in name)
+        if live is not None:
+            hanging = mine if n == 0 else mine[:2]
+            weather.hanging |= set(hanging)
+            history.oracle.waived |= {*hanging, live.enrollment_id}
+            for name in hanging:
+                history.loop.call_at(history.loop.time() + 40 * DAY, weather.hanging.discard, name)
+        await history.toggle(who, None)
+    if await history.toggle(who, random.choice(history.setup.geos)):
+        await history.post(who, attempts=1)
+        await history.toggle(who, None)  # and this one is owed, whatever hangs
+    await settle(history, storm)
+
+
+async def edit(history: History) -> None:
+    """Somebody writes times to come into deletions and heartbeats; nothing may wait for them."""
+    history.faults.weather.clear()
+    await history.clients_done()
+    await _expedite_one(history)
+    await history.purge(awake=True)
+    cloud, random = history.cloud, history.random
+    ahead = history.setup.base + timedelta(days=900)
+    for key, stored in list(cloud.deletions.items.items()):
+        deletion = stored.value
+        if deletion.status == "verified" or random.random() < 0.3:
+            continue
+        cloud.deletions.items[key] = Stored(deletion.model_copy(update={"retry_at": ahead}), f"edited-{key[1]}")
+        history.faults.count("edited deletion")
+    for geo, store in cloud.captures.items():
+        last = cloud.operations.heartbeats.get(("purge", geo))
+        if last is not None:
+            names = sorted(store.containers)[:10]
+            all_of_them = tuple(
+                Postponed(container=name, failures=3, error="storage-503", retry_at=ahead) for name in names
+            )
+            cloud.operations.heartbeats["purge", geo] = last.model_copy(update={"postponed": all_of_them})
+
+
 async def by_hand(history: History, storm: Storm) -> None:
     """Somebody puts containers where they do not belong; sweeps find them."""
     random, oracle, cloud = history.random, history.oracle, history.cloud
@@ -1092,6 +1175,7 @@ async def reckoning(history: History, storm: Storm) -> None:
     faults.kill_at = None
     faults.weather.clear()
     faults.weather.stuck.clear()
+    faults.weather.hanging.clear()
     faults.aimed.clear()
     for store in history.cloud.captures.values():
         store.soft_delete = None

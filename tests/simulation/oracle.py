@@ -138,6 +138,8 @@ class Name:
 class Oracle:
     """Watches one history and raises, at the moment itself, what is wrong. The first violation is kept."""
 
+    _OPT_INS = ((10, 3600.0), (30, DAY))
+
     def __init__(
         self,
         base: datetime,
@@ -208,6 +210,18 @@ class Oracle:
     def toggle_failed(self, toggle: Toggle, until: float | None = None) -> None:
         """No answer, or a refusal; until ``until`` it may still take effect."""
         toggle.ended = max(self._time(), until or 0.0)
+
+    def toggle_refused(self, toggle: Toggle, *, limited: bool) -> None:
+        """A 4xx; ``limited`` if it said that the tenant opted in too often."""
+        if not toggle.on:
+            self.fail("P2", "an opt-out was refused")
+        elif limited:
+            mine = [self._seconds(term.opted_in_at) for term in self.terms.values() if term.tenant == toggle.tenant]
+            now = self._time()
+            for most, within in self._OPT_INS:
+                if sum(at > toggle.started - within - SKEW for at in mine if at <= now + SKEW) >= most:
+                    return
+            self.fail("P9", f"an opt-in was refused as one too many, after {len(mine)}")
 
     def captures_sent(self, tenant: str, key: str, tag: str, instants: tuple[float, ...]) -> Sent:
         sent = Sent(tenant, key, tag, instants, self._time())
@@ -354,6 +368,11 @@ class Oracle:
             if self.accounts.get(event.geo) != event.storage_account:
                 self.fail("P3", f"an enrollment of {event.geo} has account {event.storage_account}")
             states.append((now, event.geo))
+            mine = [term.opted_in_at for term in self.terms.values() if term.tenant == tenant]
+            for most, within in self._OPT_INS:
+                since = event.at - timedelta(seconds=within)
+                if sum(since < at <= event.at + timedelta(seconds=SKEW) for at in mine) >= most:
+                    self.fail("P9", f"more than {most} opt-ins of one tenant within {within / 3600:.0f} h")
             self.terms[event.enrollment_id] = Term(
                 tenant,
                 event.enrollment_id,

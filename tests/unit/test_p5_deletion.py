@@ -146,6 +146,7 @@ async def test_a_purge_that_fails_tries_again_until_it_is_done_and_the_deadline_
         now = await world.deletions.get(TENANT, deletion.enrollment_id)
         assert (now.status, now.attempts, now.last_error) == ("scheduled", attempts, "storage-503")
         assert (now.deadline, now.not_before) == (deletion.deadline, deletion.not_before)
+        world.clock.move(timedelta(hours=1))
     store.delete_container = delete
     await world.purge.run()
     done = await world.deletions.get(TENANT, deletion.enrollment_id)
@@ -209,7 +210,7 @@ async def test_one_geo_that_fails_delays_no_other() -> None:
 
     for failure, code in (fail, "storage-unreachable"), (broken, "unexpected"):
         world.stores["europe"].delete_container = failure
-        world.clock.set(max(event.deadline - timedelta(days=2), world.clock.now()))
+        world.clock.set(max(event.deadline - timedelta(days=2), world.clock.now() + deadlines.RETRY_FIRST))
         heartbeats = await world.purge.run()
         assert (heartbeats["europe"].outcome, heartbeats["europe"].error) == ("failed", code)
         assert heartbeats["unitedstates"].outcome == "done"

@@ -36,10 +36,12 @@ async def test_the_first_look_is_no_proof_and_the_second_comes_five_minutes_late
 async def test_a_soft_deleted_container_is_found_and_is_no_proof_until_it_is_gone() -> None:
     world, deletion = await purged()
     world.stores["europe"].soft_deleted.add(deletion.containers[0].name)
-    for _ in range(2):
+    for wait in (timedelta(), deadlines.RETRY_FIRST):
+        world.clock.move(wait)
         again = await look_again(world, deletion)
         assert (again.status, again.last_error, again.receipt) == ("purged", "soft-deleted", None)
     world.stores["europe"].soft_deleted.clear()
+    world.clock.move(deadlines.RETRY_MAX)
     assert (await look_again(world, deletion)).status == "verified"
 
 

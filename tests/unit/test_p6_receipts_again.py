@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from joserfc import jws
 
+from shared.model import deadlines
 from shared.model.containers import DEPLOYMENT_PREFIX
 from shared.model.deletion import Deletion
 from shared.ports import Conflict, ListedContainer, Stored, StoreUnavailable
@@ -120,6 +121,7 @@ async def test_what_came_back_and_cannot_be_deleted_is_one_reappearance_and_gets
         assert (found.status, len(told(world))) == ("scheduled", 1)
         assert (await world.status.report()).promises["P5"] is False
     store.delete_container = delete
+    world.clock.move(deadlines.RETRY_MAX)
     await proved_again(world)
     found = await world.deletions.get(TENANT, done.enrollment_id)
     assert found.status == "verified" and container not in store.containers

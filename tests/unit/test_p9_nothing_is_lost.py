@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from shared.model import deadlines
 from shared.ports import StoreUnavailable
 from shared.stores.memory import MemoryCaptures
 from tests.unit.opt_outs import opted_out
@@ -79,6 +80,7 @@ async def test_a_failed_purge_is_a_broken_promise_until_one_succeeds() -> None:
     await world.purge.run()
     assert (await world.status.report()).promises["P9"] is False
     store.delete_container = delete
+    world.clock.move(deadlines.RETRY_FIRST)
     await world.purge.run()
     await world.sweep.run()
     assert (await world.status.report()).holds

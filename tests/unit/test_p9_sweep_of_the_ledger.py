@@ -88,12 +88,13 @@ async def test_a_sweep_killed_between_any_two_store_calls_and_run_again_finishes
 async def test_a_deletion_that_disagrees_with_its_ledger_is_brought_back_to_it() -> None:
     world, deletion = await opted_out()
     key = (TENANT, deletion.enrollment_id)
-    worse = deletion.failed("storage-503").model_copy(
+    failed = deletion.failed(world.clock.now(), "storage-503")
+    worse = failed.model_copy(
         update={"deadline": deletion.deadline + timedelta(days=9), "not_before": deletion.not_before + timedelta(9)}
     )
     world.deletion_items.items[key] = Stored(worse, "by-hand")
     assert (await swept(world))["deletionsDisagreeing"] == 1
-    assert await world.deletions.get(*key) == deletion.failed("storage-503")
+    assert await world.deletions.get(*key) == failed
     assert (await world.status.report()).promises["P9"] is False
     assert "deletionsDisagreeing" not in await swept(world)
 

@@ -24,8 +24,10 @@ CONFLICT, PRECONDITION_FAILED = 409, 412
 LARGE_PAGE = 1_000
 """Of a query that reads its way through a container."""
 
+PAGE = 100
+"""Of any other."""
+
 _NOT_FOUND = 404
-_PAGE = 100
 
 _OUR_IDS = re.compile("setting|head|ledger|cosmos|(event|record)-[0-9]{9}|(grant-)?[0-9a-f]{32}")
 
@@ -166,7 +168,7 @@ class CosmosContainer:
         )
 
     async def _query(
-        self, query: str, parameters: Mapping[str, object], partition: str | None = None, *, page_size: int = _PAGE
+        self, query: str, parameters: Mapping[str, object], partition: str | None = None, *, page_size: int = PAGE
     ) -> AsyncIterator[Any]:
         """Yield what a query finds, in one partition or, with None, in all."""
         scope: Any = {} if partition is None else {"partition_key": partition}

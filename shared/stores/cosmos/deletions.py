@@ -1,5 +1,6 @@
 """Container ``deletions``."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
+from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.items import format_instant
 from shared.ports import Conflict, DeletionCounts, Page, Stored
 from shared.stores.cosmos.account import (
     CONFLICT,
     LARGE_PAGE,
+    PAGE,
     PRECONDITION_FAILED,
     CosmosContainer,
     call,
@@ -21,6 +24,7 @@ from shared.stores.cosmos.account import (
     shard_range,
 )
 
+_MAY_BE_TRIED = "(NOT IS_STRING(c.retryAt) OR c.retryAt <= @now OR c.retryAt > @latest)"
 _INSTANT = (
     "^[2-8][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{6}Z$"
 )
@@ -92,23 +96,19 @@ class CosmosDeletions(CosmosContainer):
         )
         return await self._page(Deletion.from_json, rows, limit)
 
-    def due(self, storage_account: str, now: datetime) -> AsyncIterator[Stored[Deletion]]:
+    def due(
+        self, storage_account: str, now: datetime, *, of_tenant: int | None = None
+    ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        return self._deletions(
-            "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'scheduled' AND c.notBefore <= @by"
-            " AND c.attempts >= 0 ORDER BY c.attempts, c.notBefore",
-            storage_account,
-            now,
-        )
+        owed = "c.status = 'scheduled' AND c.notBefore <= @now"
+        return self._work(owed, {"@account": storage_account}, now, of_tenant)
 
-    def unverified(self, storage_account: str, purged_by: datetime) -> AsyncIterator[Stored[Deletion]]:
+    def unverified(
+        self, storage_account: str, purged_by: datetime, now: datetime, *, of_tenant: int | None = None
+    ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        return self._deletions(
-            "SELECT * FROM c WHERE c.storageAccount = @account AND c.status = 'purged' AND c.purgedAt <= @by"
-            " AND c.attempts >= 0 ORDER BY c.attempts, c.purgedAt",
-            storage_account,
-            purged_by,
-        )
+        owed = "c.status = 'purged' AND c.purgedAt <= @by"
+        return self._work(owed, {"@account": storage_account, "@by": format_instant(purged_by)}, now, of_tenant)
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
         """See ``DeletionStore``."""
@@ -160,11 +160,35 @@ class CosmosDeletions(CosmosContainer):
         query = "SELECT VALUE c.enrollmentId FROM c WHERE c.optedOutAt >= @at AND IS_STRING(c.enrollmentId)"
         return self._query(query, {"@at": format_instant(at)}, page_size=LARGE_PAGE)
 
-    async def _deletions(self, query: str, storage_account: str, by: datetime) -> AsyncIterator[Stored[Deletion]]:
-        async for row in self._query(query, {"@account": storage_account, "@by": format_instant(by)}):
-            deletion = self._understood(Deletion.from_json, row)
-            if deletion is not None:
+    async def _work(
+        self, owed: str, parameters: Mapping[str, object], now: datetime, of_tenant: int | None
+    ) -> AsyncIterator[Stored[Deletion]]:
+        # Only texts are compared with a text: a deadline of another type would end the merging of the partitions.
+        query = (
+            f"SELECT * FROM c WHERE c.storageAccount = @account AND {owed} AND {_MAY_BE_TRIED}"  # noqa: S608 (only our own text)
+            " AND c.deadline >= @since AND NOT ARRAY_CONTAINS(@served, c.tenantId) ORDER BY c.deadline"
+        )
+        times = {"@now": format_instant(now), "@latest": format_instant(deadlines.latest_retry(now))}
+        taken: Counter[str] = Counter()
+        seen, since = set[str](), ""
+        while True:
+            served = [tenant_id for tenant_id, number in taken.items() if number == of_tenant]
+            passed_over = 0
+            async for row in self._query(query, {**parameters, **times, "@since": since, "@served": served}):
+                deletion = self._understood(Deletion.from_json, row)
+                if deletion is None or deletion.enrollment_id in seen:
+                    continue
+                if taken[deletion.tenant_id] == of_tenant:
+                    passed_over += 1
+                    if passed_over == PAGE:
+                        break  # asked again without those who have had theirs, or a tenant's millions would all be read
+                    continue
+                taken[deletion.tenant_id] += 1
+                seen.add(deletion.enrollment_id)
+                since = format_instant(deletion.deadline)
                 yield Stored(deletion, row["_etag"])
+            else:
+                return
 
     async def _one(self, query: str, parameters: Mapping[str, object]) -> Any:
         return next(iter([value async for value in self._query(query, parameters)]), None)

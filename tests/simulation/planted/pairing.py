@@ -44,7 +44,7 @@ def _() -> Iterator[None]:
 @mutant("an account is paired with whoever comes")
 def _() -> Iterator[None]:
     async def anyones(self: Pairing, account: Any) -> bool:
-        return not [each async for each in account.store.list_containers("deployment-")] or True
+        return not [each async for each in account.list_containers("deployment-")] or True
 
     with patched(Pairing, "_is_paired", anyones), patched(storage_sweep, "_STRANGERS_MAX", 10**6):
         yield
