@@ -42,11 +42,12 @@ _UNREADABLE = " OR ".join(
     [
         "NOT IS_STRING(c.status)",
         "c.status NOT IN ('scheduled', 'purged', 'verified')",
-        "c.status = 'purged' AND NOT IS_STRING(c.purgedAt)",
+        f"c.status = 'purged' AND NOT {_is_instant('purgedAt')}",
         *(f"NOT {_is_instant(name)}" for name in ("startedAt", "optedOutAt", "notBefore", "deadline")),
         *(f"NOT IS_STRING(c.{name})" for name in ("tenantId", "enrollmentId", "geo", "storageAccount", "ledgerHash")),
         "NOT IS_NUMBER(c.sequence)",
         "IS_DEFINED(c.attempts) AND NOT IS_NUMBER(c.attempts)",
+        f"IS_DEFINED(c.retryAt) AND NOT IS_NULL(c.retryAt) AND NOT {_is_instant('retryAt')}",
     ]
 )
 
@@ -170,13 +171,13 @@ class CosmosDeletions(CosmosContainer):
         )
         times = {"@now": format_instant(now), "@latest": format_instant(deadlines.latest_retry(now))}
         taken: Counter[str] = Counter()
-        seen, since = set[str](), ""
+        seen, since = set[tuple[str, str]](), ""
         while True:
             served = [tenant_id for tenant_id, number in taken.items() if number == of_tenant]
             passed_over = 0
             async for row in self._query(query, {**parameters, **times, "@since": since, "@served": served}):
                 deletion = self._understood(Deletion.from_json, row)
-                if deletion is None or deletion.enrollment_id in seen:
+                if deletion is None or (deletion.tenant_id, deletion.enrollment_id) in seen:
                     continue
                 if taken[deletion.tenant_id] == of_tenant:
                     passed_over += 1
@@ -184,7 +185,7 @@ class CosmosDeletions(CosmosContainer):
                         break  # asked again without those who have had theirs, or a tenant's millions would all be read
                     continue
                 taken[deletion.tenant_id] += 1
-                seen.add(deletion.enrollment_id)
+                seen.add((deletion.tenant_id, deletion.enrollment_id))
                 since = format_instant(deletion.deadline)
                 yield Stored(deletion, row["_etag"])
             else:
