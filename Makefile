@@ -4,7 +4,7 @@ IN_VENV := .venv/bin/python
 # Two workers. Each takes whole modules, in the order of tests/conftest.py, and has a stack of its own.
 IN_PARALLEL := -n 2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-quick simulate simulate-mutants run bench bench-quick lint scan check format setup
+.PHONY: help demo test test-quick simulate simulate-mutants mutants run bench bench-quick lint scan check format setup
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ simulate: setup  ## many random histories on the fakes, with virtual time and ev
 
 simulate-mutants: setup  ## plants known bugs one by one; the simulation must find each
 	@$(IN_VENV) -m tests.simulation mutants --jobs $(or $(JOBS),2)
+
+mutants:  ## small changes to the rules, one by one; the quick tests must notice each: ONLY=model,sweep, JOBS, FRESH=1
+	@local/setup.sh mutants
+	@.mutants/venv/bin/python -m tests.mutants --jobs $(or $(JOBS),2) $(if $(ONLY),--folders $(ONLY)) $(if $(FRESH),--fresh)
 
 run: setup  ## keep the local stack up until interrupted
 	@$(IN_VENV) -m local up

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up .venv and local/node_modules, or with `scan` .checkov; does nothing when neither requirements nor lock file changed.
+# Sets up .venv and local/node_modules, with `scan` .checkov, with `mutants` .mutants/venv; does nothing when neither
+# requirements nor lock file changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,6 +41,15 @@ if [ "${1:-}" = scan ]; then
     # The version that checkov asks for does not know all of Bicep's functions.
     quietly "Installing its Bicep parser" .checkov/bin/pip install --quiet --disable-pip-version-check --no-deps pycep-parser==0.7.1
     echo "$wanted" >.checkov/installed
+  fi
+  exit
+fi
+if [ "${1:-}" = mutants ]; then
+  wanted=$({ "$python" --version; pwd; cat requirements.txt requirements-dev.txt constraints.txt tests/mutants/requirements.txt; } | sha256sum)
+  if [ "$(cat .mutants/venv/installed 2>/dev/null)" != "$wanted" ]; then
+    quietly "Creating .mutants/venv" "$python" -m venv --clear .mutants/venv
+    quietly "Installing mutmut" .mutants/venv/bin/pip install --quiet --disable-pip-version-check -r tests/mutants/requirements.txt
+    echo "$wanted" >.mutants/venv/installed
   fi
   exit
 fi
