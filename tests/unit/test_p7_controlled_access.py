@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -92,6 +93,75 @@ async def test_a_reviewer_with_a_live_grant_reads_and_each_look_is_on_the_record
     }
 
 
+async def test_a_grant_and_its_records_say_who_asked_who_approved_who_revoked_and_when() -> None:
+    world, _ = await shared_world()
+    asked_at = world.clock.now()
+    grant = await world.access.request(TENANT, REVIEWER, ASKED)
+    world.clock.move(timedelta(minutes=1))
+    await world.access.approve(TENANT, grant.grant_id, APPROVER)
+    world.clock.move(timedelta(minutes=1))
+    revoked = await world.access.revoke(TENANT, grant.grant_id, "guard", any_grant=True)
+    assert revoked == await world.access_store.read_grant(TENANT, grant.grant_id)
+    minute = timedelta(minutes=1)
+    assert revoked.model_dump(exclude={"grant_id", "enrollment_id", "tenant_id"}) == {
+        "sequence": 1,
+        "purpose": "improve",
+        "justification": ASKED.justification,
+        "duration_minutes": 60,
+        "requested_by": REVIEWER,
+        "requested_at": asked_at,
+        "approved_by": APPROVER,
+        "approved_at": asked_at + minute,
+        "expires_at": asked_at + 61 * minute,
+        "revoked_by": "guard",
+        "revoked_at": asked_at + 2 * minute,
+    }
+    records = (await world.access.log(TENANT, limit=10, before=None)).values
+    assert [(record.action, record.actor, record.at - asked_at, record.purpose) for record in reversed(records)] == [
+        ("requested", REVIEWER, 0 * minute, "improve"),
+        ("approved", APPROVER, minute, "improve"),
+        ("revoked", "guard", 2 * minute, "improve"),
+    ]
+    about = {(record.grant_id, record.enrollment_id, record.justification) for record in records}
+    assert about == {(grant.grant_id, grant.enrollment_id, ASKED.justification)}
+
+
+async def test_what_may_be_read_is_listed_day_by_day_and_page_by_page() -> None:
+    world, _ = await shared_world()
+    world.clock.move(timedelta(days=1))
+    later = sorted([(await world.post(key=f"key-{n}")).batch_id for n in range(3)])
+    world.clock.move(timedelta(days=2))
+    await world.post()
+    await granted(world)
+    days = [DAY, DAY + timedelta(days=1), DAY + timedelta(days=3)]
+    for _ in range(2):
+        assert await world.access.days(TENANT, REVIEWER) == days
+        pages = [
+            await world.access.batches(TENANT, REVIEWER, days[1], limit=2, after=after) for after in (None, later[1])
+        ]
+        assert pages == [later[:2], later[2:]]
+        await world.opt_out()
+    grants = [await granted(world) for _ in range(2)]
+    first = await world.access_store.read_grant(TENANT, grants[0])
+    [before] = (await world.access.grants(TENANT, limit=1, before=first.sequence)).values
+    assert before.sequence == 1
+
+
+async def test_a_ledger_that_cannot_be_read_in_full_opens_nothing_and_is_not_told_as_empty() -> None:
+    world, batch_id = await shared_world()
+    await granted(world)
+    await world.opt_out()
+    history = world.ledger.history
+
+    async def partly(*args: Any, **kwargs: Any) -> Any:
+        return replace(await history(*args, **kwargs), values=[], unreadable=1)
+
+    world.ledger.history = partly
+    for look in (read(world, batch_id), world.access.request(TENANT, REVIEWER, ASKED)):
+        with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+            await look
+
+
 async def test_without_a_grant_nothing_is_seen() -> None:
     world, batch_id = await shared_world()
     await refused(world, batch_id, GrantRequired)
@@ -146,6 +216,7 @@ async def test_any_other_purpose_is_refused_by_name_and_recorded(purpose: str) -
         await world.access.request(TENANT, REVIEWER, GrantRequest(purpose, "x" * 20, 60))
     [record] = (await world.access.log(TENANT, limit=10, before=None)).values
     assert (record.action, record.purpose, record.grant_id) == ("purposeRefused", purpose, None)
+    assert (record.actor, record.justification, record.enrollment_id) == (REVIEWER, "x" * 20, None)
     assert (await world.access.grants(TENANT, limit=10, before=None)).values == []
 
 
