@@ -527,12 +527,14 @@ async def test_a_grant_that_has_ended_is_not_approved_and_revoking_it_changes_no
 
 async def test_of_two_live_grants_the_one_approved_last_counts() -> None:
     world, batch_id = await shared_world()
-    first = await granted(world)
-    world.clock.move(timedelta(minutes=1))
-    second = await granted(world)
+    first, second = [await world.access.request(TENANT, REVIEWER, ASKED) for _ in range(2)]
+    for grant in (second, first):
+        await world.access.approve(TENANT, grant.grant_id, APPROVER)
+        world.clock.move(timedelta(minutes=1))
     await read(world, batch_id)
-    assert world.access_store.records[TENANT][-1].grant_id == second != first
-    assert [grant.grant_id for grant in (await world.access.grants(TENANT, limit=1, before=None)).values] == [second]
+    assert world.access_store.records[TENANT][-1].grant_id == first.grant_id
+    [newest] = (await world.access.grants(TENANT, limit=1, before=None)).values
+    assert newest.grant_id == second.grant_id
 
 
 async def test_endless_conflicts_end() -> None:
