@@ -348,7 +348,11 @@ async def test_p5_the_tenth_opt_in_of_an_hour_is_taken_and_the_eleventh_is_not()
     assert len(opt_ins(world)) == 11
 
 
-async def test_p5_the_thirtieth_opt_in_of_a_day_is_taken_and_the_next_is_not() -> None:
+@pytest.mark.parametrize("page", [1, 2, 7, 61, 100])
+async def test_p5_the_thirtieth_opt_in_of_a_day_is_taken_and_the_next_is_not(
+    page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.sharing.data_sharing._PAGE", page)
     world = World()
     await opted_in_times(world, 30, apart=timedelta(minutes=7))
     with pytest.raises(TooManyOptIns) as refused:

@@ -1,6 +1,7 @@
 """P5: 30 days after an opt-out nothing of that enrollment is stored; no repeat of anything moves a deadline later."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,34 @@ async def test_expediting_what_is_not_there_is_not_found_and_endless_conflicts_a
     world.deletion_items.replace = never
     with pytest.raises(Conflict):
         await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
+
+
+async def test_expediting_that_loses_against_another_writer_is_decided_again() -> None:
+    world, deletion = await opted_out()
+    replace = world.deletion_items.replace
+
+    async def outrun(*args: Any) -> None:
+        world.deletion_items.replace = replace
+        stored = await world.deletion_items.read(TENANT, deletion.enrollment_id)
+        await replace(stored.value.failed(world.clock.now(), "storage-503"), stored.etag)
+        await replace(*args)
+
+    world.deletion_items.replace = outrun
+    expedited = await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
+    assert (expedited.not_before, expedited.attempts) == (world.clock.now(), 1)
+    assert await world.deletions.get(TENANT, deletion.enrollment_id) == expedited
+
+
+async def test_a_tenants_deletions_are_listed_newest_first_and_page_by_page() -> None:
+    world = World()
+    for _ in range(3):
+        await world.opt_in()
+        await world.opt_out()
+    await world.feed()
+    first = await world.deletions.list(TENANT, limit=2, before=None)
+    second = await world.deletions.list(TENANT, limit=2, before=first.next_before)
+    assert [deletion.sequence for page in (first, second) for deletion in page.values] == [6, 4, 2]
+    assert second.next_before is None
 
 
 async def test_an_expedited_purge_races_no_writer_into_silence() -> None:

@@ -204,3 +204,18 @@ async def test_a_ledger_that_is_gone_altogether_is_reported_by_what_is_left_of_i
     await world.opt_in("00000000-0c4d-4f18-a7e1-62d05c8f9b30")
     await world.opt_in("ffffffff-0c4d-4f18-a7e1-62d05c8f9b30")
     assert (await swept(world))["deletionsWithoutEvent"] == 1
+
+
+async def test_a_ledger_is_shown_newest_first_and_page_by_page() -> None:
+    world = World()
+    await world.opt_in()
+    await world.opt_out()
+    await world.opt_in()
+    first = await world.data_sharing.history(TENANT, limit=2, before=None)
+    second = await world.data_sharing.history(TENANT, limit=2, before=first.next_before)
+    assert [(event.sequence, event.kind) for page in (first, second) for event in page.values] == [
+        (3, "optedIn"),
+        (2, "optedOut"),
+        (1, "optedIn"),
+    ]
+    assert second.next_before is None

@@ -583,3 +583,23 @@ def test_a_check_is_read_as_it_was_written() -> None:
     check = PostureCheck(geo="europe", storage_account="st", at=clock.now(), development=False, findings=(finding,))
     assert PostureCheck.from_json(check.to_json()) == check
     assert check.to_json()["findings"][0]["property"] == "sku.name"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "absent"),
+        (True, "true"),
+        ([], "0 entries"),
+        (["a"], "1 entry"),
+        (["a", "b"], "2 entries"),
+        ({"a": "b"}, "an object"),
+        (30, "30"),
+        ("x" * 120, "x" * 120),
+        ("x" * 121, "x" * 117 + "..."),
+    ],
+)
+def test_what_was_found_is_shown_in_a_few_words(value: Any, shown: str) -> None:
+    finding = STORAGE_RULES[1].check({"kind": value})
+    assert (finding.path, finding.found) == ("kind", shown)
+    assert finding.outcome is (Outcome.UNREADABLE if value is None else Outcome.BROKEN)
