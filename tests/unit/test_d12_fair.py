@@ -304,6 +304,44 @@ async def test_p4_a_heartbeat_that_somebody_edited_keeps_no_container(edit: dict
     assert days_of(world) == []
 
 
+async def test_p4_a_container_that_failed_waits_twice_as_long_each_time_and_at_most_an_hour() -> None:
+    world = World()
+    hanging, _ = await _expiring(world, 2, 0)
+    tried = hang(world, lambda name: True, wait=_unavailable)
+    waits = []
+    for n in range(1, 8):
+        postponed = (await world.purge.run())["europe"].postponed
+        assert postponed is not None
+        assert [(each.container, each.failures, each.error) for each in postponed] == [
+            (name, n, "storage-503") for name in hanging
+        ]
+        [retry_at] = {each.retry_at for each in postponed}
+        waits.append((retry_at - world.clock.now()) / timedelta(minutes=1))
+        world.clock.set(retry_at - timedelta(microseconds=1))
+        number = len(tried)
+        assert (await world.purge.run())["europe"].postponed == postponed
+        assert len(tried) == number, "they are left alone"
+        world.clock.move(timedelta(microseconds=1))
+    assert waits == [5, 10, 20, 40, 60, 60, 60]
+    del world.stores["europe"].delete_container  # as it was
+    assert (await world.purge.run())["europe"].postponed is None
+    assert days_of(world) == []
+
+
+async def test_p4_of_failing_containers_those_are_remembered_that_failed_most_often() -> None:
+    world = World()
+    often, _ = await _expiring(world, 20, 0)
+    hang(world, lambda name: True, wait=_unavailable)
+    await world.purge.run()
+    world.clock.move(timedelta(minutes=5))
+    all_of_them, _ = await _expiring(world, 40, 0)
+    other_shard = put(world, "europe", "8" * 32, deadlines.newest_expired_day(world.clock.now(), 30))
+    postponed = (await world.purge.run())["europe"].postponed
+    assert postponed is not None
+    assert [each.container for each in postponed] == [*often, *all_of_them[20:32], other_shard]
+    assert [each.failures for each in postponed] == [2] * 20 + [1] * 13
+
+
 async def test_p4_what_is_remembered_of_failing_containers_is_bounded() -> None:
     world = World()
     hanging, _ = await _expiring(world, 400, 0)

@@ -97,8 +97,10 @@ async def test_expediting_begins_now_and_moves_no_deadline() -> None:
     assert expedited.not_before == world.clock.now()
     assert expedited.deadline == deletion.deadline
     world.clock.move(timedelta(days=1))
+    stored = await world.deletion_items.read(TENANT, deletion.enrollment_id)
     again = await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
     assert again == expedited, "a later call does not move it later"
+    assert await world.deletion_items.read(TENANT, deletion.enrollment_id) == stored, "and writes nothing"
     await world.purge.run()
     assert world.stored_containers() == {}
     done = await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())

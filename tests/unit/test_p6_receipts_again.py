@@ -41,6 +41,17 @@ async def test_data_that_came_back_is_deleted_and_proved_anew_and_the_receipt_sa
     assert await world.deletions.get(TENANT, done.enrollment_id) == again
 
 
+async def test_what_came_back_is_due_at_once_and_on_every_day_on_which_it_was_found() -> None:
+    world, done = await verified()
+    now, stranger = world.clock.now(), done.days[0] - timedelta(days=9)
+    for not_before, due in ((now + timedelta(hours=1), now), (now - timedelta(hours=1), now - timedelta(hours=1))):
+        before = done.model_copy(update={"not_before": not_before, "last_error": "soft-deleted", "failures": 3})
+        opened = before.came_back(now, [stranger, done.days[-1]])
+        assert (opened.status, opened.not_before, opened.deadline) == ("scheduled", due, done.deadline)
+        assert (opened.receipt, opened.purged_at, opened.last_error, opened.failures) == (None, None, None, 0)
+        assert opened.days == [stranger, *done.days]
+
+
 async def test_what_came_back_after_its_deadline_is_overdue_until_it_is_proved_anew() -> None:
     world, done = await verified()
     world.clock.set(done.deadline + timedelta(days=10))
