@@ -13,10 +13,10 @@ from shared.model.findings import Notable, Trespass
 from shared.model.ledger import Event
 from shared.pairing import UNPAIRED, Pairing
 from shared.ports import Conflict, DeletionStore, LedgerStore, ListedContainer, Stored, StoreUnavailable
-from shared.sweep.ledger import settled_ledger
+from shared.sweep.ledger import settled_faults
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import SignedReceipts
-from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, judge, ledger_faults
+from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, judge
 from shared.sweep.rounds import Round
 
 _ALL_NAMES = "all"
@@ -193,7 +193,7 @@ class StorageSweep:
         return enrollments
 
     async def _has_ledger(self) -> bool:
-        async for _ in self.ledger.ledgers(""):
+        async for _ in self.ledger.ledgers("", at_most=1):
             return True
         return False
 
@@ -238,9 +238,9 @@ class StorageSweep:
         if event is None or intruder.trespass not in {Trespass.WRONG_ACCOUNT, Trespass.AFTER_RECEIPT}:
             return True
         if event.tenant_id not in sound_ledgers:
-            ledger = await settled_ledger(self.ledger, event.tenant_id)
-            sound_ledgers[event.tenant_id] = ledger is not None and not ledger_faults(ledger, ())
-            if ledger is not None and not sound_ledgers[event.tenant_id]:
+            faults = await settled_faults(self.ledger, event.tenant_id)
+            sound_ledgers[event.tenant_id] = faults is not None and not faults
+            if faults:
                 self.round.run.note("ledger-unsound")
         if not sound_ledgers[event.tenant_id]:
             return False

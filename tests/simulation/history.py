@@ -95,7 +95,7 @@ class Setup:
     tenants: tuple[str, ...]
     instances: int
     feed: str = "healthy"  # or lossy, or off
-    slice: int = 500  # tenants that the sweep of the ledger takes at a time
+    part: int = 500  # of a longer ledger the sweep reads so many events at a time
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -105,7 +105,7 @@ class Setup:
             retention_days=random.choice((3, 4, 7, 30, 30)),
             geos=tuple(ACCOUNTS)[: random.choice((2, 2, 3))],
             tenants=tuple(tenant(n) for n in range(random.choice((1, 1, 2, 3, 5)))),
-            slice=random.choice((1, 2, 500)),
+            part=random.choice((1, 2, 500)),
             instances=random.choice((2, 2, 3)),
             feed=random.choice(("healthy", "lossy", "lossy", "off")),
         )
@@ -159,8 +159,8 @@ class History:
         self.loop.set_exception_handler(self._unexpected)
         try:
             global_random.seed(f"rules {self.seed}")  # the rules draw from it how long they wait after a conflict
-            slices = mock.patch.object(ledger_sweep, "_SLICE_MAX", self.setup.slice)
-            with limited_to(HISTORY_SECONDS), self.claims.logs(), slices:
+            parts = mock.patch.object(ledger_sweep, "_ITEMS_MAX", self.setup.part)
+            with limited_to(HISTORY_SECONDS), self.claims.logs(), parts:
                 self.loop.run_until_complete(self._run(story or whole_story))
         except Endless as error:
             self.oracle.fail("P9", f"the history came to no end: {error}")
