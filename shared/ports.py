@@ -421,13 +421,41 @@ class ListedContainer:
     deleted: bool = False
 
 
-class CaptureStore(Protocol):
-    """One geo-pinned storage account (P3)."""
+class ContainerStore(Protocol):
+    """The containers of one geo-pinned storage account (P3)."""
 
     @property
     def account(self) -> str:
         """The account's name."""
         ...
+
+    async def mark(self, container: str) -> None:
+        """Create the container that says whose the account is (D14), on no consent; one that exists is fine."""
+        ...
+
+    async def delete_container(self, container: str) -> bool:
+        """Delete a container with all that it holds, and return whether storage still knew of it.
+
+        While Azure collects a deleted container, reads and listings no longer show it, but a further delete does not
+        yet answer that there is none: so False is the proof that it is gone.
+        """
+        ...
+
+    def list_containers(
+        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> AsyncIterator[ListedContainer]:
+        """Yield the containers whose names begin with ``prefix``, in the order of their names.
+
+        Args:
+            prefix: what the names begin with.
+            include_deleted: also those that soft delete keeps.
+            page_size: how many to ask for at a time; fewer if only the first are of interest.
+        """
+        ...
+
+
+class CaptureStore(ContainerStore, Protocol):
+    """One geo-pinned storage account (P3)."""
 
     async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """Store a batch under its id unless one is there (D6); nothing that is there is ever replaced.
@@ -463,18 +491,6 @@ class CaptureStore(Protocol):
         """
         ...
 
-    async def mark(self, container: str) -> None:
-        """Create the container that says whose the account is (D14), on no consent; one that exists is fine."""
-        ...
-
-    async def delete_container(self, container: str) -> bool:
-        """Delete a container with all that it holds, and return whether storage still knew of it.
-
-        While Azure collects a deleted container, reads and listings no longer show it, but a further delete does not
-        yet answer that there is none: so False is the proof that it is gone.
-        """
-        ...
-
     async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
         """Return at most ``limit`` ids of batches, in their order, that come after ``after`` if that is given.
 
@@ -488,18 +504,6 @@ class CaptureStore(Protocol):
 
         Raises:
             ContainerMissing, ContainerBeingDeleted, BatchMissing: if there is none.
-        """
-        ...
-
-    def list_containers(
-        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
-    ) -> AsyncIterator[ListedContainer]:
-        """Yield the containers whose names begin with ``prefix``, in the order of their names.
-
-        Args:
-            prefix: what the names begin with.
-            include_deleted: also those that soft delete keeps.
-            page_size: how many to ask for at a time; fewer if only the first are of interest.
         """
         ...
 
