@@ -11,9 +11,12 @@ from typing import TypeVar
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat, Job
-from shared.ports import CaptureStore, ListedContainer, StoreUnavailable
+from shared.ports import ContainerStore, ListedContainer, StoreUnavailable
 
 T = TypeVar("T")
+
+CALL_SECONDS = 10.0
+"""How long one call of a run to storage may take."""
 
 _LANES = 8
 
@@ -118,26 +121,31 @@ class BriefStore:
 
     Attributes:
         store: the account.
-        seconds: how long a delete, or a page of a listing, may take; then it fails with ``storage-timeout``.
+        seconds: how long a call, or a page of a listing, may take; then it fails with ``storage-timeout``.
     """
 
-    store: CaptureStore
-    seconds: float
+    store: ContainerStore
+    seconds: float = CALL_SECONDS
 
     @property
     def account(self) -> str:
         """The account's name."""
         return self.store.account
 
+    async def mark(self, container: str) -> None:
+        """See ``ContainerStore``."""
+        async with self._brief():
+            await self.store.mark(container)
+
     async def delete_container(self, container: str) -> bool:
-        """See ``CaptureStore``."""
+        """See ``ContainerStore``."""
         async with self._brief():
             return await self.store.delete_container(container)
 
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
-        """See ``CaptureStore``."""
+        """See ``ContainerStore``."""
         listed = self.store.list_containers(prefix, include_deleted=include_deleted, page_size=page_size)
         while True:
             async with self._brief():

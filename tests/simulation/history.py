@@ -108,7 +108,7 @@ class Setup:
     tenants: tuple[str, ...]
     instances: int
     feed: str = "healthy"  # or lossy, or off
-    slice: int = 500  # tenants that the sweep of the ledger takes at a time
+    part: int = 500  # of a longer ledger the sweep reads so many events at a time
     shards: str = "07af"  # that the names of the service begin with, and its jobs go through
 
     @classmethod
@@ -119,7 +119,7 @@ class Setup:
             retention_days=random.choice((3, 4, 7, 30, 30)),
             geos=tuple(ACCOUNTS)[: random.choice((2, 2, 3))],
             tenants=tuple(tenant(n) for n in range(random.choice((1, 1, 2, 3, 5)))),
-            slice=random.choice((1, 2, 500)),
+            part=random.choice((1, 2, 500)),
             instances=random.choice((2, 2, 3)),
             feed=random.choice(("healthy", "lossy", "lossy", "off")),
             # Fewer than there are, so that enrollments share one, and no job goes through many that hold nothing.
@@ -200,7 +200,7 @@ class History:
     def _constants(self) -> Iterator[None]:
         """Give the rules those constants that the history has drawn; a planted bug may have its own."""
         with ExitStack() as changed:
-            changed.enter_context(mock.patch.object(ledger_sweep, "_SLICE_MAX", self.setup.slice))
+            changed.enter_context(mock.patch.object(ledger_sweep, "_ITEMS_MAX", self.setup.part))
             for module in (purge, storage, pairing, status):
                 if module.SHARDS == SHARDS:
                     changed.enter_context(mock.patch.object(module, "SHARDS", self.setup.shards))

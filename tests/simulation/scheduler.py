@@ -62,6 +62,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        if self.is_running():  # else the history has ended, and so have its processes
+            super()._asyncgen_finalizer_hook(agen)
+
     def get_debug(self) -> bool:
         return False  # it is asked for each handle that there is
 
