@@ -22,6 +22,7 @@ from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import SHARDS, DayContainer
 from shared.model.heartbeats import Postponed
+from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import Problem, TooManyOptIns
 from shared.sharing.data_sharing import RequestedChange
@@ -65,6 +66,22 @@ _FAULTS = (
     "crash after",
     "crash, late landing",
 )
+
+
+_READ = ReceiptKeys.read
+
+
+def _read_once() -> Callable[[ReceiptKeys, str], Signed]:
+    """Return what reads a receipt and remembers it: what keys say of a signature is always the same."""
+    known: dict[tuple[str, ...], Signed] = {}
+
+    def read(self: ReceiptKeys, token: str) -> Signed:
+        key = (token, *self._by_id)
+        if key not in known:
+            known[key] = _READ(self, token)
+        return known[key]
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +225,8 @@ class History:
                 each for each in storage._STEPS if each[-1] in self.setup.shards or each == storage._ALL_NAMES
             )
             changed.enter_context(mock.patch.object(storage, "_STEPS", steps))
+            if ReceiptKeys.read is _READ:
+                changed.enter_context(mock.patch.object(ReceiptKeys, "read", _read_once()))
             yield
 
     async def _run(self, story: Story) -> None:
