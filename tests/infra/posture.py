@@ -145,7 +145,7 @@ def _expect(of: Resource, values: Mapping[str, Any], path: str, expected: Any) -
     found: Any = values
     for name in path.split("."):
         found = found.get(name) if isinstance(found, Mapping) else None
-    if found != expected or type(found) is not type(expected):
+    if found != expected or isinstance(found, bool) is not isinstance(expected, bool):
         yield f"{of.type} {of.name}: {path} is {found!r} and not {expected!r}"
 
 

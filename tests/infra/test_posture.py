@@ -155,7 +155,7 @@ MUTATIONS = {
         ),
     ],
     "settings_are_accepted": [
-        Mutation("function-app", "each => each.geo", "each => 'mars'"),
+        Mutation("function-app", "each => each.geo", "each => 'mars'", one_geo()),
         Mutation("key-vault", "key.properties.keyUri", "'${key.properties.keyUri}/0123'"),
     ],
     "settings_hold_no_secret": [Mutation("function-app", "value: tokenAudiences", "value: 'AccountKey=x'")],
