@@ -166,7 +166,7 @@ MUTATIONS = {
         Mutation("network", "defaultOutboundAccess: true", "defaultOutboundAccess: false"),
     ],
     "an_instance_answers_many_at_a_time": [
-        Mutation("main", "param perInstanceConcurrency int = 16", "param perInstanceConcurrency int = 1"),
+        Mutation("main", "perInstanceConcurrency: perInstanceConcurrency", "perInstanceConcurrency: 1"),
         Mutation("function-app", "http: { perInstanceConcurrency: perInstanceConcurrency }", ""),
         Mutation("main", "@allowed([2048, 4096])", "@allowed([512, 2048])", {"instanceMemoryMB": 512}),
     ],
@@ -176,7 +176,7 @@ MUTATIONS = {
         Mutation("host-storage", "zoneRedundant ? 'Standard_ZRS' : ", "", {"zoneRedundant": True}),
     ],
     "pages_elsewhere_are_named": [
-        Mutation("main", "param allowedOrigins array = []", "param allowedOrigins array = ['*']"),
+        Mutation("main", "allowedOrigins: allowedOrigins", "allowedOrigins: ['*']"),
         Mutation("function-app", "supportCredentials: false", "supportCredentials: true"),
     ],
     "consistency_is_strong": [Mutation("cosmos", "'Strong'", "'Session'")],
