@@ -89,7 +89,7 @@ param allowedOrigins array = []
 @maxValue(1000)
 param perInstanceConcurrency int = 16
 
-@description('The memory of an instance. In 512 MB the app has no room for its requests.')
+@description('The memory of an instance. 512 MB are too little for the host and sixteen bodies of 4 MiB.')
 @allowed([2048, 4096])
 param instanceMemoryMB int = 2048
 
