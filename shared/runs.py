@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -95,7 +95,7 @@ class Run:
         return code
 
     async def side_by_side(
-        self, work: Iterable[T], carry_out: Callable[[T], Awaitable[None]], *, at_least: float = 0.0
+        self, work: Collection[T], carry_out: Callable[[T], Awaitable[None]], *, at_least: float = 0.0
     ) -> None:
         """Carry out work in its order, some of it at a time, so that what hangs holds up one lane and not the run.
 
@@ -112,7 +112,7 @@ class Run:
                     return
                 await self.isolated(carry_out(each))
 
-        await asyncio.gather(*(lane() for _ in range(_LANES)))
+        await asyncio.gather(*(lane() for _ in range(min(_LANES, len(work)))))
 
 
 @dataclass(frozen=True, slots=True)
