@@ -442,7 +442,10 @@ def _call(name: str, arguments: list[Expression]) -> Expression:
 
     def call(scope: "_Scope") -> Any:
         values = [each(scope) for each in arguments]
-        return _as_known(_FUNCTIONS[name](*values), values)
+        try:
+            return _as_known(_FUNCTIONS[name](*values), values)
+        except (AttributeError, TypeError):
+            raise Refused(f"{name} does not take these arguments") from None
 
     return call
 

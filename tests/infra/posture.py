@@ -380,10 +380,11 @@ def roles_have_names_of_their_own(it: Deployment) -> Findings:
 
 
 def api_versions_are_recent(it: Deployment) -> Findings:
-    for each in it.resources:
-        recent = max((name for name in API_VERSIONS if each.type.startswith(name)), key=len, default="")
-        if each.api_version < API_VERSIONS.get(recent, "9"):
-            yield f"{each.file}: {each.type} is of {each.api_version}"
+    for file, source in it.sources.items():
+        for kind, version in re.findall(r"'(Microsoft\.[\w./]+)@([\w-]+)'", source):
+            known = max((name for name in API_VERSIONS if kind.startswith(name)), key=len, default="")
+            if version < API_VERSIONS.get(known, "9"):
+                yield f"{file}: {kind} is of {version}"
 
 
 def a_preview_shows_everything(it: Deployment) -> Findings:

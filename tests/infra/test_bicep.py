@@ -56,6 +56,8 @@ def test_more_that_the_templates_say(expression: str, expected: Any) -> None:
         "import 'x'\n",
         "var x = unknownFunction()\n",
         "var x = 1 + 1\n",
+        "var x = toLower(1)\n",
+        "var x = empty('a', 'b')\n",
         "var x = true && false\n",
         "var x = a.?b\n",
         "var x = '''a'''\n",

@@ -138,6 +138,7 @@ MUTATIONS = {
         geo_storage("storageAccounts@2025-06-01", "storageAccounts@2024-01-01"),
         Mutation("network", "privateDnsZones@2024-06-01", "privateDnsZones@2020-06-01"),
         Mutation("alerts", "scheduledQueryRules@2026-03-01", "scheduledQueryRules@2022-06-15"),
+        Mutation("log-retention", "workspaces@2025-07-01", "workspaces@2023-09-01"),
     ],
     "a_preview_shows_everything": [
         geo_storage("guid(account.id, identity.id, role)", "guid(account.id, identity.properties.principalId, role)"),
