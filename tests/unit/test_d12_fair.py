@@ -101,10 +101,10 @@ async def test_p9_containers_whose_deletes_hang_keep_the_sweep_from_no_other(mon
     world = World()
     await world.opt_in()
     strays = [put(world, "europe", f"{n:x}" * 32, START.date()) for n in range(16)]
-    hang(world, lambda name: name[-1] in "012")
+    hang(world, lambda name: name[-1] in "01")
     heartbeat = (await world.sweep.run())["europe"]
     assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-timeout")
-    assert sorted(world.containers()) == sorted(strays[:3])
+    assert sorted(world.containers()) == sorted(strays[:2])
 
 
 async def test_p5_three_enrollments_whose_deletes_hang_keep_no_other_from_its_receipt() -> None:
