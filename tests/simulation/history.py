@@ -22,6 +22,7 @@ from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import SHARDS, DayContainer
 from shared.model.heartbeats import Postponed
+from shared.model.ledger import _Event
 from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import Problem, TooManyOptIns
@@ -82,6 +83,21 @@ def _read_once() -> Callable[[ReceiptKeys, str], Signed]:
         return known[key]
 
     return read
+
+
+_HASH = _Event.hash
+
+
+def _hash_once() -> property:
+    """Return what hashes an event and remembers it: events are frozen."""
+    known: dict[int, tuple[_Event, str]] = {}
+
+    def of(self: _Event) -> str:
+        if id(self) not in known:
+            known[id(self)] = (self, _HASH.fget(self))  # type: ignore[misc]
+        return known[id(self)][1]
+
+    return property(of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +243,8 @@ class History:
             changed.enter_context(mock.patch.object(storage, "_STEPS", steps))
             if ReceiptKeys.read is _READ:
                 changed.enter_context(mock.patch.object(ReceiptKeys, "read", _read_once()))
+            if _Event.hash is _HASH:
+                changed.enter_context(mock.patch.object(_Event, "hash", _hash_once()))
             yield
 
     async def _run(self, story: Story) -> None:
