@@ -72,8 +72,8 @@ def contents(folder: str) -> Iterator[tuple[Path, bytes]]:
         yield path, content
 
 
-def renew(folder: str) -> bool:
-    """Brings the copy for a folder up to date, and tells whether anything in it that a test may see has changed."""
+def renew(folder: str) -> str:
+    """Brings the copy for a folder up to date, and returns a hash of all its code and tests."""
     copy = COPIES / folder
     wanted = dict(contents(folder))
     for path, content in wanted.items():
@@ -86,11 +86,8 @@ def renew(folder: str) -> bool:
             if file.relative_to(copy) not in wanted:
                 file.unlink()
                 (copy / "mutants" / file.relative_to(copy)).unlink(missing_ok=True)
-    seen = hashlib.sha256(b"".join(content for path, content in sorted(wanted.items()) if path.suffix == ".py"))
-    mark = copy / "tried"
-    before = mark.read_text() if mark.is_file() else ""
-    mark.write_text(seen.hexdigest())
-    return before not in ("", seen.hexdigest())
+    code = b"".join(content for path, content in sorted(wanted.items()) if path.suffix == ".py")
+    return hashlib.sha256(code).hexdigest()
 
 
 def verdicts(folder: str) -> Mapping[str, int | None]:
@@ -113,13 +110,25 @@ ENVIRONMENT = {
 
 def run(folder: str, jobs: int) -> None:
     """Tries each mutant of a folder that was not tried, and again those that survived other tests."""
-    changed = renew(folder)
-    mutmut = partial(subprocess.run, cwd=COPIES / folder, env=ENVIRONMENT, check=True)
+    code = renew(folder)
+    copy = COPIES / folder
+    measured, tried = copy / "measured", copy / "tried"
+    if not _says(measured, code):  # which tests reach a function is measured anew
+        (copy / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
+        measured.write_text(code)
+    mutmut = partial(subprocess.run, cwd=copy, env=ENVIRONMENT, check=True)
     command = [sys.executable, "-m", "mutmut", "run", f"--max-children={jobs}"]
+    before = [name for name, verdict in verdicts(folder).items() if verdict not in {None, *KILLED}]
     mutmut(command)
-    again = [name for name, code in verdicts(folder).items() if code not in KILLED]
-    if changed and again:
+    after = verdicts(folder)
+    again = [name for name in before if after.get(name) not in {None, *KILLED}]
+    if again and not _says(tried, code):
         mutmut([*command, *again])
+    tried.write_text(code)
+
+
+def _says(mark: Path, code: str) -> bool:
+    return mark.is_file() and mark.read_text() == code
 
 
 @dataclass(frozen=True)
