@@ -76,6 +76,9 @@ def renew(folder: str) -> str:
     """Brings the copy for a folder up to date, and returns a hash of all its code and tests."""
     copy = COPIES / folder
     wanted = dict(contents(folder))
+    configured = copy / "pyproject.toml"
+    if configured.is_file() and configured.read_bytes() != wanted[Path("pyproject.toml")]:
+        shutil.rmtree(copy)  # other settings number the mutants in another way
     for path, content in wanted.items():
         file = copy / path
         if not file.is_file() or file.read_bytes() != content:

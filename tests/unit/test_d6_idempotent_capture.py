@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
+import hashlib
 import json
 from datetime import timedelta
 
 import pytest
 
+from shared.model.capture import StoredBatch
 from shared.ports import ContainerMissing
 from shared.problems import DataSharingOff, IdempotencyKeyReused, Unavailable
 from tests.world import TENANT, World, capture, submission
@@ -32,6 +34,24 @@ async def test_the_same_key_and_body_is_answered_as_the_first_time_and_stored_on
         again.expires_at,
     )
     assert sum(len(batches) for batches in world.containers().values()) == 1
+
+
+async def test_the_answer_says_which_batch_it_is_how_much_of_whom_was_taken_and_until_when_it_is_kept() -> None:
+    world = await enrolled()
+    now = world.clock.now()
+    sent = submission(capture(now), capture(now + timedelta(minutes=1)), key="key-7", app_id="app-7")
+    stored = await world.captures.submit(TENANT, sent)
+    setting = await world.data_sharing.get(TENANT)
+    assert setting.enrollment is not None
+    assert stored == StoredBatch(
+        batch_id=hashlib.sha256(b"app-7\nkey-7").hexdigest()[:32],
+        accepted=2,
+        enrollment_id=setting.enrollment.enrollment_id,
+        expires_at=now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30),
+        created=True,
+    )
+    [batches] = world.containers().values()
+    assert list(batches) == [stored.batch_id]
 
 
 async def test_the_same_key_with_another_body_is_refused_and_the_first_stays() -> None:

@@ -1,9 +1,13 @@
 """P1: no opt-in on the ledger, no capture stored."""
 
+from datetime import timedelta
+
 import pytest
 
+from shared.model.ledger import Enrollment, Setting
 from shared.ports import StoreUnavailable
 from shared.problems import DataSharingOff, GeoNotServed, InvalidRequest, UnknownGeo
+from shared.sharing.data_sharing import RequestedChange
 from tests.world import OTHER_TENANT, TENANT, World
 
 
@@ -53,3 +57,25 @@ async def test_consent_that_cannot_be_read_is_not_consent() -> None:
         await world.post("another", key="key-2")
     assert world.stored_containers() == before
     assert sum(len(batches) for batches in world.stores["europe"].containers.values()) == 1
+
+
+async def test_a_setting_says_what_is_so_since_when_and_by_which_event() -> None:
+    world = World()
+    for enabled in (True, False):
+        at = world.clock.now()
+        setting = await (
+            world.opt_in() if enabled else world.data_sharing.put(TENANT, RequestedChange(False, None, "admin"))
+        )
+        event = world.ledger.events[TENANT][-1]
+        assert (event.at, event.tenant_id, event.actor, event.geo) == (at, TENANT, "admin", "europe")
+        assert (event.storage_account, event.started_at) == ("steurope", world.ledger.events[TENANT][0].at)
+        enrollment = Enrollment(**{name: getattr(event, name) for name in Enrollment.model_fields})
+        assert setting == Setting(
+            tenant_id=TENANT,
+            sequence=event.sequence,
+            ledger_hash=event.hash,
+            enrollment=enrollment if enabled else None,
+            since=at,
+        )
+        assert await world.data_sharing.get(TENANT) == setting
+        world.clock.move(timedelta(hours=1))

@@ -207,6 +207,32 @@ async def test_whoever_is_never_in_time_is_told_to_come_back(world: World) -> No
     assert len(store_of(world).sent["put"]) > 90, "and not after minutes"
 
 
+async def test_attempts_are_a_second_or_two_apart_and_none_begins_after_fifteen(world: World) -> None:
+    await world.post(key="first")
+    store = store_of(world)
+    store.begun.clear()
+    world.clock.slept.clear()
+    store.sent["put"] = [failing] * 99
+    for key in ("second", "third"):
+        with pytest.raises(StoreUnavailable, match="storage-503"):
+            await world.post(key=key)
+    assert store.begun == ["put"] * 8
+    waits = world.clock.slept
+    assert len(waits) == 8 and all(1 <= wait <= 2 for wait in waits)
+    assert waits[:4] == [waits[0]] * 4 and waits[4:] == [waits[4]] * 4
+    assert waits[0] != waits[4], "batches do not all come again at the same time"
+
+    async def fail_slowly() -> None:
+        world.clock.move(timedelta(seconds=8))
+        raise TryAgain("storage-503")
+
+    store.sent["put"] = [fail_slowly] * 99
+    store.begun.clear()
+    with pytest.raises(StoreUnavailable, match="storage-503"):
+        await world.post(key="fourth")
+    assert store.begun == ["put"] * 2
+
+
 async def test_a_container_that_vanishes_again_at_once_is_being_deleted(world: World) -> None:
     async def missing() -> None:
         raise ContainerMissing

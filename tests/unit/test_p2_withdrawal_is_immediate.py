@@ -141,6 +141,30 @@ async def test_a_failed_read_is_never_replaced_by_an_older_answer_and_is_not_lea
     assert (await consent.current(TENANT)).setting.enabled is False
 
 
+async def test_a_read_that_is_answered_late_takes_no_newer_one_away() -> None:
+    clock, ledger = ManualClock(), SlowLedger()
+    world = World(clock=clock, ledger=ledger)
+    consent = Consent(ledger, clock)
+    ledger.slow = True
+    older = asyncio.create_task(consent.afresh(TENANT))
+    await settle()
+    opting_in = asyncio.create_task(world.opt_in())
+    await settle()
+    ledger.reads[1].set_result(None)
+    await settle()
+    clock.move(LEASE / 4)
+    newer = asyncio.create_task(consent.afresh(TENANT))
+    await settle()
+    ledger.reads[2].set_result(None)
+    assert (await newer).setting.enabled
+    ledger.reads[0].set_result(None)
+    assert not (await older).setting.enabled
+    ledger.slow = False
+    assert (await consent.current(TENANT)) is await newer
+    await clock.advance(LEASE)
+    assert (await opting_in).enabled
+
+
 async def test_reads_slower_than_the_lease_close_the_door() -> None:
     clock, ledger = ManualClock(), SlowLedger()
     consent = Consent(ledger, clock)

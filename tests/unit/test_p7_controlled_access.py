@@ -199,6 +199,24 @@ async def test_a_grant_ends_by_itself_at_its_last_instant() -> None:
         await read(world, batch_id)
 
 
+async def test_a_grant_that_nobody_approved_within_24_hours_has_lapsed() -> None:
+    world, _ = await shared_world()
+    for waited, approved in ((timedelta(hours=24) - timedelta(microseconds=1), True), (timedelta(hours=24), False)):
+        grant = await world.access.request(TENANT, REVIEWER, ASKED)
+        world.clock.set(grant.requested_at + waited)
+        if approved:
+            granted = await world.access.approve(TENANT, grant.grant_id, APPROVER)
+            assert granted.expires_at is not None
+            assert granted.status(granted.expires_at - timedelta(microseconds=1)) is GrantStatus.APPROVED
+            assert granted.status(granted.expires_at) is GrantStatus.EXPIRED
+            continue
+        with pytest.raises(GrantNotPending) as refused:
+            await world.access.approve(TENANT, grant.grant_id, APPROVER)
+        assert "lapsed" in str(refused.value.detail)
+        assert grant.status(world.clock.now()) is GrantStatus.LAPSED
+        assert await world.access.revoke(TENANT, grant.grant_id, APPROVER, any_grant=True) == grant, "it has ended"
+
+
 async def test_whoever_asked_does_not_approve() -> None:
     world, _ = await shared_world()
     grant = await world.access.request(TENANT, REVIEWER, ASKED)
