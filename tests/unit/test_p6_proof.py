@@ -70,6 +70,36 @@ async def test_a_container_of_a_day_that_nobody_computed_is_found_and_deleted() 
     assert (await look_again(world, deletion)).status == "verified"
 
 
+async def test_a_purge_says_what_it_did_and_why_a_look_was_no_proof() -> None:
+    world, deletion = await opted_out()
+    await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
+    store, name = world.stores["europe"], deletion.containers[0].name
+
+    async def told() -> tuple[str, str | None, Any]:
+        world.clock.move(deadlines.RETRY_MAX)
+        heartbeat = (await world.purge.run())["europe"]
+        assert await world.operations.read_all("purge") | {"europe": heartbeat} == await world.operations.read_all(
+            "purge"
+        )
+        return heartbeat.outcome, heartbeat.error, heartbeat.counts
+
+    assert await told() == ("done", None, {"purgedDeletions": 1})
+    store.being_deleted.add(name)
+    assert await told() == ("done", None, {}), "Azure takes a while, as a rule"
+    store.being_deleted.clear()
+    store.soft_deleted.add(name)
+    assert await told() == ("failed", "soft-deleted", {"failures": 1})
+    store.soft_deleted.clear()
+    store.receive_container(name)
+    assert await told() == ("failed", "containers-found", {"failures": 1})
+    before = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert (before.attempts, before.failures, before.containers_deleted) == (4, 3, 4)
+    assert await told() == ("done", None, {"verifiedDeletions": 1})
+    done = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert (done.last_error, done.failures, done.retry_at, done.attempts) == (None, 0, None, 4)
+    assert await told() == ("done", None, {})
+
+
 async def test_a_second_look_that_fails_proves_nothing() -> None:
     world, deletion = await purged()
     store = world.stores["europe"]

@@ -96,3 +96,15 @@ async def test_a_heartbeat_that_cannot_be_written_fails_no_purge() -> None:
     world.clock.set(deletion.not_before)
     await world.purge.run()
     assert world.stored_containers() == {}
+
+
+async def test_heartbeats_that_cannot_be_read_fail_no_purge() -> None:
+    world, deletion = await opted_out()
+
+    async def fail(*args: object) -> None:
+        raise StoreUnavailable("cosmos-503")
+
+    world.operations.read_all = fail
+    world.clock.set(deletion.not_before)
+    assert {heartbeat.outcome for heartbeat in (await world.purge.run()).values()} == {"done"}
+    assert world.stored_containers() == {}
