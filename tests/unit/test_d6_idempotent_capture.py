@@ -5,12 +5,15 @@ import gzip
 import hashlib
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from shared.model.capture import StoredBatch
+from shared.model.capture import TEXT_MAX_BYTES, StoredBatch
 from shared.ports import ContainerMissing
 from shared.problems import DataSharingOff, IdempotencyKeyReused, Unavailable
+from tests.clocks import START
 from tests.world import TENANT, World, capture, submission
 
 
@@ -127,3 +130,33 @@ async def test_after_an_opt_out_a_repeat_is_refused_too() -> None:
     await world.opt_out()
     with pytest.raises(DataSharingOff):
         await world.captures.submit(TENANT, sent)
+
+
+@pytest.mark.parametrize(
+    ("change", "taken"),
+    [
+        ({"input": "x" * TEXT_MAX_BYTES, "output": "\N{EURO SIGN}" * (TEXT_MAX_BYTES // 3)}, True),
+        ({"input": "x" * (TEXT_MAX_BYTES + 1)}, False),
+        ({"output": "\N{EURO SIGN}" * (TEXT_MAX_BYTES // 3 + 1)}, False),
+        ({"capturedAt": "2026-11-21t13:00:00.123456789+01:00"}, True),
+        ({"capturedAt": "2026-11-21T12:00:00z"}, True),
+        ({"capturedAt": "2026-11-21T12:00:00"}, False),
+        ({"capturedAt": "2026-11-21"}, False),
+        ({"capturedAt": " 2026-11-21T12:00:00Z"}, False),
+        ({"capturedAt": 1795262400}, False),
+        ({"capturedAt": None}, False),
+    ],
+    ids=lambda each: "" if isinstance(each, bool) else "".join(each)[:12],
+)
+def test_a_text_of_256_kib_and_an_instant_with_its_offset_are_taken_and_nothing_else(
+    change: dict[str, Any], taken: bool
+) -> None:
+    sent = {**capture(START), **change}
+    if taken:
+        [read] = submission(sent).batch.captures
+        assert (read.input, read.output) == (sent["input"], sent["output"])
+        return
+    with pytest.raises(ValidationError) as refused:
+        submission(sent)
+    assert refused.value.error_count() == 1
+    assert "xxx" not in str(refused.value), "and is not shown (P8)"

@@ -11,7 +11,7 @@ from shared.ports import Conflict, StoreUnavailable
 from shared.problems import NotFound
 from tests.clocks import ManualClock
 from tests.unit.crashes import crashes
-from tests.unit.opt_outs import opted_out
+from tests.unit.opt_outs import look_again, opted_out
 from tests.world import OTHER_TENANT, TENANT, Crash, Crashing, Steps, World
 
 
@@ -22,6 +22,23 @@ async def test_an_opt_out_schedules_its_deletion_two_days_before_its_deadline() 
     assert deletion.deadline == event.at + timedelta(days=30)
     assert deletion.not_before == event.at + timedelta(days=28)
     assert (deletion.geo, deletion.storage_account, deletion.sequence) == ("europe", "steurope", 2)
+    assert deletion.to_json() == {
+        "tenantId": TENANT,
+        "enrollmentId": event.enrollment_id,
+        "sequence": 2,
+        "ledgerHash": event.hash,
+        "geo": "europe",
+        "storageAccount": "steurope",
+        "startedAt": "2026-11-21T12:00:00.000000Z",
+        "optedOutAt": "2026-11-24T12:00:02.000000Z",
+        "notBefore": "2026-12-22T12:00:02.000000Z",
+        "deadline": "2026-12-24T12:00:02.000000Z",
+        "status": "scheduled",
+        "attempts": 0,
+        "failures": 0,
+        "containersDeleted": 0,
+        "moreDays": [],
+    }
 
 
 async def test_the_data_is_kept_until_then_and_gone_after() -> None:
@@ -252,7 +269,11 @@ async def test_overdue_is_derived_from_the_clock_alone() -> None:
     world, deletion = await opted_out()
     assert not deletion.overdue(deletion.deadline)
     assert deletion.overdue(deletion.deadline + timedelta(microseconds=1))
-    del world
+    await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
+    await world.purge.run()
+    purged = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert purged.overdue(deletion.deadline + timedelta(microseconds=1)), "until it is proved"
+    assert not (await look_again(world, deletion)).overdue(deletion.deadline + timedelta(days=9))
 
 
 @pytest.mark.parametrize("after", [False, True])
