@@ -43,7 +43,7 @@ async def test_an_opt_out_schedules_its_deletion_two_days_before_its_deadline() 
 
 async def test_the_data_is_kept_until_then_and_gone_after() -> None:
     world, deletion = await opted_out()
-    await world.run_purges(deletion.not_before - timedelta(minutes=1))
+    await world.run_purges(deletion.not_before - timedelta(minutes=1), every=timedelta(hours=6))
     kept = world.days()
     world.clock.set(deletion.not_before)
     await world.purge.run()
