@@ -32,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(histories: int, seed: int, jobs: int) -> int:
-    commit, told = campaign.commit(), list[str]()
+    commit, told = campaign.commit(), list[int | str]()
 
-    def tell(violations: list[tuple[str, str]]) -> None:
+    def tell(violations: list[tuple[int | str, str]]) -> None:
         """Tell of those that were not told of yet: a long run need not come to its end for them to be looked into."""
         for found, what in violations[len(told) : 20]:
             told.append(found)
