@@ -143,8 +143,9 @@ async def test_a_bounded_run_is_taken_up_by_the_next() -> None:
     world = World(bounds=Bounds(containers=3))
     for day in range(1, 10):
         world.stores["europe"].receive_container(f"0-2026100{day}-0{'0' * 31}")
-    outcomes = [(await world.purge.run())["europe"].outcome for _ in range(3)]
-    assert outcomes == ["more", "more", "done"]
+    runs = [(await world.purge.run())["europe"] for _ in range(3)]
+    assert [run.outcome for run in runs] == ["more", "more", "done"]
+    assert [run.counts for run in runs] == [{"expiredContainers": 3}] * 3
     assert world.days() == []
 
 

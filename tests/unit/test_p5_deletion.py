@@ -1,5 +1,6 @@
 """P5: 30 days after an opt-out nothing of that enrollment is stored; no repeat of anything moves a deadline later."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -126,8 +127,9 @@ async def test_expediting_begins_now_and_moves_no_deadline() -> None:
 
 async def test_expediting_what_is_not_there_is_not_found_and_endless_conflicts_are_told() -> None:
     world, deletion = await opted_out()
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as refused:
         await world.deletions.expedite(OTHER_TENANT, deletion.enrollment_id, now=world.clock.now())
+    assert refused.value.detail == NotFound.DELETION
 
     async def never(*args: object) -> None:
         raise Conflict
@@ -235,10 +237,11 @@ async def test_one_container_that_cannot_be_deleted_keeps_no_other_of_its_enroll
     async def leased(container: str) -> bool:
         if container == stuck:
             raise StoreUnavailable("storage-LeaseIdMissing")
+        await asyncio.sleep(0.2)  # the run waits for those that take longer
         return await delete(container)  # type: ignore[no-any-return]
 
     store.delete_container = leased
-    world.clock.set(deletion.not_before)
+    await world.deletions.expedite(TENANT, deletion.enrollment_id, now=world.clock.now())
     await world.purge.run()
     assert world.stored_containers() == {"europe": [stuck]}
 

@@ -64,9 +64,14 @@ async def test_a_container_of_a_day_that_nobody_computed_is_found_and_deleted() 
     world, deletion = await purged()
     stray = DayContainer(deletion.enrollment_id, deletion.days[-1] + timedelta(days=2))
     world.stores["europe"].receive_container(stray.name)
+    # Listed before it, and neither an end of the list nor a reason to look no further.
+    others = [f"{stray.name[0]}-0-notours", DayContainer(stray.name[0] + "f" * 31, deletion.days[0]).name]
+    for other in others:
+        world.stores["europe"].receive_container(other)
     again = await look_again(world, deletion)
     assert (again.status, again.last_error, again.containers_deleted) == ("purged", "containers-found", 4)
-    assert world.stored_containers() == {}
+    assert again.days == [*deletion.days, stray.day], "the next look deletes it too"
+    assert list(world.containers()) == others
     assert (await look_again(world, deletion)).status == "verified"
 
 
@@ -143,8 +148,12 @@ async def test_looks_are_bounded_and_taken_up_by_the_next_run() -> None:
         await world.opt_out(tenant)
     await world.feed()
     world.clock.move(timedelta(days=28))
-    await world.purge.run()
+    assert (await world.purge.run())["europe"].counts == {"purgedDeletions": 2}
     world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    items = dict(world.deletion_items.items)
+    assert (await world.purge.run())["europe"].counts == {"verifiedDeletions": 2}
+    world.deletion_items.items.clear()
+    world.deletion_items.items.update(items)
     world.bounds = Bounds(deletions=1)
     assert (await world.purge.run())["europe"].outcome == "more"
     assert (await world.purge.run())["europe"].outcome == "done"
@@ -169,7 +178,8 @@ async def test_two_runs_at_a_time_make_one_receipt() -> None:
         raise Conflict  # what the slower of the two is told
 
     world.deletion_items.replace = conflicting
-    await world.purge.run()
+    slower = (await world.purge.run())["europe"]
+    assert (slower.outcome, slower.counts) == ("more", {}), "it has not done it"
     verified = await world.deletions.get(TENANT, deletion.enrollment_id)
     assert verified.status == "verified"
     await world.purge.run()
