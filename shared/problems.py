@@ -48,6 +48,7 @@ class InvalidRequest(Problem):
 
     slug, status, title = "invalid-request", 400, "The request is not valid."
     detail = NO_JSON = "The body is not valid JSON in UTF-8."
+    NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
     GEO_NEEDED = "geo is needed to opt in."
 
@@ -167,6 +168,13 @@ class PreconditionFailed(Problem):
     NO_ETAG = "If-Match is no ETag of a data-sharing setting."
 
 
+class LengthRequired(Problem):
+    """The body came without a length, so the platform has not passed it on."""
+
+    slug, status, title = "length-required", 411, "The body needs a Content-Length."
+    detail = "Only a body with a Content-Length reaches the service: send one, and not Transfer-Encoding: chunked."
+
+
 class PayloadTooLarge(Problem):
     """The body is larger than a batch may be."""
 
@@ -179,6 +187,16 @@ class PayloadTooLarge(Problem):
     def example(cls) -> Self:
         """Return one that names 4 MiB."""
         return cls(4 * 1024 * 1024)
+
+
+class UnsupportedEncoding(Problem):
+    """The body's ``Content-Encoding`` is not one that is understood here."""
+
+    slug, status, title = "unsupported-encoding", 415, "The Content-Encoding is not understood."
+    detail = "Send the body as it is, or with Content-Encoding: gzip, applied once."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Accept-Encoding": "gzip"})
 
 
 class GeoNotServed(Problem):
