@@ -60,6 +60,12 @@ class Unauthenticated(Problem):
     detail = MISSING = "There is no bearer token."
     TOO_LONG = "The token is too long."
     INVALID = "The token is not valid."
+    EXPIRED = "The token has expired."
+    NOT_YET = "The token is not valid yet."
+    AUDIENCE = "The token is for another audience."
+    ISSUER = "The token is of an issuer that is not trusted here."
+    SIGNATURE = "The token's signature is wrong."
+    CRITICAL = "The token demands an extension that is not understood here."
     NO_APPLICATION = "The token does not say which application it was issued to."
     USER_OR_APPLICATION = "The token is neither a user's nor an application's."
     NO_HEADER = "The token has no header."
@@ -72,7 +78,10 @@ class Unauthenticated(Problem):
     SAID_TWICE = "The token says something twice."
 
     def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        super().__init__(detail)
+        # Who has sent no token is told of no error (RFC 6750, 3.1).
+        error = f', error="invalid_token", error_description="{self.detail}"' if self.detail != self.MISSING else ""
+        self.headers["WWW-Authenticate"] = f'Bearer realm="copilot-data-sharing"{error}'
 
 
 class StepUpRequired(Unauthenticated):

@@ -38,7 +38,9 @@ HEADERS: Mapping[str, _Header] = {
     "ETag": _Header("The setting's ledger sequence, for If-Match.", '"1"', text_schema('"[0-9]{1,9}"')),
     "Accept-Encoding": _Header("The encoding that a body may have.", "gzip", {"const": "gzip"}),
     "Retry-After": _Header("Seconds after which to send the same request again.", "5", text_schema("[0-9]+")),
-    "WWW-Authenticate": _Header("The challenge (RFC 6750).", 'Bearer error="invalid_token"', text_schema("Bearer .*")),
+    "WWW-Authenticate": _Header(
+        "The challenge (RFC 6750).", 'Bearer realm="copilot-data-sharing"', text_schema("Bearer .*")
+    ),
 }
 """Every header that an answer of ours can have."""
 
