@@ -248,14 +248,41 @@ class CapturedTooEarly(Problem):
     """A capture is older than 24 hours, or than the enrollment (D4)."""
 
     slug, status, title = "captured-too-early", 422, "A capture is too old."
-    detail = "capturedAt must be at most 24 hours ago, and not before data sharing was switched on."
+    detail = "At $.captures[0].capturedAt: more than 24 hours ago."
+
+    @classmethod
+    def too_old(cls, place: int, earliest: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch for its age."""
+        return cls(f"At $.captures[{place}].capturedAt: more than 24 hours ago; the earliest now is {earliest}.")
+
+    @classmethod
+    def before_opt_in(cls, place: int, started_at: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch because the tenant had not opted in yet."""
+        return cls(
+            f"At $.captures[{place}].capturedAt: before data sharing was switched on, which was at {started_at}."
+        )
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one of the first capture."""
+        return cls.too_old(0, "2026-11-20T12:00:00.000000Z")
 
 
 class CapturedTooLate(Problem):
     """A capture is more than five minutes in the future (D4)."""
 
     slug, status, title = "captured-too-late", 422, "A capture lies in the future."
-    detail = "capturedAt must be at most 5 minutes ahead."
+    detail = "At $.captures[0].capturedAt: more than 5 minutes ahead."
+
+    @classmethod
+    def ahead(cls, place: int, latest: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch."""
+        return cls(f"At $.captures[{place}].capturedAt: more than 5 minutes ahead; the latest now is {latest}.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one of the first capture."""
+        return cls.ahead(0, "2026-11-21T12:05:00.000000Z")
 
 
 class TooManyOptIns(Problem):
