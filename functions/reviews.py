@@ -120,7 +120,7 @@ _DAY = text(
     "A UTC day.",
     r"[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}",
     "2026-11-21",
-    "A day must be written as in 2026-11-21.",
+    "A day must be a date between the years 2000 and 8999, written as in 2026-11-21.",
     read=date.fromisoformat,
     format="date",
 )
@@ -131,7 +131,7 @@ _AFTER: Parameter[str | None] = text(
     "Only batches after this one.",
     ENROLLMENT_ID.pattern,
     _EXAMPLE_ID,
-    "after must be a batch id.",
+    "after must be a batch id, 32 lower-case hexadecimal digits.",
     read=str,
     absent=None,
 )
@@ -262,8 +262,9 @@ async def captures_list(call: Call) -> func.HttpResponse:
         days = await access.days(call.tenant_id, reviewer)
         return json_answer(CapturesPageAnswer(value=[CapturesEntry(day=each) for each in days]).to_json())
     after, limit = call.value(_AFTER), call.value(LIMIT)
-    ids = await access.batches(call.tenant_id, reviewer, day, limit=limit, after=after)
-    more = link(call.url, day=day, limit=limit, after=ids[-1]) if len(ids) == limit else None
+    one_more = await access.batches(call.tenant_id, reviewer, day, limit=limit + 1, after=after)
+    ids = one_more[:limit]
+    more = link(call.url, day=day, limit=limit, after=ids[-1]) if len(one_more) > limit else None
     entries = [CapturesEntry(day=day, batch_id=each) for each in ids]
     return json_answer(CapturesPageAnswer(value=entries, next_link=more).to_json())
 

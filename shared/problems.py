@@ -48,6 +48,7 @@ class InvalidRequest(Problem):
 
     slug, status, title = "invalid-request", 400, "The request is not valid."
     detail = NO_JSON = "The body is not valid JSON in UTF-8."
+    NO_ETAG = "If-None-Match is no list of ETags."
     NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
     GEO_NEEDED = "geo is needed to opt in."
@@ -170,11 +171,12 @@ class GrantNotPending(Problem):
 
 
 class PreconditionFailed(Problem):
-    """The ``If-Match`` of the request is not the current ``ETag``."""
+    """A precondition of the request does not hold."""
 
     slug, status, title = "precondition-failed", 412, "The setting has changed."
-    detail = CHANGED = "Read the setting again; its ETag is not the one in If-Match."
-    NO_ETAG = "If-Match is no ETag of a data-sharing setting."
+    detail = CHANGED = "Read the setting again; its ETag is not one in If-Match, or is one in If-None-Match."
+    NO_ETAG = "If-Match is no list of ETags."
+    EXISTS = "If-None-Match: * never holds, because every tenant has a setting; take the ETag for If-Match."
 
 
 class LengthRequired(Problem):

@@ -146,7 +146,7 @@ def _model_schemas(operations: Sequence[Operation]) -> tuple[_Named, Members]:
         if operation.body:
             wanted[type(operation.body.example), "validation"] = None
         for answer in operation.answers.values():
-            if not isinstance(answer.example, str):
+            if isinstance(answer.example, AnswerModel | Item):
                 wanted[type(answer.example), "serialization"] = None
     names, definitions = models_json_schema(list(wanted), ref_template=_SCHEMA_REF, schema_generator=_Schemas)
     schemas: Members = definitions.get("$defs", {})
@@ -186,15 +186,16 @@ def _request_body(body: Body[Any], names: _Named) -> Members:
 
 
 def _answer(answer: Answer, names: _Named) -> Members:
-    if isinstance(answer.example, str):
-        content: Members = {"schema": {"type": "string"}, "example": answer.example}
-    else:
-        content = {"schema": names[type(answer.example), "serialization"], "example": answer.example.to_json()}
-    return {
+    described: Members = {
         "description": answer.description,
         "headers": _header_refs((*COMMON_HEADERS, *answer.headers)),
-        "content": {answer.media_type: content},
     }
+    if isinstance(answer.example, str):
+        described["content"] = {answer.media_type: {"schema": {"type": "string"}, "example": answer.example}}
+    elif answer.example is not None:
+        schema = names[type(answer.example), "serialization"]
+        described["content"] = {answer.media_type: {"schema": schema, "example": answer.example.to_json()}}
+    return described
 
 
 def _problem_responses(problems: Sequence[type[Problem]]) -> Members:

@@ -62,11 +62,11 @@ class Body(Generic[B]):
 class Answer:
     """An answer that is no problem: its model by an example, and the headers that only it has.
 
-    An answer that is not JSON (``media_type``) has a text for its example.
+    An answer that is not JSON (``media_type``) has a text for its example, one without a body None.
     """
 
     description: str
-    example: AnswerModel | Item | str
+    example: AnswerModel | Item | str | None
     headers: tuple[str, ...] = ()
     media_type: str = "application/json"
 
@@ -87,8 +87,8 @@ class Operation:
             it; then those of the query and the headers.
         body: what it takes.
         answers: by status.
-        problems: beyond those that follow from the rest: 400, 401, 403, 500 and 503 with a ``who``, 411,
-            413 and 415 with a body.
+        problems: beyond those that follow from the rest: 400; 401, 403, 500 and 503 with a ``who``; 411, 413
+            and 415 with a body.
         description: what the summary leaves open.
     """
 
@@ -129,9 +129,9 @@ class Operation:
     @property
     def all_problems(self) -> list[type[Problem]]:
         """The problems that it declares and those that follow from what it is, by status."""
-        found: set[type[Problem]] = set(self.problems)
+        found: set[type[Problem]] = {InvalidRequest, *self.problems}
         if self.who:
-            found |= {InvalidRequest, Unauthenticated, Forbidden, InternalError, Unavailable}
+            found |= {Unauthenticated, Forbidden, InternalError, Unavailable}
         if self.step_up:
             found.add(StepUpRequired)
         if self.body:

@@ -379,4 +379,4 @@ def _in_no_order(values: Iterable[T]) -> Sequence[T]:
 def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Page[T]:
     chosen = [value for value in values if before is None or sequence(value) < before]
     newest = sorted(chosen, key=sequence, reverse=True)[:limit]
-    return Page(newest, next_before=sequence(newest[-1]) if len(newest) == limit else None)
+    return Page(newest, next_before=sequence(newest[-1]) if len(chosen) > limit else None)

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import azure.functions as func
 import pytest
@@ -34,7 +35,7 @@ async def granted(api: Api) -> Api:
 async def read(batch_id: str, **params: str) -> func.HttpResponse:
     request = func.HttpRequest(
         method="GET",
-        url="https://api.example/api/batch?x=1",
+        url=f"https://api.example/api/batch?{urlencode(params)}",
         headers={"authorization": f"Bearer {token(Role.REVIEWER)}"},
         params=params,
         route_params={"tenantId": TENANT, "day": DAY, "batchId": batch_id},
