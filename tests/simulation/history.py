@@ -6,7 +6,8 @@ import json
 import random as global_random
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,15 +16,21 @@ from random import Random
 from typing import Any
 from unittest import mock
 
+from shared import pairing
+from shared.deletion import purge
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
-from shared.model.containers import DayContainer
+from shared.model.containers import SHARDS, DayContainer
 from shared.model.heartbeats import Postponed
+from shared.model.ledger import _Event
+from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import Problem, TooManyOptIns
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
+from shared.sweep import storage
 from shared.sweep.sweep import Bounds as SweepBounds
+from shared.watch import status
 from tests.simulation import deploys, reviewing
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
@@ -62,6 +69,37 @@ _FAULTS = (
 )
 
 
+_READ = ReceiptKeys.read
+
+
+def _read_once() -> Callable[[ReceiptKeys, str], Signed]:
+    """Return what reads a receipt and remembers it: what keys say of a signature is always the same."""
+    known: dict[tuple[str, ...], Signed] = {}
+
+    def read(self: ReceiptKeys, token: str) -> Signed:
+        key = (token, *self._by_id)
+        if key not in known:
+            known[key] = _READ(self, token)
+        return known[key]
+
+    return read
+
+
+_HASH = _Event.hash
+
+
+def _hash_once() -> property:
+    """Return what hashes an event and remembers it: events are frozen."""
+    known: dict[int, tuple[_Event, str]] = {}
+
+    def of(self: _Event) -> str:
+        if id(self) not in known:
+            known[id(self)] = (self, _HASH.fget(self))  # type: ignore[misc]
+        return known[id(self)][1]
+
+    return property(of)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a history."""
@@ -73,8 +111,16 @@ class Outcome:
     calls: int
     checks: int
     virtual_seconds: float
-    trace_hash: str
+    trace: list[tuple[object, ...]]
     scripted_calls: int
+
+    @property
+    def trace_hash(self) -> str:
+        """What tells whether two histories are the same."""
+        told = hashlib.sha256()
+        for line in self.trace:
+            told.update(repr(line).encode())
+        return told.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +141,8 @@ class Setup:
     tenants: tuple[str, ...]
     instances: int
     feed: str = "healthy"  # or lossy, or off
-    slice: int = 500  # tenants that the sweep of the ledger takes at a time
+    part: int = 500  # of a longer ledger the sweep reads so many events at a time
+    shards: str = "07af"  # that the names of the service begin with, and its jobs go through
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -105,9 +152,11 @@ class Setup:
             retention_days=random.choice((3, 4, 7, 30, 30)),
             geos=tuple(ACCOUNTS)[: random.choice((2, 2, 3))],
             tenants=tuple(tenant(n) for n in range(random.choice((1, 1, 2, 3, 5)))),
-            slice=random.choice((1, 2, 500)),
+            part=random.choice((1, 2, 500)),
             instances=random.choice((2, 2, 3)),
             feed=random.choice(("healthy", "lossy", "lossy", "off")),
+            # Fewer than there are, so that enrollments share one, and no job goes through many that hold nothing.
+            shards=random.choice((SHARDS, "07af", "07af", "0f", "af", "7", "f", "3")),
         )
 
 
@@ -129,6 +178,7 @@ class History:
         self.faults = Faults(self.random, self.loop, self.trace)
         self.operations: Counter[str] = Counter()
         self.cloud = Cloud(self.loop, self.setup.base, self.setup.geos, self.setup.retention_days)
+        self.cloud.shards = self.setup.shards
         self.oracle = Oracle(
             self.setup.base,
             self.setup.retention_days,
@@ -146,7 +196,7 @@ class History:
         self.beside: Instance | None = None
         self.counted: list[Planted] = []
         self._verbose = verbose
-        self._hash = hashlib.sha256()
+        self._trace: list[tuple[object, ...]] = []
         self._clients: set[asyncio.Task[None]] = set()
         self._numbers = 0
         self.blackout_ends = 0.0
@@ -159,8 +209,7 @@ class History:
         self.loop.set_exception_handler(self._unexpected)
         try:
             global_random.seed(f"rules {self.seed}")  # the rules draw from it how long they wait after a conflict
-            slices = mock.patch.object(ledger_sweep, "_SLICE_MAX", self.setup.slice)
-            with limited_to(HISTORY_SECONDS), self.claims.logs(), slices:
+            with limited_to(HISTORY_SECONDS), self.claims.logs(), self._constants():
                 self.loop.run_until_complete(self._run(story or whole_story))
         except Endless as error:
             self.oracle.fail("P9", f"the history came to no end: {error}")
@@ -176,9 +225,27 @@ class History:
             self.faults.calls,
             self.oracle.checks,
             self.loop.time(),
-            self._hash.hexdigest(),
+            self._trace,
             self.scripted_calls,
         )
+
+    @contextmanager
+    def _constants(self) -> Iterator[None]:
+        """Give the rules those constants that the history has drawn; a planted bug may have its own."""
+        with ExitStack() as changed:
+            changed.enter_context(mock.patch.object(ledger_sweep, "_ITEMS_MAX", self.setup.part))
+            for module in (purge, storage, pairing, status):
+                if module.SHARDS == SHARDS:
+                    changed.enter_context(mock.patch.object(module, "SHARDS", self.setup.shards))
+            steps = tuple(
+                each for each in storage._STEPS if each[-1] in self.setup.shards or each == storage._ALL_NAMES
+            )
+            changed.enter_context(mock.patch.object(storage, "_STEPS", steps))
+            if ReceiptKeys.read is _READ:
+                changed.enter_context(mock.patch.object(ReceiptKeys, "read", _read_once()))
+            if _Event.hash is _HASH:
+                changed.enter_context(mock.patch.object(_Event, "hash", _hash_once()))
+            yield
 
     async def _run(self, story: Story) -> None:
         for _ in range(self.setup.instances):
@@ -201,8 +268,7 @@ class History:
             self.oracle.fail("P9", f"an unexpected {type(error).__name__}: {error}")
 
     def trace(self, *what: object) -> None:
-        line = f"{self.loop.time():.6f} {what}"
-        self._hash.update(line.encode())
+        self._trace.append((self.loop.time(), *what))
         if self._verbose:
             print(self.oracle.at(self.loop.time()), *what)
 
@@ -494,6 +560,11 @@ class History:
         ended = sum(event.kind == "optedOut" for events in self.cloud.ledger.events.values() for event in events)
         return ended > len(self.cloud.deletions.items)
 
+    def nothing_left(self, report: Any) -> bool:
+        """Tell whether no job has anything more to do, and the status says so too."""
+        planted = any(each.gone is None and each.kind != "foreign" for each in self.oracle.planted)
+        return all(report.promises.values()) and not (planted or self.unfinished() or self.unscheduled())
+
     def due(self, until: float | None) -> list[tuple[float, float]]:
         """Return when that which has to be deleted may be, from and to, in the order in which it begins.
 
@@ -573,8 +644,6 @@ async def whole_story(history: History) -> None:
     if random.random() < 0.3:
         cloud.sweep_bounds = SweepBounds(seconds=random.choice((0.05, 0.5, 5.0)))
         cloud.purge_bounds = PurgeBounds(seconds=random.choice((0.05, 0.5, 5.0)))
-    if random.random() < 0.5:
-        cloud.shards = random.choice(("0", "7", "af", "f"))  # so that enrollments share one
     blackout = random.random() < 0.04
     if blackout or random.random() < 0.5:
         foreign_names(history)
@@ -597,6 +666,8 @@ async def whole_story(history: History) -> None:
             await another_ledger(history)
     if random.random() < 0.07:
         await flood(history)
+    if random.random() < 0.06:
+        await beside_a_flood(history, storm)
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
@@ -850,6 +921,8 @@ async def month(history: History, storm: Storm, until: float | None) -> None:
     """Go from one moment at which something falls due to the next, up to ``until`` or until nothing is owed."""
     random = history.random
     blackout_ends = history.blackout_ends
+    if until is None and history.unscheduled():
+        await settle(history, storm)  # no month goes by without a sweep
     for _ in range(300):
         now = history.loop.time()
         due = history.due(max(now, until, blackout_ends) if until is not None else None)
@@ -973,6 +1046,40 @@ async def flood(history: History) -> None:
     history.faults.count("flood of opt-ins")
 
 
+async def beside_a_flood(history: History, storm: Storm) -> None:
+    """A tenant ends as many enrollments as it may and wants all deleted at once; another one's turn comes no later.
+
+    A run has room for two deletions of each tenant, so it takes what is first for each of them (D12).
+    """
+    cloud = history.cloud
+    flooding, other = tenant(80), tenant(81)
+    history.faults.weather.clear()
+    await history.clients_done()
+    each_has = 2
+    cloud.purge_bounds = PurgeBounds(deletions=each_has * (len(history.setup.tenants) + 2), of_tenant=each_has)
+    for instance in history.instances:
+        instance.process.kill()
+    geo = history.random.choice(history.setup.geos)
+    for who, times in ((flooding, 10), (other, 1)):
+        for _ in range(times):
+            await history.toggle(who, geo)
+            await history.post(who, attempts=1)
+            await history.toggle(who, None)
+    await settle(history, storm)
+    for who, enrollment in [key for key in cloud.deletions.items if key[0] in {flooding, other}]:
+        await history.expedite(who, enrollment)
+    history.faults.count("flood beside a deletion")
+    for looks in (1, 1, 2):
+        await history.wait((0.5 if looks == 1 else 6.5) * MINUTE + MINUTE)  # by whichever clock
+        instance = history.instance(awake=True)
+        await history.ask(instance, "purge", instance.purge.run)  # once, however much is left
+        history.oracle.looked_into(other, looks)
+        history.stop_if_violated()
+    cloud.purge_bounds = None
+    for instance in history.instances:
+        instance.process.kill()
+
+
 async def hang(history: History, storm: Storm) -> None:
     """What is oldest hangs for longer than the rest may wait, and a run has time for one or two that hang."""
     cloud, random, weather = history.cloud, history.random, history.faults.weather
@@ -1004,6 +1111,25 @@ async def hang(history: History, storm: Storm) -> None:
         await history.post(who, attempts=1)
         await history.toggle(who, None)  # and this one is owed, whatever hangs
     await settle(history, storm)
+    if random.random() < 0.5:
+        await _hang_at_the_second_look(history)
+
+
+async def _hang_at_the_second_look(history: History) -> None:
+    """What was emptied cannot be looked at again for weeks, and what ended later waits behind it."""
+    begun = [each for each in history.unfinished() if each.status == "scheduled"][:2]
+    for each in begun:
+        await history.expedite(each.tenant_id, each.enrollment_id)
+    await history.purge(awake=True)
+    for each in history.unfinished():
+        if each.status == "purged" and each.enrollment_id in {one.enrollment_id for one in begun}:
+            names = {container.name for container in each.containers}
+            history.faults.weather.hanging |= names
+            history.oracle.waived |= {*names, each.enrollment_id}
+            for name in names:
+                history.loop.call_at(history.loop.time() + 40 * DAY, history.faults.weather.hanging.discard, name)
+    await history.wait(6.5 * MINUTE)
+    await history.purge()
 
 
 async def edit(history: History) -> None:
@@ -1047,7 +1173,7 @@ async def by_hand(history: History, storm: Storm) -> None:
         if kind == "wrong account":
             geo = random.choice([each for each in geos if each != term.geo])
         elif kind == "unknown enrollment":
-            enrollment = f"{random.getrandbits(128):032x}"
+            enrollment = f"{random.choice(cloud.shards)}{random.getrandbits(124):031x}"
         elif kind == "impossible day":
             live = [each for each in terms if each.ended is None]
             if not live:
@@ -1131,8 +1257,8 @@ async def edits(history: History) -> None:
 
 
 EDITS = {
-    "scheduled": ("later deadline",),
-    "purged": ("later deadline", "purged in times to come", "told at another time"),
+    "scheduled": ("later deadline", "earlier deadline"),
+    "purged": ("later deadline", "earlier deadline", "purged in times to come", "told at another time"),
     "verified": ("no signature", "altered", "altered receipt", "another's receipt", "older receipt"),
 }
 
@@ -1143,6 +1269,7 @@ def _edited(kind: str, deletion: Any, proved: Any, others: list[Any]) -> Any:
     other = others[0] if others else deletion
     update = {
         "later deadline": later,
+        "earlier deadline": {"deadline": deletion.deadline - timedelta(days=1)},
         "altered": later | {"ledger_hash": 64 * "a"},
     }.get(kind)
     if kind in {"purged in times to come", "told at another time"}:
@@ -1193,15 +1320,16 @@ async def reckoning(history: History, storm: Storm) -> None:
     await month(
         history, storm, max([history.loop.time(), *(history.seconds(d.deadline) for d in history.unfinished())])
     )
-    for _ in range(3):
+    thorough = history.random.random() < 0.25  # the others save the runs that can find nothing more to do
+    for n in range(4):
         await history.purge(awake=True)
         await history.wait(6.5 * MINUTE)
         await history.purge(awake=True)
         await history.sweep(awake=True)
+        history.stop_if_violated()
+        report = await history.status()
+        assert report is not None
+        if n == 3 or (not thorough and history.nothing_left(report)):
+            break
         await pass_time(history, storm, 45 * MINUTE)
-    await history.purge(awake=True)
-    await history.sweep(awake=True)  # time may have passed for hours
-    history.stop_if_violated()
-    report = await history.status()
-    assert report is not None
     history.oracle.check_end(report.promises, report.findings, history.counted)

@@ -58,7 +58,7 @@ def _() -> Iterator[None]:
 
 @mutant("sweep repairs with a deadline of its own")
 def _() -> Iterator[None]:
-    async def anew(self: LedgerSweep, event: OptedOut) -> None:
+    async def anew(self: LedgerSweep, event: OptedOut, *, trusted: bool) -> None:
         late = max(event.deadline, self.clock.now() + timedelta(days=30))
         await self.deletions.create(Deletion.owed_for(event).model_copy(update={"deadline": late}))
 
@@ -98,7 +98,8 @@ def _() -> Iterator[None]:
 
         class Ledger:
             ledgers = staticmethod(self.ledger.ledgers)
-            ledger_of = staticmethod(self.ledger.ledger_of)
+            read_setting = staticmethod(self.ledger.read_setting)
+            events_after = staticmethod(self.ledger.events_after)
 
             async def events_of_shard(_, shard: str) -> Any:
                 for found in events[shard]:
@@ -161,6 +162,23 @@ def _() -> Iterator[None]:
 @mutant("status never sees an overdue deletion")
 def _() -> Iterator[None]:
     with patched(Deletion, "overdue", lambda self, now: False):
+        yield
+
+
+@mutant("what is emptied is never overdue")
+def _() -> Iterator[None]:
+    with patched(Deletion, "overdue", lambda self, now: self.status == "scheduled" and now > self.deadline):
+        yield
+
+
+@mutant("a repair sets back a deadline that was made earlier")
+def _() -> Iterator[None]:
+    bound_to = Deletion.bound_to
+
+    def later(self: Deletion, event: OptedOut, now: datetime) -> Deletion:
+        return bound_to(self, event, now).model_copy(update={"deadline": event.deadline})
+
+    with patched(Deletion, "bound_to", later):
         yield
 
 
