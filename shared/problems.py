@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from shared.model.geos import GEOS
+
 
 class Problem(Exception):
     """A refusal. ``slug`` makes the stable type ``urn:problem:<slug>``."""
@@ -49,6 +51,10 @@ class InvalidRequest(Problem):
     slug, status, title = "invalid-request", 400, "The request is not valid."
     detail = NO_JSON = "The body is not valid JSON in UTF-8."
     NO_ETAG = "If-None-Match is no list of ETags."
+    NUMBER = (
+        "A number is beyond double precision: whole numbers go from -9007199254740991 to 9007199254740991, others to "
+        "about 1.8e308."
+    )
     NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
     GEO_NEEDED = "geo is needed to opt in."
@@ -77,6 +83,11 @@ class Unauthenticated(Problem):
     TENANT_NO_GUID = "The token's tid is not a GUID."
     OBJECT_NO_GUID = "The token's oid is not a GUID."
     SAID_TWICE = "The token says something twice."
+
+    @classmethod
+    def without(cls, claim: str) -> Self:
+        """Return the refusal of a token that lacks a claim."""
+        return cls(f"The token has no {claim}.")
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail)
@@ -133,7 +144,10 @@ class PurposeRefused(Problem):
     """Captures may not be read for that purpose (P10)."""
 
     slug, status, title = "purpose-refused", 403, "Captures may not be read for that purpose."
-    detail = "Captures may be read to build, improve or validate the product, never to train foundation models."
+    detail = (
+        "purpose must be build, improve or validate: what captures may be read for is the product, and never to train "
+        "foundation models."
+    )
 
 
 class NotFound(Problem):
@@ -147,6 +161,13 @@ class NotFound(Problem):
     DAY = "There are no captures of that day."
     DAY_GONE = "The captures of that day are gone."
     BATCH = "There is no such batch."
+
+
+class DeletionFinished(Problem):
+    """The deletion is done and proved: nothing is left that could begin sooner (P6)."""
+
+    slug, status, title = "deletion-finished", 409, "The deletion is finished."
+    detail = "Everything is deleted, and the deletion has its receipt; there is nothing left to expedite."
 
 
 class GeoPinned(Problem):
@@ -236,7 +257,7 @@ class UnknownGeo(Problem):
     """There is no such geo."""
 
     slug, status, title = "unknown-geo", 422, "There is no such geo."
-    detail = "geo must be the Power Platform name of a geography, such as europe."
+    detail = f"geo must be one of {', '.join(sorted(GEOS))}."
 
 
 class IdempotencyKeyReused(Problem):

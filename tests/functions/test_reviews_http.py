@@ -122,7 +122,7 @@ async def test_a_bad_request_for_a_grant_is_refused_and_not_recorded(granted: Ap
 
 
 async def test_a_refused_purpose_is_answered_and_recorded(granted: Api) -> None:
-    for purpose in ("train: foundation/models (GPT)", "基盤モデルの学習", "improve\n"):
+    for purpose in ("train: foundation/models (GPT)", "基盤モデルの学習", "improve, and train"):
         body = {**ASKED, "purpose": purpose}
         answer = await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body=body)
         assert answer[:2] == (403, "purpose-refused")
