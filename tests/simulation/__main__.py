@@ -1,15 +1,15 @@
 """``python -m tests.simulation``: run histories, replay one, or plant bugs and see them found."""
 
-import argparse
 import sys
 import time
 
+from audit.command_line import Parser
 from tests.simulation import campaign, crash_points, mutants
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says and return the exit code: 1 if a promise was broken or a planted bug survived."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = Parser(prog="python -m tests.simulation", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run many histories")
     run.add_argument("--histories", type=int, default=10_000)
