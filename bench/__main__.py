@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from audit.command_line import Parser
+from audit.command_line import Parser, count
 from bench import batches, captures, cold_start, consent, memory, purge, report, retention, toggle
 from bench.generator import Generator
 from bench.plan import DEFAULT, FULL, QUICK, Plan
@@ -46,7 +46,7 @@ def main() -> int:
     )
     size.add_argument("--full", action="store_true", help="also what takes long to fill: 100,000 blobs")
     parser.add_argument("--only", action="append", choices=names, metavar="SCENARIO", help=f"{', '.join(names)}")
-    parser.add_argument("--repeat", type=int, help="rounds (and, in the cold start, starts)")
+    parser.add_argument("--repeat", type=count, help="rounds (and, in the cold start, starts)")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL if options.full else DEFAULT
     if options.repeat:
