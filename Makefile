@@ -4,7 +4,7 @@ IN_VENV := .venv/bin/python
 # Two workers. Each takes whole modules, in the order of tests/conftest.py, and has a stack of its own.
 IN_PARALLEL := -n 2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-quick simulate simulate-mutants run bench bench-quick lint scan check format setup
+.PHONY: help demo test test-quick simulate simulate-mutants run bench bench-quick lint scan bicep check format setup
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,15 @@ lint: setup  ## format, lint, types, and which room may know which
 scan:  ## infra/ for what is not secure; with packages that do not go with ours
 	@local/setup.sh scan
 	@.checkov/bin/checkov --config-file infra/checkov.yaml
+
+bicep:  ## build and lint infra/ with Bicep's own compiler, where bicep or az bicep is on the PATH; CI does not need it
+	@if command -v bicep >/dev/null; then \
+		bicep build infra/main.bicep --stdout >/dev/null && bicep lint infra/main.bicep; \
+	elif command -v az >/dev/null && az bicep version >/dev/null 2>&1; then \
+		az bicep build --file infra/main.bicep --stdout >/dev/null && az bicep lint --file infra/main.bicep; \
+	else \
+		echo "Nothing was checked: neither bicep nor az bicep is on the PATH."; \
+	fi
 
 check:  ## what CI runs
 	@.ci/run

@@ -3,15 +3,20 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from bench import batches, captures, cold_start, consent, memory, purge, retention, toggle
+import pytest
+
+from bench import batches, captures, cold_start, concurrency, consent, memory, purge, retention, toggle
 from bench.plan import QUICK
 from bench.results import Results
+from bench.scenario import GEO, TIMERS_OFF
 from bench.targets import targets
 from local.process import ROOT
+from local.stack import Stack
 
 # It takes about 40 s where nothing else runs.
 PATIENCE_SECONDS = 240
@@ -58,3 +63,15 @@ async def test_a_quick_run_measures_every_case_of_every_scenario(tmp_path: Path)
     assert measured == EXPECTED
     assert [each["what"] for each in run["targets"]] == [each.what for each in targets(Results(), QUICK)]
     assert "No plot" in output
+
+
+@pytest.mark.stack
+async def test_opt_outs_leave_an_instance_to_others_when_it_takes_many_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with Stack(tmp_path, (GEO,), settings=TIMERS_OFF) as stack:
+        await concurrency.measure(stack, [(1, 40), (16, 40)])
+    one, sixteen = (float(each) for each in re.findall(r"([\d.]+) requests/s", capsys.readouterr().out))
+    # Two opt-outs: one after the other they take four seconds.
+    assert one < 10
+    assert one < sixteen

@@ -7,7 +7,41 @@ targetScope = 'subscription'
 @maxLength(64)
 param environmentName string
 
+// Those with Flex Consumption; `az functionapp list-flexconsumption-locations` names those of today.
 @description('The region of the app, its ledger and its logs. Captures lie where servedGeos says.')
+@allowed([
+  'australiaeast'
+  'australiasoutheast'
+  'brazilsouth'
+  'canadacentral'
+  'centralindia'
+  'centralus'
+  'eastasia'
+  'eastus'
+  'eastus2'
+  'francecentral'
+  'germanywestcentral'
+  'italynorth'
+  'japaneast'
+  'koreacentral'
+  'northcentralus'
+  'northeurope'
+  'norwayeast'
+  'southafricanorth'
+  'southcentralus'
+  'southeastasia'
+  'southindia'
+  'spaincentral'
+  'swedencentral'
+  'uaenorth'
+  'uksouth'
+  'ukwest'
+  'westcentralus'
+  'westeurope'
+  'westus'
+  'westus2'
+  'westus3'
+])
 @metadata({ azd: { type: 'location' } })
 param location string
 
@@ -41,13 +75,40 @@ param reviewAuthContext string
 @minLength(3)
 param alertEmail string
 
-@description('Public IP addresses or ranges from which operators reach the stores and the vault. Empty: nobody does, and the app uses its private network.')
+@description('Public IP addresses or ranges (up to /30) from which operators reach the stores and the vault. Empty: nobody does, and the app uses its private network.')
 param allowedIpRanges array = []
 
+@description('Object ids of people or groups who may read and write the ledger, for the time of a repair (docs/operations.md).')
+param operatorIds array = []
+
+@description('Origins of pages elsewhere that may call the API from a browser, such as https://admin.example.com.')
+param allowedOrigins array = []
+
+@description('How many requests an instance answers at the same time.')
+@minValue(1)
+@maxValue(1000)
+param perInstanceConcurrency int = 16
+
+@description('The memory of an instance. 512 MB are too little for the host and sixteen bodies of 4 MiB.')
+@allowed([2048, 4096])
+param instanceMemoryMB int = 2048
+
+@description('How many instances there may be.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 100
+
+@description('Whether app and ledger are spread over the zones of their region, which must have some. Cosmos DB cannot change it later.')
+param zoneRedundant bool = false
+
 var token = toLower(uniqueString(subscription().id, environmentName, location))
+var identityName = 'id-${token}'
+var workspaceName = 'log-${token}'
+// A storage account refuses a range of one or two addresses, when everything else is there already.
+var addresses = empty(filter(allowedIpRanges, each => endsWith(each, '/31') || endsWith(each, '/32'))) ? allowedIpRanges : fail('Write the addresses of a /31 or /32 one by one.')
 var tags = { 'azd-env-name': environmentName }
 
-resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
   location: location
   tags: tags
@@ -57,7 +118,7 @@ module identity 'modules/identity.bicep' = {
   name: 'identity'
   scope: group
   params: {
-    name: 'id-${token}'
+    name: identityName
     location: location
     tags: tags
   }
@@ -78,10 +139,24 @@ module monitoring 'modules/monitoring.bicep' = {
   scope: group
   params: {
     token: token
+    workspaceName: workspaceName
     location: location
     tags: tags
-    principalId: identity.outputs.principalId
+    identityName: identityName
   }
+  dependsOn: [identity]
+}
+
+module logRetention 'modules/log-retention.bicep' = {
+  name: 'log-retention'
+  scope: group
+  params: { workspaceName: workspaceName }
+  dependsOn: [
+    monitoring
+    vault
+    cosmos
+    geoStorage
+  ]
 }
 
 module alerts 'modules/alerts.bicep' = {
@@ -103,9 +178,10 @@ module vault 'modules/key-vault.bicep' = {
     name: 'kv-${token}'
     location: location
     tags: tags
-    principalId: identity.outputs.principalId
-    allowedIpRanges: allowedIpRanges
+    identityName: identityName
+    allowedIpRanges: addresses
   }
+  dependsOn: [identity]
 }
 
 module cosmos 'modules/cosmos.bicep' = {
@@ -115,9 +191,12 @@ module cosmos 'modules/cosmos.bicep' = {
     name: 'cosmos-${token}'
     location: location
     tags: tags
-    principalId: identity.outputs.principalId
-    allowedIpRanges: allowedIpRanges
+    identityName: identityName
+    allowedIpRanges: addresses
+    operatorIds: operatorIds
+    zoneRedundant: zoneRedundant
   }
+  dependsOn: [identity]
 }
 
 module geoStorage 'modules/geo-storage.bicep' = [for served in servedGeos: {
@@ -129,11 +208,11 @@ module geoStorage 'modules/geo-storage.bicep' = [for served in servedGeos: {
     sku: served.sku
     token: token
     tags: tags
-    principalId: identity.outputs.principalId
-    setupReaderRoleId: identity.outputs.setupReaderRoleId
+    identityName: identityName
     retentionDays: retentionDays
-    allowedIpRanges: allowedIpRanges
+    allowedIpRanges: addresses
   }
+  dependsOn: [identity]
 }]
 
 module hostStorage 'modules/host-storage.bicep' = {
@@ -143,8 +222,10 @@ module hostStorage 'modules/host-storage.bicep' = {
     name: 'stfunc${token}'
     location: location
     tags: tags
-    principalId: identity.outputs.principalId
+    identityName: identityName
+    zoneRedundant: zoneRedundant
   }
+  dependsOn: [identity]
 }
 
 module vaultEndpoint 'modules/private-endpoint.bicep' = {
@@ -228,9 +309,15 @@ module app 'modules/function-app.bicep' = {
     reviewAuthContext: reviewAuthContext
     retentionDays: retentionDays
     geoEndpoints: geoEndpoints
+    allowedOrigins: allowedOrigins
+    perInstanceConcurrency: perInstanceConcurrency
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    zoneRedundant: zoneRedundant
   }
-  // Its first request needs the names to resolve.
+  // Its first request needs the names to resolve, and what it logs must not be kept for 90 days.
   dependsOn: [
+    logRetention
     vaultEndpoint
     cosmosEndpoint
     hostStorageEndpoint
@@ -240,4 +327,6 @@ module app 'modules/function-app.bicep' = {
 
 output AZURE_LOCATION string = location
 output AZURE_RESOURCE_GROUP string = group.name
+output AZURE_TENANT_ID string = subscription().tenantId
+output FUNCTION_APP string = app.outputs.name
 output API_ADDRESS string = app.outputs.address

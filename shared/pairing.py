@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.model.containers import DEPLOYMENT_PREFIX, SHARDS, DayContainer, deployment_container, shard_prefix
-from shared.ports import CaptureStore, OperationStore, StoreUnavailable
+from shared.ports import ContainerStore, OperationStore, StoreUnavailable
 
 UNPAIRED = "account-unpaired"
 
@@ -24,7 +24,7 @@ class Pairing:
     operations: OperationStore
     new_id: Callable[[], str]
 
-    async def check(self, store: CaptureStore) -> None:
+    async def check(self, store: ContainerStore) -> None:
         """Go on if the account is this deployment's; pair it first if it is new, and holds nothing that could be lost.
 
         Raises:
@@ -36,7 +36,7 @@ class Pairing:
                 raise StoreUnavailable(UNPAIRED)
             await self.pair(store)
 
-    async def prepare(self, store: CaptureStore) -> None:
+    async def prepare(self, store: ContainerStore) -> None:
         """Pair an account before its first capture is stored; what was stored before there was a pairing may stay.
 
         Raises:
@@ -48,12 +48,12 @@ class Pairing:
             if error.code != UNPAIRED:
                 raise
 
-    async def pair(self, store: CaptureStore) -> None:
+    async def pair(self, store: ContainerStore) -> None:
         """Make an account this deployment's that is no other's: one that is empty, or that the ledger knows all of."""
         deployment_id = await self.operations.deployment_id() or await self.operations.deploy(self.new_id())
         await store.mark(deployment_container(deployment_id))
 
-    async def _is_paired(self, store: CaptureStore) -> bool:
+    async def _is_paired(self, store: ContainerStore) -> bool:
         found = {each.name async for each in store.list_containers(DEPLOYMENT_PREFIX)}
         if not found:
             return False
@@ -63,7 +63,7 @@ class Pairing:
         return True
 
 
-async def _holds_captures(store: CaptureStore) -> bool:
+async def _holds_captures(store: ContainerStore) -> bool:
     for shard in SHARDS:
         async for each in store.list_containers(shard_prefix(shard), page_size=10):
             if DayContainer.parse(each.name) is not None:

@@ -16,6 +16,9 @@ from shared.model.posture import PostureCheck
 
 T = TypeVar("T")
 
+UNREADABLE_ITEM = "cosmos-item-unreadable"
+"""The code of ``StoreUnavailable`` where there is an item that nobody understands."""
+
 
 class StoreUnavailable(Exception):
     """A store did not do what it was asked; whether it did it without telling is unknown.
@@ -106,14 +109,21 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def ledger_of(self, tenant_id: str) -> TenantLedger:
-        """Return all that is stored of one tenant."""
+    def events_after(self, tenant_id: str, sequence: int) -> AsyncIterator[Event | None]:
+        """Yield a tenant's events of a sequence higher than ``sequence``, by sequence; none is read long before it.
+
+        Instead of one that nobody understands, None; those that have no sequence come first of all, after 0.
+        """
         ...
 
-    def ledgers(self, after: str) -> AsyncIterator[TenantLedger]:
-        """Yield all that is stored of each tenant whose id comes after ``after``, in the order of the ids.
+    def ledgers(self, after: str, *, at_most: int) -> AsyncIterator[TenantLedger]:
+        """Yield what is stored of each tenant whose id comes after ``after``, in the order of the ids.
 
-        What changes while it is read may show half; ``ledger_of`` between two equal settings shows it whole.
+        What changes while it is read may show half.
+
+        Args:
+            after: a tenant's id, or "" for all.
+            at_most: of how many items; of a tenant that has more some are yielded, which is not whole.
         """
         ...
 
@@ -125,7 +135,7 @@ class LedgerStore(Protocol):
         ...
 
     def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
-        """Yield all tenants' opt-outs at ``at`` or later, in no order; None for one that nobody understands."""
+        """Yield all tenants' opt-outs at ``at`` or later, by enrollment id; None for one that nobody understands."""
         ...
 
 
@@ -136,6 +146,16 @@ class DeletionCounts:
     pending: int
     overdue: int
     oldest_deadline: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantDeletions:
+    """The deletions of a tenant, and how many items nobody understands; ``whole`` if there are no others."""
+
+    tenant_id: str
+    deletions: Sequence[Stored[Deletion]]
+    unreadable: int = 0
+    whole: bool = True
 
 
 class DeletionStore(Protocol):
@@ -199,10 +219,19 @@ class DeletionStore(Protocol):
         """
         ...
 
-    def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion] | None]:
-        """Yield the deletions of the tenants whose ids come after ``after``, up to ``until`` itself, in no order.
+    def tenants(self, after: str, *, at_most: int) -> AsyncIterator[TenantDeletions]:
+        """Yield the deletions of each tenant whose id comes after ``after``, in the order of the ids.
 
-        None for one that nobody understands.
+        Args:
+            after: a tenant's id, or "" for all.
+            at_most: how many; of a tenant that has more some are yielded, which is not whole.
+        """
+        ...
+
+    def of_sequences(self, tenant_id: str, after: int, until: int) -> AsyncIterator[Stored[Deletion] | None]:
+        """Yield a tenant's deletions of opt-outs whose sequence comes after ``after``, up to ``until`` itself.
+
+        None for one that nobody understands; those that have no sequence come after 0 too.
         """
         ...
 
@@ -211,7 +240,7 @@ class DeletionStore(Protocol):
         ...
 
     def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
-        """Yield the enrollment ids of the deletions whose opt-out was at ``at`` or later, in no order."""
+        """Yield the enrollment ids of the deletions whose opt-out was at ``at`` or later, in their order."""
         ...
 
 
@@ -392,13 +421,41 @@ class ListedContainer:
     deleted: bool = False
 
 
-class CaptureStore(Protocol):
-    """One geo-pinned storage account (P3)."""
+class ContainerStore(Protocol):
+    """The containers of one geo-pinned storage account (P3)."""
 
     @property
     def account(self) -> str:
         """The account's name."""
         ...
+
+    async def mark(self, container: str) -> None:
+        """Create the container that says whose the account is (D14), on no consent; one that exists is fine."""
+        ...
+
+    async def delete_container(self, container: str) -> bool:
+        """Delete a container with all that it holds, and return whether storage still knew of it.
+
+        While Azure collects a deleted container, reads and listings no longer show it, but a further delete does not
+        yet answer that there is none: so False is the proof that it is gone.
+        """
+        ...
+
+    def list_containers(
+        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> AsyncIterator[ListedContainer]:
+        """Yield the containers whose names begin with ``prefix``, in the order of their names.
+
+        Args:
+            prefix: what the names begin with.
+            include_deleted: also those that soft delete keeps.
+            page_size: how many to ask for at a time; fewer if only the first are of interest.
+        """
+        ...
+
+
+class CaptureStore(ContainerStore, Protocol):
+    """One geo-pinned storage account (P3)."""
 
     async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """Store a batch under its id unless one is there (D6); nothing that is there is ever replaced.
@@ -434,18 +491,6 @@ class CaptureStore(Protocol):
         """
         ...
 
-    async def mark(self, container: str) -> None:
-        """Create the container that says whose the account is (D14), on no consent; one that exists is fine."""
-        ...
-
-    async def delete_container(self, container: str) -> bool:
-        """Delete a container with all that it holds, and return whether storage still knew of it.
-
-        While Azure collects a deleted container, reads and listings no longer show it, but a further delete does not
-        yet answer that there is none: so False is the proof that it is gone.
-        """
-        ...
-
     async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
         """Return at most ``limit`` ids of batches, in their order, that come after ``after`` if that is given.
 
@@ -459,18 +504,6 @@ class CaptureStore(Protocol):
 
         Raises:
             ContainerMissing, ContainerBeingDeleted, BatchMissing: if there is none.
-        """
-        ...
-
-    def list_containers(
-        self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
-    ) -> AsyncIterator[ListedContainer]:
-        """Yield the containers whose names begin with ``prefix``, in the order of their names.
-
-        Args:
-            prefix: what the names begin with.
-            include_deleted: also those that soft delete keeps.
-            page_size: how many to ask for at a time; fewer if only the first are of interest.
         """
         ...
 

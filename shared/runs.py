@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,9 +11,12 @@ from typing import TypeVar
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat, Job
-from shared.ports import CaptureStore, ListedContainer, StoreUnavailable
+from shared.ports import ContainerStore, ListedContainer, StoreUnavailable
 
 T = TypeVar("T")
+
+CALL_SECONDS = 10.0
+"""How long one call of a run to storage may take."""
 
 _LANES = 8
 
@@ -92,7 +95,7 @@ class Run:
         return code
 
     async def side_by_side(
-        self, work: Iterable[T], carry_out: Callable[[T], Awaitable[None]], *, at_least: float = 0.0
+        self, work: Collection[T], carry_out: Callable[[T], Awaitable[None]], *, at_least: float = 0.0
     ) -> None:
         """Carry out work in its order, some of it at a time, so that what hangs holds up one lane and not the run.
 
@@ -109,7 +112,7 @@ class Run:
                     return
                 await self.isolated(carry_out(each))
 
-        await asyncio.gather(*(lane() for _ in range(_LANES)))
+        await asyncio.gather(*(lane() for _ in range(min(_LANES, len(work)))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +121,31 @@ class BriefStore:
 
     Attributes:
         store: the account.
-        seconds: how long a delete, or a page of a listing, may take; then it fails with ``storage-timeout``.
+        seconds: how long a call, or a page of a listing, may take; then it fails with ``storage-timeout``.
     """
 
-    store: CaptureStore
-    seconds: float
+    store: ContainerStore
+    seconds: float = CALL_SECONDS
 
     @property
     def account(self) -> str:
         """The account's name."""
         return self.store.account
 
+    async def mark(self, container: str) -> None:
+        """See ``ContainerStore``."""
+        async with self._brief():
+            await self.store.mark(container)
+
     async def delete_container(self, container: str) -> bool:
-        """See ``CaptureStore``."""
+        """See ``ContainerStore``."""
         async with self._brief():
             return await self.store.delete_container(container)
 
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
-        """See ``CaptureStore``."""
+        """See ``ContainerStore``."""
         listed = self.store.list_containers(prefix, include_deleted=include_deleted, page_size=page_size)
         while True:
             async with self._brief():

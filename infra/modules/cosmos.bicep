@@ -2,8 +2,10 @@
 param name string
 param location string
 param tags object
-param principalId string
+param identityName string
 param allowedIpRanges array
+param operatorIds array
+param zoneRedundant bool
 
 @description('Request units a second, shared by the containers; it scales down to a tenth.')
 @minValue(1000)
@@ -92,7 +94,12 @@ var containers = [
   }
 ]
 
-resource account 'Microsoft.DocumentDB/databaseAccounts@2024-11-15' = {
+// Spoken of by name, so that a preview can show the roles: what an output of a module names, it leaves out.
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: identityName
+}
+
+resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
   name: name
   location: location
   tags: tags
@@ -110,7 +117,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2024-11-15' = {
       {
         locationName: location
         failoverPriority: 0
-        isZoneRedundant: false
+        isZoneRedundant: zoneRedundant
       }
     ]
     disableKeyBasedMetadataWriteAccess: true
@@ -125,7 +132,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2024-11-15' = {
   }
 }
 
-resource sqlDatabase 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2024-11-15' = {
+resource sqlDatabase 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2025-10-15' = {
   parent: account
   name: database
   properties: {
@@ -136,7 +143,7 @@ resource sqlDatabase 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2024-11
   }
 }
 
-resource sqlContainers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2024-11-15' = [for each in containers: {
+resource sqlContainers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2025-10-15' = [for each in containers: {
   parent: sqlDatabase
   name: each.name
   properties: {
@@ -152,17 +159,29 @@ resource sqlContainers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/conta
   }
 }]
 
-// Items in this database; no rights over containers, throughput or the account.
-resource appMayUseIt 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-11-15' = {
+// For the account, because the posture check reads how the account and its containers are set up. The role has data actions
+// only: no rights over containers, throughput or the account itself.
+resource appMayUseIt 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-10-15' = {
   parent: account
-  name: guid(account.id, database, principalId, role)
+  name: guid(account.id, identity.id, role)
   properties: {
-    principalId: principalId
+    principalId: identity.properties.principalId
     roleDefinitionId: '${account.id}/sqlRoleDefinitions/${role}'
-    scope: '${account.id}/dbs/${database}'
+    scope: account.id
   }
-  dependsOn: [sqlDatabase]
 }
+
+// The same for people, for the repairs of docs/operations.md. Whoever has it can change the ledger: name nobody for longer than
+// a repair takes.
+resource operatorsMayRepair 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-10-15' = [for each in operatorIds: {
+  parent: account
+  name: guid(account.id, each, role)
+  properties: {
+    principalId: each
+    roleDefinitionId: '${account.id}/sqlRoleDefinitions/${role}'
+    scope: account.id
+  }
+}]
 
 output id string = account.id
 output endpoint string = account.properties.documentEndpoint

@@ -20,23 +20,26 @@ param reviewAuthContext string
 param retentionDays int
 param geoEndpoints object
 
-@allowed([512, 2048, 4096])
-param instanceMemoryMB int = 2048
+param allowedOrigins array
+param perInstanceConcurrency int
+param instanceMemoryMB int
+param maximumInstanceCount int
+param zoneRedundant bool
 
-@minValue(1)
-param maximumInstanceCount int = 100
-
-resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: 'plan-${token}'
   location: location
   tags: tags
   kind: 'functionapp'
   sku: { name: 'FC1', tier: 'FlexConsumption' }
-  properties: { reserved: true }
-  // checkov:skip=CKV_AZURE_225: not every region of a geo has zones; nothing is lost by an outage, only late (P9)
+  properties: {
+    reserved: true
+    // checkov:skip=CKV_AZURE_225: not every region of a geo has zones; nothing is lost by an outage, only late (P9)
+    zoneRedundant: zoneRedundant
+  }
 }
 
-resource app 'Microsoft.Web/sites@2024-04-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: 'func-${token}'
   location: location
   tags: union(tags, { 'azd-service-name': 'app' })
@@ -47,7 +50,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   }
   properties: {
     // checkov:skip=CKV_AZURE_212: this plan counts its instances by itself
-    // checkov:skip=CKV_AZURE_213: this plan has no health check of App Service's
+    // checkov:skip=CKV_AZURE_213: its probes would keep an instance awake and paid for; the alert status-unreadable tells instead
     serverFarmId: plan.id
     httpsOnly: true
     // checkov:skip=CKV_AZURE_222: callers are outside; every route that is not for anybody demands a token
@@ -69,6 +72,11 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
+        // Unless told otherwise this plan gives an instance of a Python app one request at a time, and an opt-out waits for two
+        // seconds (P2): nobody else would be answered meanwhile.
+        triggers: {
+          http: { perInstanceConcurrency: perInstanceConcurrency }
+        }
       }
     }
     siteConfig: {
@@ -93,6 +101,11 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         { name: 'STORAGE_ACCOUNTS', value: string(toObject(storageAccounts, each => each.geo, each => each.endpoint)) }
         { name: 'TOKEN_AUDIENCES', value: tokenAudiences }
       ]
+      // Pages elsewhere that may call the API from a browser; what they may do is up to the user's token. No cookies.
+      cors: {
+        allowedOrigins: allowedOrigins
+        supportCredentials: false
+      }
       // checkov:skip=CKV_AZURE_78: this plan has no FTP, and refuses a site whose ftpsState is set
       http20Enabled: true
       minTlsVersion: '1.2'
@@ -101,13 +114,8 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   }
 }
 
-resource noFtpPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
-  parent: app
-  name: 'ftp'
-  properties: { allow: false }
-}
-
-resource noDeploymentPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+// This plan has no FTP, and refuses a policy for it.
+resource noDeploymentPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'scm'
   properties: { allow: false }

@@ -10,10 +10,12 @@ param region string
 @allowed(['Standard_LRS', 'Standard_ZRS'])
 param sku string
 
+@minLength(13)
+@maxLength(13)
 param token string
+
 param tags object
-param principalId string
-param setupReaderRoleId string
+param identityName string
 
 @minValue(3)
 @maxValue(30)
@@ -25,7 +27,16 @@ var geos = loadJsonContent('../../shared/model/geos.json')
 // Storage Blob Data Contributor: creates, lists and deletes containers too.
 var role = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
 
-resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
+// Spoken of by name, so that a preview can show the roles: what an output of a module names, it leaves out.
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: identityName
+}
+
+resource setupReader 'Microsoft.Authorization/roleDefinitions@2022-04-01' existing = {
+  name: guid(resourceGroup().id, 'setup-reader')
+}
+
+resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   // checkov:skip=CKV_AZURE_43: 2, at most 4 and 13 characters
   name: 'st${toLower(geos[geo].code)}${token}'
   // P3. A region of another geo stops the deployment.
@@ -66,7 +77,7 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   }
 }
 
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2024-01-01' = {
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' = {
   parent: account
   name: 'default'
   properties: {
@@ -80,7 +91,7 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2024-01-01' = {
 
 // The backstop behind the purge and never the promise: it may start a day late, has no bound on finishing, and leaves
 // empty containers behind.
-resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = {
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
   parent: account
   name: 'default'
   properties: {
@@ -113,22 +124,22 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01
 }
 
 resource appMayUseIt 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(account.id, principalId, role)
+  name: guid(account.id, identity.id, role)
   scope: account
   properties: {
-    principalId: principalId
+    principalId: identity.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
   }
 }
 
 resource appMaySeeHowItIsSetUp 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(account.id, principalId, setupReaderRoleId)
+  name: guid(account.id, identity.id, setupReader.id)
   scope: account
   properties: {
-    principalId: principalId
+    principalId: identity.properties.principalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: setupReaderRoleId
+    roleDefinitionId: setupReader.id
   }
 }
 

@@ -34,5 +34,3 @@ resource setupReader 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
 
 output id string = identity.id
 output clientId string = identity.properties.clientId
-output principalId string = identity.properties.principalId
-output setupReaderRoleId string = setupReader.id

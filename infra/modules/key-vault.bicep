@@ -2,12 +2,17 @@
 param name string
 param location string
 param tags object
-param principalId string
+param identityName string
 param allowedIpRanges array
+
+// Spoken of by name, so that a preview can show the roles: what an output of a module names, it leaves out.
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: identityName
+}
 
 // Soft delete and purge protection keep keys, never customer data: the vault holds nothing else. A receipt must stay
 // verifiable, so here, and nowhere else, keeping is right.
-resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
   name: name
   location: location
   tags: tags
@@ -34,7 +39,7 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
 
 // No expiry: an expired key signs nothing, and then no deletion could be finished. Rotation replaces it every year; the
 // old versions stay, so that old receipts can be verified.
-resource key 'Microsoft.KeyVault/vaults/keys@2023-07-01' = {
+resource key 'Microsoft.KeyVault/vaults/keys@2025-05-01' = {
   parent: vault
   name: 'receipts'
   properties: {
@@ -76,10 +81,10 @@ resource signer 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
 }
 
 resource appMaySign 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(key.id, principalId, signer.id)
+  name: guid(key.id, identity.id, signer.id)
   scope: key
   properties: {
-    principalId: principalId
+    principalId: identity.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: signer.id
   }

@@ -3,13 +3,13 @@ param token string
 param location string
 param tags object
 
-resource rules 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
+resource rules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   name: 'nsg-${token}'
   location: location
   tags: tags
 }
 
-resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
+resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   name: 'vnet-${token}'
   location: location
   tags: tags
@@ -23,6 +23,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
         properties: {
           addressPrefix: '10.0.1.0/24'
           networkSecurityGroup: { id: rules.id }
+          defaultOutboundAccess: false
         }
       }
       {
@@ -30,6 +31,9 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
         properties: {
           addressPrefix: '10.0.2.0/24'
           networkSecurityGroup: { id: rules.id }
+          // The app fetches Entra's keys and sends its metrics over this. Newer versions of the API have no such access unless it
+          // is said; if a policy forbids it, join a NAT gateway to this subnet instead.
+          defaultOutboundAccess: true
           // What a Flex Consumption app joins a network by.
           delegations: [
             {
@@ -43,13 +47,13 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   }
 }
 
-resource blobZone 'Microsoft.Network/privateDnsZones@2020-06-01' = {
+resource blobZone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: 'privatelink.blob.${environment().suffixes.storage}'
   location: 'global'
   tags: tags
 }
 
-resource blobLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = {
+resource blobLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = {
   parent: blobZone
   name: 'link'
   location: 'global'
@@ -59,13 +63,13 @@ resource blobLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06
   }
 }
 
-resource cosmosZone 'Microsoft.Network/privateDnsZones@2020-06-01' = {
+resource cosmosZone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: 'privatelink.documents.azure.com'
   location: 'global'
   tags: tags
 }
 
-resource cosmosLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = {
+resource cosmosLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = {
   parent: cosmosZone
   name: 'link'
   location: 'global'
@@ -75,13 +79,13 @@ resource cosmosLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-
   }
 }
 
-resource vaultZone 'Microsoft.Network/privateDnsZones@2020-06-01' = {
+resource vaultZone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: 'privatelink.vaultcore.azure.net'
   location: 'global'
   tags: tags
 }
 
-resource vaultLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = {
+resource vaultLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = {
   parent: vaultZone
   name: 'link'
   location: 'global'

@@ -22,7 +22,7 @@ from shared.ports import (
     Stored,
     StoreUnavailable,
 )
-from shared.runs import BriefStore, Run
+from shared.runs import CALL_SECONDS, BriefStore, Run
 
 _CONCURRENCY = 8
 _EXPIRING = 4  # in each of 16 shards
@@ -48,7 +48,7 @@ class Bounds:
     containers: int = 2_000
     deletions: int = 1_000
     of_tenant: int = 10
-    call_seconds: float = 10.0
+    call_seconds: float = CALL_SECONDS
 
 
 class Purge:
@@ -106,8 +106,8 @@ class Purge:
         return heartbeat
 
     async def _purge_paired(self, account: Account, run: Run, postponed: PostponedDays) -> None:
-        await self._pairing.check(account.store)
         store = BriefStore(account.store, self._bounds.call_seconds)
+        await self._pairing.check(store)
         # Side by side, so that none of the three promises waits for the work of another.
         await asyncio.gather(
             run.isolated(self._expire_days(store, run, postponed)),

@@ -105,12 +105,16 @@ def event_from_json(members: Any) -> Event:
 
 @dataclass(frozen=True, slots=True)
 class TenantLedger:
-    """All that is stored of a tenant: its setting, its events by sequence, and how many items nobody understands."""
+    """What is stored of a tenant: its setting, its events by sequence, and how many items nobody understands.
+
+    ``whole`` if that is all; else it is only a part, and says nothing of the rest.
+    """
 
     tenant_id: str
     setting: Setting | None
     events: Sequence[Event]
     unreadable: int = 0
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

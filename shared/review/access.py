@@ -17,6 +17,7 @@ from shared.model.containers import DayContainer
 from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
 from shared.model.ledger import Enrollment, Event, OptedOut
 from shared.ports import (
+    UNREADABLE_ITEM,
     AccessStore,
     BatchMissing,
     CaptureStore,
@@ -388,7 +389,7 @@ class Access:
 
 def _refuse_unreadable(events: Page[Event]) -> None:
     if events.unreadable:
-        raise StoreUnavailable("cosmos-item-unreadable")
+        raise StoreUnavailable(UNREADABLE_ITEM)
 
 
 def _record(tenant_id: str, record_id: str, sequence: int, now: datetime, entry: _Entry) -> AccessRecord:

@@ -1,7 +1,7 @@
 """In-memory fakes of all stores, for simulation; they pass the contract tests that the Azure adapters pass (D9)."""
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import count
@@ -25,6 +25,7 @@ from shared.ports import (
     Permit,
     Put,
     Stored,
+    TenantDeletions,
     TryAgain,
 )
 
@@ -59,20 +60,22 @@ class MemoryLedger:
 
     async def events_of(self, tenant_id: str, enrollment_id: str) -> Sequence[Event]:
         """See ``LedgerStore``."""
-        events = [event for event in self.events.get(tenant_id, []) if event.enrollment_id == enrollment_id]
-        return sorted(events, key=lambda event: event.sequence)
+        return [event for event in self._events(tenant_id) if event.enrollment_id == enrollment_id]
 
-    async def ledger_of(self, tenant_id: str) -> TenantLedger:
+    async def events_after(self, tenant_id: str, sequence: int) -> AsyncIterator[Event | None]:
         """See ``LedgerStore``."""
-        stored = self.settings.get(tenant_id)
-        events = sorted(self.events.get(tenant_id, []), key=lambda event: event.sequence)
-        return TenantLedger(tenant_id, stored.value if stored else None, events)
+        for event in self._events(tenant_id):
+            if event.sequence > sequence:
+                yield event
 
-    async def ledgers(self, after: str) -> AsyncIterator[TenantLedger]:
+    async def ledgers(self, after: str, *, at_most: int) -> AsyncIterator[TenantLedger]:
         """See ``LedgerStore``."""
         for tenant_id in sorted(self.settings.keys() | self.events.keys()):
             if tenant_id > after:
-                yield await self.ledger_of(tenant_id)
+                stored, events = self.settings.get(tenant_id), self._events(tenant_id)
+                whole = len(events) + (stored is not None) <= at_most
+                setting = None if stored is None else stored.value
+                yield TenantLedger(tenant_id, setting, events[:at_most], whole=whole)
 
     async def events_of_shard(self, shard: str) -> AsyncIterator[tuple[str, Event | None]]:
         """See ``LedgerStore``."""
@@ -82,9 +85,12 @@ class MemoryLedger:
 
     async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
         """See ``LedgerStore``."""
-        for event in self._all_events():
+        for event in sorted(self._all_events(), key=lambda event: event.enrollment_id):
             if isinstance(event, OptedOut) and event.at >= at:
                 yield event
+
+    def _events(self, tenant_id: str) -> Sequence[Event]:
+        return sorted(self.events.get(tenant_id, []), key=lambda event: event.sequence)
 
     def _all_events(self) -> Sequence[Event]:
         return _in_no_order(event for events in self.events.values() for event in events)
@@ -158,10 +164,20 @@ class MemoryDeletions:
         for account in list[str | None]():
             yield account
 
-    async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion]]:
+    async def tenants(self, after: str, *, at_most: int) -> AsyncIterator[TenantDeletions]:
         """See ``DeletionStore``."""
+        of_tenant: defaultdict[str, list[Stored[Deletion]]] = defaultdict(list)
         for (tenant_id, _), stored in _in_no_order(self.items.items()):
-            if after < tenant_id <= until:
+            of_tenant[tenant_id].append(stored)
+        for tenant_id in sorted(of_tenant):
+            if tenant_id > after:
+                deletions = of_tenant[tenant_id]
+                yield TenantDeletions(tenant_id, deletions[:at_most], whole=len(deletions) <= at_most)
+
+    async def of_sequences(self, tenant_id: str, after: int, until: int) -> AsyncIterator[Stored[Deletion] | None]:
+        """See ``DeletionStore``."""
+        for (tenant, _), stored in _in_no_order(self.items.items()):
+            if tenant == tenant_id and (after < stored.value.sequence <= until or after == 0 >= stored.value.sequence):
                 yield stored
 
     async def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
@@ -172,7 +188,7 @@ class MemoryDeletions:
 
     async def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        for stored in _in_no_order(self.items.values()):
+        for stored in sorted(self.items.values(), key=lambda stored: stored.value.enrollment_id):
             if stored.value.opted_out_at >= at:
                 yield stored.value.enrollment_id
 

@@ -1,29 +1,66 @@
 """The sweep of the ledger: each tenant's events compared with each other, with its setting and with its deletions."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.findings import LedgerFault, Notable
 from shared.model.items import tenant_in_log
-from shared.model.ledger import Event, OptedOut, TenantLedger
-from shared.ports import Conflict, DeletionStore, LedgerStore, Stored
+from shared.model.ledger import Event, OptedOut, Reappeared, Setting, TenantLedger
+from shared.ports import (
+    UNREADABLE_ITEM,
+    Conflict,
+    DeletionStore,
+    LedgerStore,
+    Stored,
+    StoreUnavailable,
+    TenantDeletions,
+)
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import SignedReceipts
-from shared.sweep.reconciliation import ledger_faults
+from shared.sweep.reconciliation import Chain, ledger_faults
 from shared.sweep.rounds import Round
 
-_SLICE_MAX = 500
-_AFTER_ALL_TENANTS = "g"  # ids are hexadecimal
+_ITEMS_MAX = 500
+"""A tenant's events, or deletions, that are held in memory; of a tenant that has more they are read in parts (D12)."""
+
+_REPORT_EVERY = 500
+_ANY_SEQUENCE = 2**53
 
 _log = logging.getLogger(__name__)
 
-_DeletionsOfTenant = Mapping[str, Stored[Deletion]]
-"""A tenant's deletions by enrollment."""
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a round is inside a ledger that is read in parts: first its events are compared with each other.
+
+    Attributes:
+        tenant_id: whose ledger.
+        chained: whether that is done, so that the opt-outs are being compared with their deletions.
+        sequence: up to which event.
+        sound: whether nothing was wrong with the events so far.
+    """
+
+    tenant_id: str
+    chained: bool = False
+    sequence: int = 0
+    sound: bool = True
+
+    @classmethod
+    def at(cls, cursor: str) -> "_Place | None":
+        """Return the place that a cursor names, or None if that is a tenant with whom the round is done."""
+        found = re.fullmatch(r"(\S+) (chained|unchained) ([0-9]{1,9}) (sound|unsound)", cursor)
+        return found and cls(found[1], found[2] == "chained", int(found[3]), found[4] == "sound")
+
+    @property
+    def cursor(self) -> str:
+        chained, sound = "chained" if self.chained else "unchained", "sound" if self.sound else "unsound"
+        return f"{self.tenant_id} {chained} {self.sequence} {sound}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +68,7 @@ class LedgerSweep:
     """One run that compares the tenants' ledgers, in the order of the tenants' ids.
 
     Attributes:
-        round: the round that it takes further; its cursor is the last tenant compared.
+        round: the round that it takes further; its cursor is the last tenant compared, or a place inside one.
         ledger: the ledgers.
         deletions: the deletions.
         receipts: what the deletions' receipts prove.
@@ -54,83 +91,151 @@ class LedgerSweep:
         await self.round.report()
 
     async def _compare(self) -> None:
-        compared, ledgers = 0, list[TenantLedger]()
-        async for ledger in self.ledger.ledgers(self.round.cursor or ""):
-            ledgers.append(ledger)
-            if len(ledgers) < _SLICE_MAX:
-                continue
-            if not await self._compare_slice(ledgers, until=ledger.tenant_id):
+        run, after = self.round.run, self.round.cursor or ""
+        if (place := _Place.at(after)) is not None:
+            await run.isolated(self._reconcile_in_parts(place))
+            if run.more:
                 return
-            compared, ledgers = compared + len(ledgers), []
-            if compared >= self.max_ledgers:
+            self._done_with(after := place.tenant_id)
+        compared = 0
+        async for ledger, deletions in _side_by_side(
+            self.ledger.ledgers(after, at_most=_ITEMS_MAX), self.deletions.tenants(after, at_most=_ITEMS_MAX)
+        ):
+            if ledger.whole and deletions.whole:
+                await run.isolated(self._reconcile(ledger, deletions))
+            else:
+                await run.isolated(self._reconcile_in_parts(_Place(ledger.tenant_id)))
+                if run.more:
+                    return
+            self._done_with(ledger.tenant_id)
+            compared += 1
+            if compared == self.max_ledgers or run.out_of_time():
                 return
-            await self.round.report()
-        if await self._compare_slice(ledgers, until=_AFTER_ALL_TENANTS):
-            self.round.cursor = None
+            if compared % _REPORT_EVERY == 0:
+                await self.round.report()
+        self.round.cursor = None
 
-    async def _compare_slice(self, ledgers: Sequence[TenantLedger], *, until: str) -> bool:
-        """Compare the ledgers of the tenants up to ``until``; return whether there was time for all of them."""
-        run = self.round.run
-        ledger_of_tenant = {ledger.tenant_id: ledger for ledger in ledgers}
-        # The deletions are read after the ledgers: one that is missing was missing when its event was there.
-        deletions: defaultdict[str, dict[str, Stored[Deletion]]] = defaultdict(dict)
-        async for stored in self.deletions.of_tenants(self.round.cursor or "", until):
-            if stored is None:
-                run.counts[LedgerFault.UNREADABLE] += 1
-                continue
-            deletions[stored.value.tenant_id][stored.value.enrollment_id] = stored
-        for tenant_id in sorted(ledger_of_tenant.keys() | deletions.keys()):
-            # A tenant of whom only deletions are left had a ledger once.
-            ledger = ledger_of_tenant.get(tenant_id, TenantLedger(tenant_id, None, []))
-            run.counts["ledgers"] += 1
-            await run.isolated(self._reconcile(ledger, deletions[tenant_id]))
-            self.round.cursor = tenant_id
-            if run.out_of_time():
-                return False
-        return True
+    def _done_with(self, tenant_id: str) -> None:
+        self.round.run.counts["ledgers"] += 1
+        self.round.cursor = tenant_id
 
-    async def _reconcile(self, ledger: TenantLedger, deletions: _DeletionsOfTenant) -> None:
+    async def _reconcile(self, ledger: TenantLedger, found: TenantDeletions) -> None:
         """Report what is wrong with one tenant's ledger, and give each opt-out on it the deletion that it calls for."""
-        run = self.round.run
+        self.round.run.counts[LedgerFault.UNREADABLE] += found.unreadable
+        deletions = {stored.value.enrollment_id: stored for stored in found.deletions}
         faults = ledger_faults(ledger, deletions)
         if faults:
             # It may have changed while it was read, and only looked wrong.
-            settled = await settled_ledger(self.ledger, ledger.tenant_id)
+            settled = await settled_faults(self.ledger, ledger.tenant_id, deletions)
             if settled is not None:
-                ledger, faults = settled, ledger_faults(settled, deletions)
-                run.counts.update(faults)
-                if faults:  # not only counted: whoever looks into it has to know where
-                    _log.error(
-                        "the ledger of tenant %s: %s", tenant_in_log(ledger.tenant_id), ", ".join(sorted(faults))
-                    )
+                faults = settled
+                self._tell(ledger.tenant_id, faults)
         # A deletion too many says nothing of the events that there are.
         trusted = faults.keys() <= {LedgerFault.WITHOUT_EVENT}
-        events: defaultdict[str, list[Event]] = defaultdict(list)
-        for event in ledger.events:
-            events[event.enrollment_id].append(event)
-        for event in ledger.events:
-            if isinstance(event, OptedOut):
-                enrollment_id = event.enrollment_id
-                opt_out = self._reconcile_opt_out(
-                    event, deletions.get(enrollment_id), events[enrollment_id], trusted=trusted
+        await self._reconcile_opt_outs(ledger.events, deletions, trusted=trusted)
+
+    async def _reconcile_in_parts(self, place: _Place) -> None:
+        """Do the same for a ledger of any length, as far as there is time; the round's cursor says how far."""
+        run = self.round.run
+        part: _Place | None = place
+        while part is not None:
+            self.round.cursor = part.cursor
+            if part is not place:
+                if run.out_of_time():
+                    return
+                await self.round.report()
+            part = await (self._reconcile_part(part) if part.chained else self._follow(part))
+
+    async def _follow(self, place: _Place) -> _Place:
+        """Compare a tenant's events with each other, and return how far there was time for it."""
+        run, chain, tenant_id = self.round.run, Chain(), place.tenant_id
+        before = await _setting_of(self.ledger, tenant_id)
+        async for event in self.ledger.events_after(tenant_id, max(place.sequence - 1, 0)):
+            if event is None or event.sequence != place.sequence:
+                chain.take(event)
+            else:
+                chain.go_on_from(event)
+            # The next run goes on from an event that tells whether the tenant's data sharing was on or off then.
+            may_stop = event is not None and event is chain.switched and event.sequence > place.sequence + 1
+            if may_stop and run.out_of_time():
+                self._tell(tenant_id, +chain.faults)
+                return replace(place, sequence=chain.sequence, sound=place.sound and not +chain.faults)
+        # What was changed meanwhile only looks wrong beside the events.
+        after = await _setting_of(self.ledger, tenant_id)
+        faults = chain.faults_beside(after.value) + after.faults if after == before else +chain.faults
+        self._tell(tenant_id, faults)
+        return _Place(tenant_id, chained=True, sound=place.sound and not faults)
+
+    async def _reconcile_part(self, place: _Place) -> _Place | None:
+        """Compare the next opt-outs with their deletions; return how far, or None if they were the last."""
+        run, part = self.round.run, list[Event]()
+        async for event in self.ledger.events_after(place.tenant_id, place.sequence):
+            if event is not None:
+                part.append(event)
+            if len(part) == _ITEMS_MAX:
+                break
+        is_last = len(part) < _ITEMS_MAX
+        until = _ANY_SEQUENCE if is_last else part[-1].sequence
+        opted_out = {event.enrollment_id for event in part if isinstance(event, OptedOut)}
+        deletions = dict[str, Stored[Deletion]]()
+        async for stored in self.deletions.of_sequences(place.tenant_id, place.sequence, until):
+            if stored is None:
+                run.counts[LedgerFault.UNREADABLE] += 1
+            elif stored.value.enrollment_id in opted_out:
+                deletions[stored.value.enrollment_id] = stored
+            else:
+                await run.isolated(self._seek_event(stored.value))
+        await self._reconcile_opt_outs(part, deletions, trusted=place.sound)
+        return None if is_last else replace(place, sequence=until)
+
+    async def _seek_event(self, deletion: Deletion) -> None:
+        events = await self.ledger.events_of(deletion.tenant_id, deletion.enrollment_id)
+        if not any(isinstance(event, OptedOut) for event in events):
+            self._tell(deletion.tenant_id, Counter([LedgerFault.WITHOUT_EVENT]))
+
+    def _tell(self, tenant_id: str, faults: Counter[str]) -> None:
+        self.round.run.counts.update(faults)
+        if faults:  # not only counted: whoever looks into it has to know where
+            _log.error("the ledger of tenant %s: %s", tenant_in_log(tenant_id), ", ".join(sorted(faults)))
+
+    async def _reconcile_opt_outs(
+        self, events: Sequence[Event], deletions: Mapping[str, Stored[Deletion]], *, trusted: bool
+    ) -> None:
+        """Give each opt-out among ``events`` the deletion that it calls for.
+
+        Args:
+            events: some of a tenant's, or all.
+            deletions: by enrollment, those of their opt-outs.
+            trusted: whether nothing is wrong with the tenant's ledger.
+        """
+        run = self.round.run
+        by_enrollment: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in events:
+            by_enrollment[event.enrollment_id].append(event)
+        for enrollment_id, of_enrollment in by_enrollment.items():
+            opt_outs = [event for event in of_enrollment if isinstance(event, OptedOut)]
+            for event in opt_outs:
+                await run.isolated(
+                    self._reconcile_opt_out(event, deletions.get(enrollment_id), of_enrollment, trusted=trusted)
                 )
-                await run.isolated(opt_out)
+            if not opt_outs and isinstance(of_enrollment[-1], Reappeared):  # the opt-out is in another part
+                await run.isolated(self._mend(of_enrollment[-1], trusted=trusted))
 
     async def _reconcile_opt_out(
         self, event: OptedOut, stored: Stored[Deletion] | None, events: Sequence[Event], *, trusted: bool
     ) -> None:
         if stored is None:
-            await self._create_deletion(event)
+            await self._create_deletion(event, trusted=trusted)
         elif stored.value.reappeared or (await self.receipts.compare(stored.value, events)).faults:
             await self._mend(event, trusted=trusted)
 
-    async def _mend(self, event: OptedOut, *, trusted: bool) -> None:
+    async def _mend(self, event: OptedOut | Reappeared, *, trusted: bool) -> None:
         """Report what is wrong with a deletion or its receipt, and bring it back to what the ledger says."""
         # It may have changed while it was read, and only looked wrong: the deletion first, for what it tells of data
         # that came back was on the ledger before.
         stored = await self.deletions.read(event.tenant_id, event.enrollment_id)
         events = await self.ledger.events_of(event.tenant_id, event.enrollment_id)
-        if stored is None or event not in events:
+        if stored is None or event not in events or not any(isinstance(each, OptedOut) for each in events):
             return
         deletion, moved = stored.value, stored.value.reappeared or ()
         if trusted and moved:  # an item of before; its entries are told by the ledger from now on
@@ -144,14 +249,14 @@ class LedgerSweep:
         if trusted and compared.deletion != stored.value:
             await self._replace(compared.deletion, stored.etag)
 
-    async def _create_deletion(self, event: OptedOut) -> None:
+    async def _create_deletion(self, event: OptedOut, *, trusted: bool) -> None:
         if self.clock.now() - event.at < deadlines.FEED_GRACE:
             return  # the change feed may be about to do it, and has lost nothing
         if await self.deletions.create(Deletion.owed_for(event)):
             self.round.run.counts[Notable.DELETION_CREATED] += 1
         else:
-            # There is one by now, or there is one that nobody understands: then this fails, and is noted.
-            await self.deletions.read(event.tenant_id, event.enrollment_id)
+            # There is one by now, or one that says it is another opt-out's, or one that nobody understands.
+            await self._mend(event, trusted=trusted)
 
     async def _replace(self, deletion: Deletion, etag: str) -> None:
         try:
@@ -160,7 +265,60 @@ class LedgerSweep:
             return  # the next round sees how it stands
 
 
-async def settled_ledger(ledger: LedgerStore, tenant_id: str) -> TenantLedger | None:
-    """Return a tenant's ledger as it was at one moment, or None if it keeps changing."""
-    first = await ledger.ledger_of(tenant_id)
-    return first if await ledger.ledger_of(tenant_id) == first else None
+async def settled_faults(ledger: LedgerStore, tenant_id: str, deleted: Collection[str] = ()) -> Counter[str] | None:
+    """Return how often a tenant's ledger is wrong in which way, as it was at one moment; None if it keeps changing.
+
+    Args:
+        ledger: the ledgers.
+        tenant_id: the tenant.
+        deleted: the enrollments of its deletions.
+    """
+    chain, without_event = Chain(), set(deleted)
+    before = await _setting_of(ledger, tenant_id)
+    async for event in ledger.events_after(tenant_id, 0):
+        chain.take(event)
+        if isinstance(event, OptedOut):
+            without_event.discard(event.enrollment_id)
+    if await _setting_of(ledger, tenant_id) != before:
+        return None
+    faults = chain.faults_beside(before.value) + before.faults
+    faults[LedgerFault.WITHOUT_EVENT] = len(without_event)
+    return +faults
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundSetting:
+    """A tenant's setting, if there is one that can be understood; ``faults`` is what is wrong with it."""
+
+    stored: Stored[Setting] | None
+    faults: Counter[str]
+
+    @property
+    def value(self) -> Setting | None:
+        return None if self.stored is None else self.stored.value
+
+
+async def _setting_of(ledger: LedgerStore, tenant_id: str) -> _FoundSetting:
+    try:
+        return _FoundSetting(await ledger.read_setting(tenant_id), Counter())
+    except StoreUnavailable as error:
+        if error.code != UNREADABLE_ITEM:
+            raise
+        return _FoundSetting(None, Counter([LedgerFault.UNREADABLE]))
+
+
+async def _side_by_side(
+    ledgers: AsyncIterator[TenantLedger], deletions: AsyncIterator[TenantDeletions]
+) -> AsyncIterator[tuple[TenantLedger, TenantDeletions]]:
+    """Yield each tenant's ledger with its deletions; both come in the order of the tenants' ids."""
+    ledger, found = await anext(ledgers, None), await anext(deletions, None)
+    while ledger is not None or found is not None:
+        tenant_id = min(each.tenant_id for each in (ledger, found) if each is not None)
+        # A tenant of whom only deletions are left had a ledger once.
+        its_ledger = ledger if ledger is not None and ledger.tenant_id == tenant_id else None
+        its_deletions = found if found is not None and found.tenant_id == tenant_id else None
+        yield its_ledger or TenantLedger(tenant_id, None, []), its_deletions or TenantDeletions(tenant_id, [])
+        if its_ledger is not None:
+            ledger = await anext(ledgers, None)
+        if its_deletions is not None:
+            found = await anext(deletions, None)

@@ -4,58 +4,90 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 
 from shared.accounts import Account
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.findings import LedgerFault, Trespass
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, Reappeared, TenantLedger
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, Reappeared, Setting, TenantLedger
+
+
+@dataclass(slots=True)
+class Chain:
+    """A tenant's events, taken in one after another, by sequence; however many, they take no more memory.
+
+    Each must follow the one before it, by sequence and by hash, and the setting must be what the last one says.
+
+    Attributes:
+        faults: how often they were wrong so far, in which way.
+        last: the last event.
+        switched: the last one that switched data sharing on or off.
+    """
+
+    faults: Counter[str] = field(default_factory=Counter)
+    last: Event | None = None
+    switched: Event | None = None
+
+    @property
+    def sequence(self) -> int:
+        """That of the last event; 0 before the first."""
+        return 0 if self.last is None else self.last.sequence
+
+    def take(self, event: Event | None) -> None:
+        """Take in the next event; None is one that nobody understands."""
+        if event is None:
+            self.faults[LedgerFault.UNREADABLE] += 1
+            return
+        # Across a gap there is nothing to compare; the gap itself is reported.
+        self.faults[LedgerFault.MISSING] += max(event.sequence - self.sequence - 1, 0)
+        follows = event.sequence == self.sequence + 1
+        hash_before = FIRST_PREVIOUS_HASH if self.last is None else self.last.hash
+        if event.sequence == self.sequence or (follows and event.previous_hash != hash_before):
+            self.faults[LedgerFault.CHANGED] += 1
+        self.go_on_from(event)
+
+    def go_on_from(self, event: Event) -> None:
+        """Take in an event that was compared with the one before it already."""
+        self.last = event
+        if not isinstance(event, Reappeared):
+            self.switched = event
+
+    def faults_beside(self, setting: Setting | None) -> Counter[str]:
+        """Return how often the whole ledger is wrong in which way; nothing if it is whole."""
+        faults = self.faults.copy()
+        if setting is not None:
+            faults[LedgerFault.MISSING] += max(setting.sequence - self.sequence, 0)
+        faults[LedgerFault.SETTING] += int(not self._led_to(setting))
+        return +faults
+
+    def _led_to(self, setting: Setting | None) -> bool:
+        """Tell whether the setting is what the last events say: that of all, and the one that switched it."""
+        last, switched = self.last, self.switched
+        if last is None or setting is None:
+            return last is None and setting is None
+        since = None if switched is None else switched.at
+        if (setting.sequence, setting.ledger_hash, setting.since) != (last.sequence, last.hash, since):
+            return False
+        enrollment = setting.enrollment
+        if not isinstance(switched, OptedIn):
+            return enrollment is None
+        return enrollment is not None and dict(enrollment).items() <= dict(switched).items()
 
 
 def ledger_faults(ledger: TenantLedger, deleted: Collection[str]) -> Counter[str]:
     """Return how often a tenant's ledger is wrong in which way; nothing if it is whole.
 
-    Each event must follow the one before it, by sequence and by hash, and the setting must be what the last one says.
-
     Args:
         ledger: all that is stored of the tenant.
         deleted: the enrollments of its deletions.
     """
-    faults: Counter[str] = Counter()
-    faults[LedgerFault.UNREADABLE] = ledger.unreadable
-    events, setting = ledger.events, ledger.setting
-    last = 0 if setting is None else setting.sequence
-    sequences = {event.sequence for event in events}
-    faults[LedgerFault.MISSING] = max([last, *sequences]) - len(sequences)
-    faults[LedgerFault.CHANGED] = _broken_links(events) + len(events) - len(sequences)
-    faults[LedgerFault.SETTING] = int(not _is_outcome(ledger))
-    opted_out = {event.enrollment_id for event in events if isinstance(event, OptedOut)}
+    chain = Chain(Counter({LedgerFault.UNREADABLE: ledger.unreadable}))
+    for event in ledger.events:
+        chain.take(event)
+    faults = chain.faults_beside(ledger.setting)
+    opted_out = {event.enrollment_id for event in ledger.events if isinstance(event, OptedOut)}
     faults[LedgerFault.WITHOUT_EVENT] = len(set(deleted) - opted_out)
     return +faults
-
-
-def _broken_links(events: Sequence[Event]) -> int:
-    first = [events[0].previous_hash == FIRST_PREVIOUS_HASH] if events and events[0].sequence == 1 else []
-    # Across a gap there is nothing to compare; the gap itself is reported.
-    links = [b.previous_hash == a.hash for a, b in pairwise(events) if b.sequence == a.sequence + 1]
-    return [*first, *links].count(False)
-
-
-def _is_outcome(ledger: TenantLedger) -> bool:
-    """Tell whether the setting is what the last events say: that of all, and that which switched it on or off."""
-    setting = ledger.setting
-    if not ledger.events or setting is None:
-        return not ledger.events and setting is None
-    last = ledger.events[-1]
-    switched = next((event for event in reversed(ledger.events) if not isinstance(event, Reappeared)), None)
-    since = None if switched is None else switched.at
-    if (setting.sequence, setting.ledger_hash, setting.since) != (last.sequence, last.hash, since):
-        return False
-    enrollment = setting.enrollment
-    if not isinstance(switched, OptedIn):
-        return enrollment is None
-    return enrollment is not None and dict(enrollment).items() <= dict(switched).items()
 
 
 @dataclass(slots=True)

@@ -13,10 +13,11 @@ from shared.model.findings import Notable, Trespass
 from shared.model.ledger import Event
 from shared.pairing import UNPAIRED, Pairing
 from shared.ports import Conflict, DeletionStore, LedgerStore, ListedContainer, Stored, StoreUnavailable
-from shared.sweep.ledger import settled_ledger
+from shared.runs import BriefStore
+from shared.sweep.ledger import settled_faults
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import SignedReceipts
-from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, judge, ledger_faults
+from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, judge
 from shared.sweep.rounds import Round
 
 _ALL_NAMES = "all"
@@ -62,6 +63,10 @@ class StorageSweep:
     reappearances: Reappearances
     clock: Clock
     max_deletes: int
+
+    @property
+    def _containers(self) -> BriefStore:
+        return BriefStore(self.account.store)
 
     async def run(self) -> None:
         """Take the round as far as the run may go, and report it."""
@@ -109,7 +114,7 @@ class StorageSweep:
 
     async def _is_paired(self) -> bool:
         try:
-            await self.pairing.check(self.account.store)
+            await self.pairing.check(self._containers)
         except StoreUnavailable as error:
             if error.code != UNPAIRED:
                 raise
@@ -124,7 +129,7 @@ class StorageSweep:
         """
         counts = self.round.run.counts
         counts[_UNJUDGED] += 1
-        listed = [each async for each in self.account.store.list_containers(shard_prefix(shard), include_deleted=True)]
+        listed = [each async for each in self._containers.list_containers(shard_prefix(shard), include_deleted=True)]
         # Storage keeps what we delete, and nothing of ours can help it.
         counts[Notable.SOFT_DELETED] += sum(each.deleted for each in listed)
         judgement, enrollments = await self._judgement_of(shard, listed)
@@ -145,13 +150,13 @@ class StorageSweep:
             self.round.run.note(UNPAIRED)
             return False
         if not paired:
-            await self.pairing.pair(self.account.store)  # the ledger knows all that lies in it
+            await self.pairing.pair(self._containers)  # the ledger knows all that lies in it
         return True
 
     async def _sweep_names(self) -> None:
         """Count the containers of the account, and those that are not ours."""
         counts = self.round.run.counts
-        async for listed in self.account.store.list_containers(""):
+        async for listed in self._containers.list_containers(""):
             if listed.name.startswith(DEPLOYMENT_PREFIX):
                 continue
             counts["containers"] += 1
@@ -159,7 +164,7 @@ class StorageSweep:
                 counts[Notable.FOREIGN_CONTAINER] += 1  # not ours to delete
 
     async def _sweep_shard(self, shard: str) -> None:
-        listed = [each async for each in self.account.store.list_containers(shard_prefix(shard))]
+        listed = [each async for each in self._containers.list_containers(shard_prefix(shard))]
         judgement, _ = await self._judgement_of(shard, listed)
         for doubt in judgement.doubts:
             self.round.run.note(doubt)
@@ -193,7 +198,7 @@ class StorageSweep:
         return enrollments
 
     async def _has_ledger(self) -> bool:
-        async for _ in self.ledger.ledgers(""):
+        async for _ in self.ledger.ledgers("", at_most=1):
             return True
         return False
 
@@ -238,9 +243,9 @@ class StorageSweep:
         if event is None or intruder.trespass not in {Trespass.WRONG_ACCOUNT, Trespass.AFTER_RECEIPT}:
             return True
         if event.tenant_id not in sound_ledgers:
-            ledger = await settled_ledger(self.ledger, event.tenant_id)
-            sound_ledgers[event.tenant_id] = ledger is not None and not ledger_faults(ledger, ())
-            if ledger is not None and not sound_ledgers[event.tenant_id]:
+            faults = await settled_faults(self.ledger, event.tenant_id)
+            sound_ledgers[event.tenant_id] = faults is not None and not faults
+            if faults:
                 self.round.run.note("ledger-unsound")
         if not sound_ledgers[event.tenant_id]:
             return False
@@ -253,7 +258,7 @@ class StorageSweep:
         return False
 
     async def _is_there(self, container: DayContainer) -> bool:
-        async for listed in self.account.store.list_containers(container.name):
+        async for listed in self._containers.list_containers(container.name):
             if listed.name == container.name:
                 return True
         return False
@@ -267,7 +272,7 @@ class StorageSweep:
             await self.round.run.isolated(self._delete_container(container))
 
     async def _delete_container(self, container: DayContainer) -> None:
-        await self.account.store.delete_container(container.name)
+        await self._containers.delete_container(container.name)
         self.round.deleted += 1
 
     async def _reopen(self, event: Event, days: Sequence[date]) -> None:

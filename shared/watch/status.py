@@ -104,6 +104,24 @@ class StatusReport:
         return {kind: totals[kind] for kind in FINDINGS if totals[kind]}
 
 
+@dataclass(slots=True)
+class _Unscheduled:
+    """The opt-outs without a deletion, however many: how many, and when the first happened and the first is due.
+
+    ``unreadable`` is how many opt-outs there are that nobody understands.
+    """
+
+    number: int = 0
+    oldest: datetime | None = None
+    deadline: datetime | None = None
+    unreadable: int = 0
+
+    def take(self, event: OptedOut) -> None:
+        self.number += 1
+        self.oldest = min(self.oldest or event.at, event.at)
+        self.deadline = min(self.deadline or event.deadline, event.deadline)
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """Reads the state of the service.
@@ -136,7 +154,7 @@ class Status:
         checks = await self.posture.last() if self.posture else {}
         # Of all accounts, because one that is no longer configured is purged by nobody.
         overdue = await self.deletions.overdue(now)
-        unscheduled, unreadable_opt_outs = await self._unscheduled(now)
+        unscheduled = await self._unscheduled(now)
         # What names no served geo is the ledger's, under None.
         geos = {account.name: account.geo for account in self.accounts}
         unreadable_deletions = Counter([geos.get(name or "") async for name in self.deletions.unreadable()])
@@ -148,7 +166,7 @@ class Status:
             *(self._of_geo(each, now, purges.get(each.geo), sweeps.get(each.geo)) for each in self.accounts)
         )
         promises = self._promises(now, sweeps.get(None), statuses, unscheduled, overdue)
-        if unreadable_opt_outs or unreadable_deletions:  # perhaps overdue, and nobody carries it out
+        if unscheduled.unreadable or unreadable_deletions:  # perhaps overdue, and nobody carries it out
             promises |= {"P5": False, "P9": False}
         if self.posture:
             broken = self.posture.broken(checks, now)
@@ -160,9 +178,9 @@ class Status:
             promises=dict(sorted(promises.items())),
             overdue_deletions=overdue,
             ledger=LedgerStatus(
-                unscheduled=len(unscheduled),
-                oldest_unscheduled=min((event.at for event in unscheduled), default=None),
-                unreadable_opt_outs=unreadable_opt_outs,
+                unscheduled=unscheduled.number,
+                oldest_unscheduled=unscheduled.oldest,
+                unreadable_opt_outs=unscheduled.unreadable,
                 last_sweep=sweeps.get(None),
                 posture=checks.get(None),
                 unreadable=unreadable[None],
@@ -178,20 +196,20 @@ class Status:
         now: datetime,
         ledger_sweep: Heartbeat | None,
         geos: Sequence[GeoStatus],
-        unscheduled: Sequence[OptedOut],
+        unscheduled: _Unscheduled,
         overdue: int,
     ) -> dict[str, bool]:
         def swept_without(*kinds: str) -> bool:
             return all(_found_none(geo.last_sweep, now, kinds) for geo in geos)
 
-        lost = now - min((event.at for event in unscheduled), default=now) > SWEEP_MAX_AGE
+        lost = unscheduled.oldest is not None and now - unscheduled.oldest > SWEEP_MAX_AGE
         return {
             "P1": swept_without(Trespass.UNKNOWN_ENROLLMENT),
             "P3": swept_without(Trespass.WRONG_ACCOUNT),
             "P4": all(self._retention_holds(geo, now) for geo in geos)
             and swept_without(Trespass.PAST_DEADLINE, Trespass.IMPOSSIBLE_DAY),
             "P5": overdue == 0
-            and all(now <= event.deadline for event in unscheduled)
+            and (unscheduled.deadline is None or now <= unscheduled.deadline)
             and swept_without(Trespass.AFTER_RECEIPT),
             "P6": swept_without(Trespass.AFTER_RECEIPT, Notable.SOFT_DELETED)
             and _found_none(ledger_sweep, now, [LedgerFault.RECEIPT]),
@@ -201,19 +219,21 @@ class Status:
             and swept_without(),
         }
 
-    async def _unscheduled(self, now: datetime) -> tuple[Sequence[OptedOut], int]:
-        """Return the opt-outs without a deletion, and how many opt-outs nobody understands."""
+    async def _unscheduled(self, now: datetime) -> _Unscheduled:
         since = now - _UNSCHEDULED_SINCE
-        events, unreadable = dict[str, OptedOut](), 0
+        found = _Unscheduled()
+        # From a little earlier: every deletion of those opt-outs that there is is among them.
+        scheduled = self.deletions.opted_out_since(since - timedelta(days=1))
+        enrollment_id = await anext(scheduled, None)
         async for event in self.ledger.opt_outs_since(since):
             if event is None:
-                unreadable += 1
-            else:
-                events[event.enrollment_id] = event
-        # Read later, and from a little earlier: every deletion of those events that there was is among them.
-        async for enrollment_id in self.deletions.opted_out_since(since - timedelta(days=1)):
-            events.pop(enrollment_id, None)
-        return list(events.values()), unreadable
+                found.unreadable += 1
+                continue
+            while enrollment_id is not None and enrollment_id < event.enrollment_id:
+                enrollment_id = await anext(scheduled, None)
+            if enrollment_id != event.enrollment_id:
+                found.take(event)
+        return found
 
     async def _of_geo(
         self, account: Account, now: datetime, last_purge: Heartbeat | None, last_sweep: Heartbeat | None

@@ -174,15 +174,21 @@ async def test_overdue_counts_those_of_every_account(deletions: DeletionStore) -
     assert await deletions.overdue(now) == before + 2
 
 
-async def test_the_deletions_of_a_range_of_tenants(deletions: DeletionStore) -> None:
+async def test_the_deletions_come_by_tenant_and_those_of_one_by_ranges_of_sequences(deletions: DeletionStore) -> None:
     tenants = sorted(str(uuid.uuid4()) for _ in range(5))
     many = [deletion(tenant, sequence=n) for tenant in tenants for n in (2, 4)]
     for each in many:
         await deletions.create(each)
-    found = [stored.value async for stored in deletions.of_tenants(tenants[0], tenants[3])]
-    mine = [each for each in found if each.tenant_id in tenants]
-    assert sorted(mine, key=lambda each: (each.tenant_id, each.sequence)) == many[2:8]
-    assert all(tenants[0] < each.tenant_id <= tenants[3] for each in found)
+    for at_most, whole in ((2, True), (1, False)):
+        found = [each async for each in deletions.tenants(tenants[0], at_most=at_most)]
+        assert [each.tenant_id for each in found] == sorted({each.tenant_id for each in found})
+        mine = {each.tenant_id: each for each in found if each.tenant_id in tenants}
+        assert list(mine) == tenants[1:] and {each.whole for each in mine.values()} == {whole}
+        assert all(len(each.deletions) == at_most for each in mine.values())
+    ranges = {(0, 1): [], (0, 2): [2], (1, 4): [2, 4], (2, 4): [4], (4, 9): [], (2, 2**53): [4]}
+    for (after, until), sequences in ranges.items():
+        some = [stored async for stored in deletions.of_sequences(tenants[1], after, until)]
+        assert sorted(stored.value.sequence for stored in some if stored) == sequences
 
 
 async def test_verified_of_a_shard_are_its_finished_enrollments_alone(deletions: DeletionStore) -> None:

@@ -3,11 +3,10 @@
 import asyncio
 import uuid
 from datetime import timedelta
-from unittest.mock import ANY
 
 import pytest
 
-from shared.model.ledger import Change, Enrollment, Reappeared, TenantLedger
+from shared.model.ledger import Change, Enrollment, Reappeared
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
 from tests.contract.items import opt_in, opt_out
@@ -106,16 +105,27 @@ async def test_the_ledgers_come_by_tenant_each_with_its_setting_and_events_by_se
             change = opt_in(tenant, sequence)
             await ledger.commit(change, etag)
             etag = await etag_of(ledger, tenant)
-    found = {each.tenant_id: each async for each in ledger.ledgers("")}
+    found = {each.tenant_id: each async for each in ledger.ledgers("", at_most=13)}
     assert list(found) == sorted(found) and found.keys() >= set(tenants)
     for tenant in tenants:
         each = found[tenant]
         assert [event.sequence for event in each.events] == list(range(1, 13)) and each.unreadable == 0
-        assert each.setting is not None and each.setting.sequence == 12
-    assert await ledger.ledger_of(tenants[0]) == found[tenants[0]]
-    later = [each.tenant_id async for each in ledger.ledgers(tenants[4]) if each.tenant_id in tenants]
-    assert later == tenants[5:]
-    assert await ledger.ledger_of(str(uuid.uuid4())) == TenantLedger(ANY, None, [])
+        assert each.setting is not None and each.setting.sequence == 12 and each.whole
+    parts = [each async for each in ledger.ledgers(tenants[4], at_most=12) if each.tenant_id in tenants]
+    assert [each.tenant_id for each in parts] == tenants[5:]
+    assert not any(each.whole for each in parts) and all(len(each.events) <= 12 for each in parts)
+
+
+async def test_the_events_of_a_tenant_come_by_sequence_from_any_on(ledger: LedgerStore) -> None:
+    """Over more than a page."""
+    tenant = str(uuid.uuid4())
+    etag = None
+    for sequence in range(1, 131):
+        await ledger.commit(opt_in(tenant, sequence), etag)
+        etag = await etag_of(ledger, tenant)
+    for after in (0, 1, 100, 129, 130):
+        events = [event async for event in ledger.events_after(tenant, after)]
+        assert [event and event.sequence for event in events] == list(range(after + 1, 131))
 
 
 async def test_the_events_of_a_shard_are_those_of_its_enrollments_alone(ledger: LedgerStore) -> None:
@@ -184,7 +194,9 @@ async def test_an_event_that_is_no_change_of_the_state_is_committed_like_any(led
         await ledger.commit(third, stale)
     await ledger.commit(third, await etag_of(ledger, tenant))
     assert (await ledger.history(tenant, limit=1, before=None)).values == [third.event]
-    found = await ledger.ledger_of(tenant)
-    assert found.events == [first.event, second.event, third.event] and found.setting == third.setting
+    events = [event async for event in ledger.events_after(tenant, 0)]
+    assert events == [first.event, second.event, third.event]
+    stored = await ledger.read_setting(tenant)
+    assert stored is not None and stored.value == third.setting
     assert second.event in [event async for event in ledger.opt_outs_since(second.event.at)]
     assert third.event not in [event async for event in ledger.opt_outs_since(START)]

@@ -2,7 +2,8 @@
 
 There is no Bicep compiler to be had without a download, and the posture must be checked without one. What this reader
 does not know it refuses, and names. It evaluates parameters, variables, loops and modules as Azure Resource Manager
-does; what only a deployment can tell (an endpoint, an identity's id) is made up by ``_ANSWERS``.
+does, and ``bicep_answers.json`` holds it to what Bicep's own compiler says. What only a deployment can tell (an
+endpoint, an identity's id) is made up by ``_ANSWERS`` and is ``Later``, as are the outputs of modules.
 """
 
 import functools
@@ -18,6 +19,10 @@ from typing import Any
 SUBSCRIPTION = "/subscriptions/00000000-0000-4000-8000-000000000001"
 PRINCIPAL_ID = "00000000-0000-4000-8000-00000000000a"
 CLIENT_ID = "00000000-0000-4000-8000-00000000000b"
+
+
+class Later(str):
+    """A text that is known only while the deployment runs; so is what is made of it."""
 
 
 class Refused(Exception):
@@ -90,6 +95,7 @@ class _Declaration:
     decorators: Mapping[str, Any]
     value: Expression | None
     loop: "_Loop | None" = None
+    existing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +182,10 @@ class _Parser:
             raise Refused(f"{kind} is not understood")
         if kind == "param" and not self._sees("="):
             return _Declaration(kind, symbol, what, decorators, None)
+        existing = kind == "resource" and self._takes("existing")
         self._must("=")
         loop = self._loop() if kind in {"resource", "module"} and self._sees("[") else None
-        return _Declaration(kind, symbol, what, decorators, None if loop else self.expression(), loop)
+        return _Declaration(kind, symbol, what, decorators, None if loop else self.expression(), loop, existing)
 
     def _loop(self) -> _Loop:
         self._must("[")
@@ -199,7 +206,7 @@ class _Parser:
         return _Loop(item, index, over, body)
 
     def expression(self) -> Expression:
-        condition = self._equality()
+        condition = self._either()
         if not self._takes("?"):
             return condition
         yes = self.expression()
@@ -207,14 +214,21 @@ class _Parser:
         no = self.expression()
         return lambda scope: yes(scope) if condition(scope) else no(scope)
 
+    def _either(self) -> Expression:
+        left = self._equality()
+        if self._sees("&&", "??"):
+            raise Refused(f"line {self._tokens[self._at].line}: {self._tokens[self._at].value} is not understood")
+        if self._takes("||"):
+            right = self._either()
+            return lambda scope: left(scope) or right(scope)
+        return left
+
     def _equality(self) -> Expression:
         left = self._unary()
-        if self._sees("&&", "||", "??"):
-            raise Refused(f"line {self._tokens[self._at].line}: {self._tokens[self._at].value} is not understood")
         for mark, equal in (("==", True), ("!=", False)):
             if self._takes(mark):
                 right = self._unary()
-                return lambda scope: (left(scope) == right(scope)) is equal
+                return lambda scope: _equal(left(scope), right(scope)) is equal
         return left
 
     def _unary(self) -> Expression:
@@ -297,16 +311,33 @@ class _Parser:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    if len({name.lower() for name, _ in pairs}) < len(pairs):
         raise Refused(f"a member comes twice among {', '.join(name for name, _ in pairs)}")
-    return found
+    return dict(pairs)
 
 
 def _joined(parts: list[Any]) -> Expression:
     if len(parts) == 1:
         return lambda scope: parts[0]
-    return lambda scope: "".join(each if isinstance(each, str) else str(each(scope)) for each in parts)
+
+    def join(scope: "_Scope") -> str:
+        values = [each if isinstance(each, str) else each(scope) for each in parts]
+        text = "".join(_within_text(each) for each in values)
+        return Later(text) if any(isinstance(each, Later) for each in values) else text
+
+    return join
+
+
+def _within_text(value: Any) -> str:
+    if isinstance(value, dict | list):
+        raise Refused("a text takes no object and no array")
+    return "" if value is None else _text(value)
+
+
+def _as_known(result: Any, made_of: Sequence[Any]) -> Any:
+    """Return a text as ``Later`` if something of which it is made is."""
+    later = isinstance(result, str) and any(isinstance(each, Later) for each in made_of)
+    return Later(result) if later else result
 
 
 def _member(value: Expression, name: str) -> Expression:
@@ -335,29 +366,68 @@ def _unique(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:13]
 
 
-def _union(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    return {**first, **second}
+def _guid(*texts: str) -> str:
+    return str(uuid.uuid5(_GUIDS, "-".join(texts)))
 
 
-def _to_object(items: Sequence[Any], key: Callable[[Any], str], value: Callable[[Any], Any]) -> dict[str, Any]:
-    return {key(item): value(item) for item in items}
+def _equal(one: Any, other: Any) -> bool:
+    # Python takes true for 1.
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _lower(text: str) -> str:
+    # One character stays one: where Python makes two of it, Bicep leaves it alone.
+    return "".join(each.lower() if len(each.lower()) == 1 else each for each in text)
+
+
+def _contains(container: Any, item: Any) -> bool:
+    if isinstance(container, dict):
+        return item.lower() in {name.lower() for name in container}
+    if isinstance(container, str):
+        return item in container
+    return any(_equal(each, item) for each in container)
+
+
+def _union(first: Any, second: Any) -> Any:
+    if isinstance(first, list):
+        return [*first, *(each for each in second if not _contains(first, each))]
+    found = dict(first)
+    for name, value in second.items():
+        there = next((each for each in found if each.lower() == name.lower()), None)
+        before = found.pop(there) if there is not None else None
+        found[name] = _union(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return found
+
+
+def _to_object(
+    items: Sequence[Any], key: Callable[[Any], str], value: Callable[[Any], Any] = lambda item: item
+) -> dict[str, Any]:
+    return _members([(key(item), value(item)) for item in items])
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    if value is None:
+        raise Refused("there is no text of null")
+    if isinstance(value, bool | str):
+        return str(value)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
+
+_GUIDS = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "contains": lambda container, item: item in container,
-    "empty": lambda value: len(value) == 0,
+    "contains": _contains,
+    "empty": lambda value: not value,
+    "endsWith": lambda text, end: text.lower().endswith(end.lower()),
     "environment": lambda: {"suffixes": {"storage": "core.windows.net"}},
     "fail": _fail,
-    "guid": lambda *texts: str(uuid.uuid5(uuid.NAMESPACE_URL, "\0".join(texts))),
+    "filter": lambda items, keep: [each for each in items if keep(each)],
+    "guid": _guid,
     "resourceGroup": lambda: {"id": f"{SUBSCRIPTION}/resourceGroups/rg", "name": "rg"},
     "string": _text,
     "subscription": lambda: {"id": SUBSCRIPTION, "tenantId": "00000000-0000-4000-8000-000000000002"},
     "subscriptionResourceId": lambda kind, name: f"{SUBSCRIPTION}/providers/{kind}/{name}",
-    "toLower": str.lower,
+    "toLower": _lower,
     "toObject": _to_object,
     "union": _union,
     "uniqueString": _unique,
@@ -369,7 +439,15 @@ def _call(name: str, arguments: list[Expression]) -> Expression:
         return lambda scope: json.loads(scope.file.sibling(arguments[0](scope)).text())
     if name not in _FUNCTIONS:
         raise Refused(f"the function {name} is not understood")
-    return lambda scope: _FUNCTIONS[name](*(each(scope) for each in arguments))
+
+    def call(scope: "_Scope") -> Any:
+        values = [each(scope) for each in arguments]
+        try:
+            return _as_known(_FUNCTIONS[name](*values), values)
+        except (AttributeError, TypeError):
+            raise Refused(f"{name} does not take these arguments") from None
+
+    return call
 
 
 # What is deployed
@@ -386,6 +464,8 @@ class Resource:
         body: its members, evaluated, ``name`` among them.
         parent: the resource that it is a part of.
         scope: the resource that it extends, if it is a role assignment.
+        after: the resources of the modules for which its own module says that it waits.
+        existing: whether it is only spoken of, and deployed elsewhere in the templates.
     """
 
     file: str
@@ -394,11 +474,14 @@ class Resource:
     body: Mapping[str, Any]
     parent: "Resource | None" = None
     scope: "Resource | None" = None
+    after: "tuple[Resource, ...]" = ()
+    existing: bool = False
 
     @property
     def name(self) -> str:
         """The name, without those of its parents."""
-        return str(self.body["name"])
+        name: str = self.body["name"]
+        return name
 
     @property
     def properties(self) -> Mapping[str, Any]:
@@ -420,8 +503,12 @@ class Resource:
                 return getattr(self, name)
             case "properties":
                 answers = _ANSWERS.get(self.type, {})
-                return {**self.properties, **{key: answer(self) for key, answer in answers.items()}}
+                return {**self.properties, **{key: _later(answer(self)) for key, answer in answers.items()}}
         return self.body[name]
+
+
+def _later(answer: Any) -> Any:
+    return {key: _later(each) for key, each in answer.items()} if isinstance(answer, dict) else Later(answer)
 
 
 _ANSWERS: Mapping[str, Mapping[str, Callable[[Resource], Any]]] = {
@@ -478,7 +565,7 @@ def _declarations(text: str) -> tuple[_Declaration, ...]:
 class _Module:
     """One evaluated template file."""
 
-    def __init__(self, file: _File, given: Mapping[str, Any]) -> None:
+    def __init__(self, file: _File, given: Mapping[str, Any], after: tuple[Resource, ...] = ()) -> None:
         try:
             declarations = _declarations(file.text())
         except Refused as error:
@@ -489,7 +576,7 @@ class _Module:
         self._outputs = {each.symbol: each.value for each in declarations if each.kind == "output"}
         if unknown := given.keys() - {each.symbol for each in declarations if each.kind == "param"}:
             raise Refused(f"{file.path}: there is no parameter {', '.join(sorted(unknown))}")
-        self._scope = _Scope(file, self._declared, given)
+        self._scope = _Scope(file, self._declared, given, after)
         for each in declarations:
             if each.kind != "output":
                 self._scope.value(each.symbol)
@@ -504,7 +591,8 @@ class _Module:
                     yield from each.resources()
 
     def outputs(self) -> dict[str, Any]:
-        return {name: value(self._scope) for name, value in self._outputs.items() if value is not None}
+        values = {name: value(self._scope) for name, value in self._outputs.items() if value is not None}
+        return {name: Later(value) if isinstance(value, str) else value for name, value in values.items()}
 
     def member(self, name: str) -> Any:
         if name != "outputs":
@@ -517,11 +605,12 @@ class _Scope:
     file: _File
     declared: Mapping[str, _Declaration]
     given: Mapping[str, Any]
+    after: tuple[Resource, ...] = ()
     local: Mapping[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
 
     def within(self, local: Mapping[str, Any]) -> "_Scope":
-        return _Scope(self.file, self.declared, self.given, {**self.local, **local}, self.made)
+        return _Scope(self.file, self.declared, self.given, self.after, {**self.local, **local}, self.made)
 
     def value(self, name: str) -> Any:
         if name in self.local:
@@ -533,7 +622,7 @@ class _Scope:
         return self.made[name]
 
     def _make(self, declared: _Declaration) -> Any:
-        outer = _Scope(self.file, self.declared, self.given, {}, self.made)
+        outer = _Scope(self.file, self.declared, self.given, self.after, {}, self.made)
         if declared.kind == "param":
             return self._parameter(declared, outer)
         make = {"resource": self._resource, "module": self._module}.get(declared.kind)
@@ -554,7 +643,7 @@ class _Scope:
         else:
             raise Refused(f"{where} is missing")
         expected = {"string": str, "int": int, "bool": bool, "array": list, "object": dict}[declared.what]
-        if type(value) is not expected:
+        if not isinstance(value, expected) or isinstance(value, bool) is not (expected is bool):
             raise Refused(f"{where} must be of type {declared.what}")
         for name, limit in declared.decorators.items():
             if name in _LIMITS and not _LIMITS[name](value, limit(outer)):
@@ -568,10 +657,13 @@ class _Scope:
         if unknown := body.keys() - _MEMBERS:
             raise Refused(f"{self.file.path}: {declared.symbol} has {', '.join(sorted(unknown))}")
         members = {name: value for name, value in body.items() if name not in {"parent", "scope", "dependsOn"}}
-        return Resource(str(self.file.path), kind, version, members, body.get("parent"), body.get("scope"))
+        file, parent, scope = str(self.file.path), body.get("parent"), body.get("scope")
+        return Resource(file, kind, version, members, parent, scope, self.after, declared.existing)
 
     def _module(self, declared: _Declaration, body: Mapping[str, Any]) -> _Module:
-        return _Module(self.file.sibling(declared.what), body["params"])
+        waits = (each if isinstance(each, list) else [each] for each in body.get("dependsOn", []))
+        after = tuple(each for modules in waits for module in modules for each in module.resources())
+        return _Module(self.file.sibling(declared.what), body["params"], after)
 
 
 _MEMBERS = {"name", "location", "tags", "kind", "sku", "identity", "properties", "parent", "scope", "dependsOn"}
@@ -598,7 +690,12 @@ def deploy(
         instead: texts to take instead of files, by their paths relative to ``root``.
 
     Raises:
-        Refused: if the templates are not understood, or do not take the parameters.
+        Refused: if the templates are not understood, do not take the parameters, or speak of a resource as existing
+            that is not among those deployed.
     """
     module = _Module(_File(root, PurePosixPath(template), instead or {}), parameters)
-    return list(module.resources()), module.outputs()
+    resources = list(module.resources())
+    deployed = [each for each in resources if not each.existing]
+    if missing := {each.id for each in resources if each.existing} - {each.id for each in deployed}:
+        raise Refused(f"nobody deploys {', '.join(sorted(missing))}")
+    return deployed, module.outputs()

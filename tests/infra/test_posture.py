@@ -10,8 +10,8 @@ from shared.bootstrap import connect
 from shared.configuration import Configuration
 from shared.model.geos import GEOS
 from tests.clocks import ManualClock
-from tests.infra.bicep import Refused
-from tests.infra.posture import CHECKS, ROOT, planned
+from tests.infra.bicep import PRINCIPAL_ID, Refused
+from tests.infra.posture import CHECKS, ROOT, SITE, planned
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Mutation:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     def texts(self) -> dict[str, str]:
-        path = "infra/main.bicep" if self.module == "main" else f"infra/modules/{self.module}.bicep"
+        path = {"main": "infra/main.bicep", "azure.yaml": "azure.yaml"}.get(
+            self.module, f"infra/modules/{self.module}.bicep"
+        )
         text = (ROOT / path).read_text()
         assert self.old in text, f"{path} does not say {self.old!r}"
         return {path: text.replace(self.old, self.new)}
@@ -45,7 +47,7 @@ VERSIONS_OFF = "isVersioningEnabled: false"
 DAYS = "daysAfterCreationGreaterThan: retentionDays"
 IN_GEO = "contains(geos[geo].regions, region) ? region : fail('The region is not one of the geo.')"
 OF_CONTAINER = "      id: each.name\n"
-SETTINGS_END = "      ]\n      // checkov"
+SETTINGS_END = "      ]\n      // Pages"
 
 MUTATIONS = {
     "blob_soft_delete_is_off": [
@@ -111,6 +113,7 @@ MUTATIONS = {
         Mutation("cosmos", "disableLocalAuth: true", "disableLocalAuth: false"),
         Mutation("monitoring", "DisableLocalAuth: true", "DisableLocalAuth: false"),
         Mutation("function-app", "allow: false", "allow: true"),
+        Mutation("function-app", "name: 'scm'", "name: 'ftp'"),
         Mutation("cosmos", "output id", "// account.listKeys()\noutput id"),
     ],
     "everything_is_encrypted_in_transit": [
@@ -125,11 +128,57 @@ MUTATIONS = {
         geo_storage("  scope: account\n", ""),
         Mutation("key-vault", "  scope: key\n", "  scope: vault\n"),
         Mutation("key-vault", "keys/sign/action'", "keys/*'"),
-        Mutation("cosmos", "scope: '${account.id}/dbs/${database}'", "scope: account.id"),
+        Mutation("cosmos", "scope: account.id", "scope: '${account.id}/dbs/${database}'"),
     ],
     "roles_have_names_of_their_own": [
         Mutation("identity", " ${uniqueString(resourceGroup().id)}", ""),
         Mutation("key-vault", " ${uniqueString(resourceGroup().id)}", ""),
+    ],
+    "api_versions_are_recent": [
+        geo_storage("storageAccounts@2025-06-01", "storageAccounts@2024-01-01"),
+        Mutation("network", "privateDnsZones@2024-06-01", "privateDnsZones@2020-06-01"),
+        Mutation("alerts", "scheduledQueryRules@2026-03-01", "scheduledQueryRules@2022-06-15"),
+        Mutation("log-retention", "workspaces@2025-07-01", "workspaces@2023-09-01"),
+    ],
+    "a_preview_shows_everything": [
+        geo_storage("guid(account.id, identity.id, role)", "guid(account.id, identity.properties.principalId, role)"),
+        geo_storage(
+            "guid(account.id, identity.id, setupReader.id)",
+            "guid(account.id, account.properties.primaryEndpoints.blob)",
+        ),
+        Mutation("main", "name: 'stfunc${token}'", "name: toLower(cosmos.outputs.endpoint)"),
+    ],
+    "the_identity_comes_before_its_roles": [Mutation("main", "  dependsOn: [identity]\n", "")],
+    "tables_come_late": [
+        Mutation("main", "    cosmos\n    geoStorage\n", ""),
+        Mutation("main", "    logRetention\n", ""),
+    ],
+    "regions_have_the_plan": [
+        Mutation("main", "  'australiaeast'\n", "  'qatarcentral'\n", {"location": "qatarcentral"})
+    ],
+    "storage_takes_the_addresses": [
+        Mutation("main", "fail('Write the addresses of a /31 or /32 one by one.')", "allowedIpRanges", ranges)
+        for ranges in ({"allowedIpRanges": ["203.0.113.7/32"]}, {"allowedIpRanges": ["203.0.113.6/31"]})
+    ],
+    "names_are_long_enough": [geo_storage("@minLength(13)\n", "")],
+    "the_app_gets_out": [
+        Mutation("network", "          defaultOutboundAccess: true\n", ""),
+        Mutation("network", "          defaultOutboundAccess: false\n", ""),
+        Mutation("network", "defaultOutboundAccess: true", "defaultOutboundAccess: false"),
+    ],
+    "an_instance_answers_many_at_a_time": [
+        Mutation("main", "perInstanceConcurrency: perInstanceConcurrency", "perInstanceConcurrency: 1"),
+        Mutation("function-app", "http: { perInstanceConcurrency: perInstanceConcurrency }", ""),
+        Mutation("main", "@allowed([2048, 4096])", "@allowed([512, 2048])", {"instanceMemoryMB": 512}),
+    ],
+    "zones_are_said": [
+        Mutation("function-app", "    zoneRedundant: zoneRedundant\n", ""),
+        Mutation("cosmos", "isZoneRedundant: zoneRedundant", "isZoneRedundant: false", {"zoneRedundant": True}),
+        Mutation("host-storage", "zoneRedundant ? 'Standard_ZRS' : ", "", {"zoneRedundant": True}),
+    ],
+    "pages_elsewhere_are_named": [
+        Mutation("main", "allowedOrigins: allowedOrigins", "allowedOrigins: ['*']"),
+        Mutation("function-app", "supportCredentials: false", "supportCredentials: true"),
     ],
     "consistency_is_strong": [Mutation("cosmos", "'Strong'", "'Session'")],
     "one_region_writes": [
@@ -155,7 +204,7 @@ MUTATIONS = {
         ),
     ],
     "settings_are_accepted": [
-        Mutation("function-app", "each => each.geo", "each => 'mars'"),
+        Mutation("function-app", "each => each.geo", "each => 'mars'", one_geo()),
         Mutation("key-vault", "key.properties.keyUri", "'${key.properties.keyUri}/0123'"),
     ],
     "settings_hold_no_secret": [Mutation("function-app", "value: tokenAudiences", "value: 'AccountKey=x'")],
@@ -164,16 +213,22 @@ MUTATIONS = {
         Mutation("function-app", "version: '3.13'", "version: '3.11'"),
         Mutation("function-app", "http20Enabled: true", "http20Enabled: true\n      ftpsState: 'Disabled'"),
     ],
-    "azd_finds_its_way": [Mutation("function-app", "'azd-service-name': 'app'", "'azd-service-name': 'api'")],
+    "azd_finds_its_way": [
+        Mutation("function-app", "'azd-service-name': 'app'", "'azd-service-name': 'api'"),
+        Mutation("azure.yaml", "  app:", "  api:"),
+        Mutation("main", "output FUNCTION_APP", "output OTHER_APP"),
+        Mutation("main", "output AZURE_TENANT_ID", "output OTHER_TENANT_ID"),
+    ],
+    "azd_is_new_enough": [Mutation("azure.yaml", '  azd: ">= 1.23.5"', '  azd: ">= 1.0.0"')],
     "receipt_key_signs_and_stays": [
         Mutation("key-vault", "curveName: 'P-256'", "curveName: 'P-384'"),
         Mutation("key-vault", "enablePurgeProtection: true", "enablePurgeProtection: false"),
         Mutation("key-vault", "type: 'rotate'", "type: 'notify'"),
     ],
     "logs_are_gone_within_30_days": [
-        Mutation("monitoring", "  'AppTraces'\n", ""),
-        Mutation("monitoring", "totalRetentionInDays: logDays", "totalRetentionInDays: 365"),
-        Mutation("monitoring", "    retentionInDays: logDays\n", "    retentionInDays: 90\n"),
+        Mutation("log-retention", "  'AppTraces'\n", ""),
+        Mutation("log-retention", "totalRetentionInDays: logDays", "totalRetentionInDays: 365"),
+        Mutation("log-retention", "    retentionInDays: logDays\n", "    retentionInDays: 90\n"),
         Mutation("monitoring", "immediatePurgeDataOn30Days: true", "immediatePurgeDataOn30Days: false"),
     ],
     "nothing_logs_addresses": [
@@ -225,6 +280,11 @@ def test_each_check_has_been_seen_to_fail() -> None:
         ({"retentionDays": 2}, "@minValue"),
         ({"operatorTenantId": ""}, "@minLength"),
         ({"tokenAudiences": ""}, "@minLength"),
+        ({"location": "germanynorth"}, "@allowed"),
+        ({"allowedIpRanges": ["203.0.113.7", "203.0.113.7/32"]}, "one by one"),
+        ({"allowedIpRanges": ["203.0.113.6/31"]}, "one by one"),
+        ({"instanceMemoryMB": 512}, "@allowed"),
+        ({"perInstanceConcurrency": 0}, "@minValue"),
     ],
 )
 def test_wrong_parameters_stop_the_deployment(given: dict[str, Any], says: str) -> None:
@@ -254,6 +314,20 @@ def test_named_addresses_open_the_stores_to_nobody_else() -> None:
         assert each.properties["publicNetworkAccess"] == "Enabled"
         assert each.properties["networkAcls"]["defaultAction"] == "Deny"
         assert each.properties["networkAcls"]["ipRules"] == [{"action": "Allow", "value": "203.0.113.7"}]
+
+
+def test_operators_may_repair_the_ledger_if_they_are_named() -> None:
+    operator = "6d1f0b52-3c1e-4b0a-9f57-2f6f4b8f0c11"
+    roles = planned({"operatorIds": [operator]}).of("Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments")
+    assert [each.properties["principalId"] for each in roles] == [PRINCIPAL_ID, operator]
+    assert len({each.name for each in roles}) == 2
+
+
+def test_pages_that_are_named_may_call() -> None:
+    origins = ["https://admin.example.com"]
+    it = planned({"allowedOrigins": origins})
+    assert it.one(SITE).properties["siteConfig"]["cors"]["allowedOrigins"] == origins
+    assert list(CHECKS["pages_elsewhere_are_named"](it)) == []
 
 
 def test_stamps_do_not_share_a_name() -> None:

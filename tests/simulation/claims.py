@@ -24,7 +24,9 @@ class Claims:
 
     def item(self, *items: Any) -> None:
         """Something is stored that is no batch, or named, or signed."""
-        self.text("an item", repr(items))
+        for item in items:
+            # Of a value of the model the members: that is quicker told than what it looks like.
+            self.text("an item", repr(item.model_dump() if hasattr(item, "model_dump") else item))
 
     def text(self, where: str, text: str) -> None:
         """Something is written where content may not be."""

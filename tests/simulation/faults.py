@@ -37,7 +37,9 @@ ITERATORS = frozenset(
         "ledgers",
         "events_of_shard",
         "opt_outs_since",
-        "of_tenants",
+        "events_after",
+        "tenants",
+        "of_sequences",
         "verified_of_shard",
         "opted_out_since",
     }

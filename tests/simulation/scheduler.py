@@ -1,13 +1,14 @@
 """Virtual time: an event loop that never waits, and processes that have clocks and can be killed and paused."""
 
 import asyncio
-import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, NoReturn
 
 DRIFT_MAX = 30.0
@@ -49,30 +50,49 @@ class VirtualLoop(asyncio.BaseEventLoop):
     What runs when follows from the program alone, so a history is the same each time it is run.
     """
 
+    _asyncgen_firstiter_hook = None  # it would keep a list of generators for an end that a history does not have
+
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
         self._turns = 0
-        self._clock_resolution = math.ulp(0.0)
-        self._selector = self
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._made = count()
 
     def time(self) -> float:
         return self._now
 
-    def select(self, timeout: float | None) -> tuple[()]:
-        if timeout is None:
-            raise Endless("everything waits, and nothing is left to wait for")
+    def get_debug(self) -> bool:
+        return False  # it is asked for each handle that there is
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heappush(self._timers, (when, next(self._made), timer))
+        return timer
+
+    def _run_once(self) -> None:
         self._turns += 1
         if self._turns > TURNS_MAX:
             raise Endless(f"{TURNS_MAX} turns of the loop and no end")
-        if timeout > 0:
-            self._now = max(self._now, self._scheduled[0].when())
-            # No timer runs before its time: what waits for the rest of it would wait again, for ever.
-            self._clock_resolution = math.ulp(self._now)
-        return ()
-
-    def _process_events(self, event_list: Any) -> None:
-        """Nothing comes from outside."""
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2].cancelled():
+            heappop(timers)
+        if not ready and not self._stopping:
+            if not timers:
+                raise Endless("everything waits, and nothing is left to wait for")
+            # Exactly, not nearly: what waited for the rest of it would wait again, for ever.
+            self._now = max(self._now, timers[0][0])
+        while timers and timers[0][0] <= self._now:
+            ready.append(heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
 
     def _write_to_self(self) -> None:
         """Nobody is asleep."""

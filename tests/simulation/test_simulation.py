@@ -45,7 +45,7 @@ def test_a_process_killed_at_any_store_call_loses_nothing(script: str) -> None:
     ],
 )
 def test_a_planted_bug_is_found(name: str, promise: str) -> None:
-    found = mutants.hunt(name, 60, 1)
+    found = mutants.hunt(name, 60, 2)
     assert found.violation is not None
     assert found.violation.startswith(promise)
 

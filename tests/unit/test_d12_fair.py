@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from shared.model.deletion import Deletion
 from shared.model.ledger import OptedIn, OptedOut
 from shared.ports import ListedContainer, Stored, StoreUnavailable
 from shared.problems import TooManyOptIns
+from shared.runs import BriefStore
+from shared.sweep import storage as storage_sweep
 from tests.clocks import START
 from tests.unit.sweeps import put, tenant_id
 from tests.world import OTHER_TENANT, TENANT, World
@@ -91,6 +94,17 @@ async def test_p5_tenants_with_more_than_their_share_get_what_is_left_by_deadlin
 
 
 # What fails or hangs (P4, P5, P6)
+
+
+async def test_p9_containers_whose_deletes_hang_keep_the_sweep_from_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_sweep, "BriefStore", partial(BriefStore, seconds=0.02))
+    world = World()
+    await world.opt_in()
+    strays = [put(world, "europe", f"{n:x}" * 32, START.date()) for n in range(16)]
+    hang(world, lambda name: name[-1] in "01")
+    heartbeat = (await world.sweep.run())["europe"]
+    assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-timeout")
+    assert sorted(world.containers()) == sorted(strays[:2])
 
 
 async def test_p5_three_enrollments_whose_deletes_hang_keep_no_other_from_its_receipt() -> None:

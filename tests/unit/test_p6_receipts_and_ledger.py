@@ -15,6 +15,7 @@ from shared.model.deletion import Deletion, Receipt
 from shared.model.ledger import OptedIn, Reappeared, Setting, event_from_json
 from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.stores.receipt_keys import LocalSigner
+from shared.sweep import ledger as ledger_sweep
 from tests import world as worlds
 from tests.unit.opt_outs import look_again, opted_out, purged
 from tests.unit.sweeps import proved_again, put, swept, told, verified
@@ -27,6 +28,12 @@ BEFORE_REAPPEARED = Deletion.from_json(BEFORE["cameBack"]).reappeared
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True, params=[1, 2, 500], ids="{} at a time".format)
+def _items_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a ledger is: as a whole or in parts it comes to the same."""
+    monkeypatch.setattr(ledger_sweep, "_ITEMS_MAX", request.param)
 
 
 def edit(world: World, deletion: Deletion, **members: Any) -> Deletion:
@@ -511,8 +518,8 @@ async def test_p9_a_receipt_that_was_replaced_while_the_ledger_was_read_is_not_c
     world, first = await verified()
     ledgers = world.ledger.ledgers
 
-    async def meanwhile(after: str) -> Any:
-        async for ledger in ledgers(after):
+    async def meanwhile(after: str, *, at_most: int) -> Any:
+        async for ledger in ledgers(after, at_most=at_most):
             yield ledger
         world.ledger.ledgers = ledgers
         await came_back(world, first)

@@ -1,16 +1,24 @@
 """P9: an event that somebody changed, took away or put elsewhere is found, by the hashes that chain the ledger."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from shared.model.ledger import OptedIn, OptedOut, Setting
+from shared.model.ledger import OptedIn, OptedOut, Setting, TenantLedger
 from shared.ports import Stored
+from shared.sweep import ledger as ledger_sweep
 from tests.unit.opt_outs import opted_out
 from tests.unit.sweeps import STRANGER, swept
 from tests.world import OTHER_TENANT, TENANT, World
+
+
+@pytest.fixture(autouse=True, params=[1, 2, 500], ids="{} at a time".format)
+def _items_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a ledger is: as a whole or in parts it comes to the same."""
+    monkeypatch.setattr(ledger_sweep, "_ITEMS_MAX", request.param)
 
 
 def _change(events: list[Any], n: int, **members: Any) -> None:
@@ -105,24 +113,25 @@ async def test_a_deletion_whose_opt_out_is_gone_from_the_ledger_is_reported() ->
 async def test_a_ledger_that_changes_while_it_is_read_is_not_called_broken() -> None:
     world = World()
     await world.opt_in()
-    before = await world.ledger.ledger_of(TENANT)
+    events = list(world.ledger.events[TENANT])
     await world.opt_out()
     await world.feed()
-    half = before.__class__(TENANT, world.ledger.settings[TENANT].value, before.events)
+    half = TenantLedger(TENANT, world.ledger.settings[TENANT].value, events)
 
-    async def half_read(after: str) -> AsyncIterator[Any]:
+    async def half_read(after: str, *, at_most: int) -> AsyncIterator[Any]:
         yield half
 
     world.ledger.ledgers = half_read
     assert await swept(world) == {"ledgers": 1}
-    ledger_of = world.ledger.ledger_of
+    events_after = world.ledger.events_after
 
-    async def busy(tenant: str) -> Any:
+    async def busy(tenant: str, sequence: int) -> AsyncIterator[Any]:
         await world.opt_in() if not world.ledger.settings[TENANT].value.enabled else await world.opt_out()
         await world.feed()
-        return await ledger_of(tenant)
+        async for event in events_after(tenant, sequence):
+            yield event
 
-    world.ledger.ledger_of = busy
+    world.ledger.events_after = busy
     assert await swept(world) == {"ledgers": 1}, "it keeps changing; the next sweep looks again"
 
 
@@ -131,13 +140,17 @@ async def test_items_that_nobody_understands_are_reported_and_block_no_tenant() 
     for tenant in (TENANT, OTHER_TENANT):
         await world.opt_in(tenant)
         await world.opt_out(tenant)
-    ledger_of = world.ledger.ledger_of
+    ledgers, events_after = world.ledger.ledgers, world.ledger.events_after
 
-    async def damaged(tenant: str) -> Any:
-        whole = await ledger_of(tenant)
-        return whole.__class__(tenant, whole.setting, whole.events[:1], 1) if tenant == TENANT else whole
+    async def damaged(after: str, *, at_most: int) -> AsyncIterator[Any]:
+        async for each in ledgers(after, at_most=at_most):
+            yield replace(each, events=each.events[:1], unreadable=1) if each.tenant_id == TENANT else each
 
-    world.ledger.ledger_of = damaged
+    async def damaged_again(tenant: str, sequence: int) -> AsyncIterator[Any]:
+        async for event in events_after(tenant, sequence):
+            yield None if tenant == TENANT and event.sequence > 1 else event
+
+    world.ledger.ledgers, world.ledger.events_after = damaged, damaged_again
     world.clock.move(timedelta(hours=1))
     found = await swept(world)
     assert (found["itemsUnreadable"], found["deletionsCreated"]) == (1, 1)

@@ -7,15 +7,13 @@ from typing import Any
 import pytest
 
 from shared.ports import ListedContainer, StoreUnavailable
-from shared.sweep import ledger as ledger_sweep
 from shared.sweep import storage as storage_sweep
 from shared.sweep.sweep import Bounds
 from tests.unit.sweeps import STRANGER, put, tenant_id
 from tests.world import TENANT, Crash, World
 
 
-async def test_a_bounded_sweep_of_the_ledger_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_sweep, "_SLICE_MAX", 2)
+async def test_a_bounded_sweep_of_the_ledger_goes_on_where_it_stopped() -> None:
     world = World(sweep_bounds=Bounds(max_ledgers=2))
     for n in range(5):
         await world.opt_in(tenant_id(n))
@@ -39,17 +37,16 @@ async def test_a_bounded_sweep_of_the_ledger_goes_on_where_it_stopped(monkeypatc
     assert heartbeat.totals is not None and heartbeat.totals["eventsMissing"] == 2
 
 
-async def test_a_sweep_of_the_ledger_that_fails_midway_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_sweep, "_SLICE_MAX", 1)
+async def test_a_sweep_of_the_ledger_that_fails_midway_goes_on_from_there() -> None:
     world = World()
     for n in range(3):
         await world.opt_in(tenant_id(n))
         await world.opt_out(tenant_id(n))
     ledgers = world.ledger.ledgers
 
-    async def fail_after_two(after: str) -> AsyncIterator[Any]:
+    async def fail_after_two(after: str, *, at_most: int) -> AsyncIterator[Any]:
         count = 0
-        async for ledger in ledgers(after):
+        async for ledger in ledgers(after, at_most=at_most):
             if (count := count + 1) > 2:
                 raise StoreUnavailable("cosmos-timeout")
             yield ledger

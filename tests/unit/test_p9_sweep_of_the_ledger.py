@@ -7,11 +7,18 @@ from typing import Any
 import pytest
 
 from shared.model.deletion import Deletion
-from shared.ports import Stored, StoreUnavailable
+from shared.ports import Stored, StoreUnavailable, TenantDeletions
+from shared.sweep import ledger as ledger_sweep
 from tests.unit.crashes import crashes
 from tests.unit.opt_outs import opted_out
 from tests.unit.sweeps import STRANGER, proved_again, put, swept, tenant_id, verified
 from tests.world import OTHER_TENANT, TENANT, Steps, World
+
+
+@pytest.fixture(autouse=True, params=[1, 2, 500], ids="{} at a time".format)
+def _items_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a ledger is: as a whole or in parts it comes to the same."""
+    monkeypatch.setattr(ledger_sweep, "_ITEMS_MAX", request.param)
 
 
 async def test_with_no_feed_at_all_every_deletion_happens_by_its_deadline() -> None:
@@ -163,14 +170,16 @@ async def test_an_event_whose_deadline_somebody_moved_gives_its_deletion_no_more
 async def test_a_deletion_that_nobody_understands_is_a_failure_and_not_taken_for_done() -> None:
     world, _ = await opted_out()
 
-    async def none_understood(after: str, until: str) -> AsyncIterator[Any]:
-        for stored in ():
-            yield stored
+    async def none_understood(after: str, *, at_most: int) -> AsyncIterator[Any]:
+        yield TenantDeletions(TENANT, [], unreadable=1)
+
+    async def not_understood(*args: object) -> AsyncIterator[None]:
+        yield None
 
     async def unreadable(*args: object) -> None:
         raise StoreUnavailable("cosmos-item-unreadable")
 
-    world.deletion_items.of_tenants = none_understood
+    world.deletion_items.tenants, world.deletion_items.of_sequences = none_understood, not_understood
     world.deletion_items.read = unreadable
     world.clock.move(timedelta(hours=1))
     heartbeat = (await world.sweep.run())[None]

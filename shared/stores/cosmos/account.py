@@ -16,7 +16,7 @@ from shared.configuration import is_endpoint, is_this_machine
 from shared.model.geos import GEOS
 from shared.model.items import tenant_in_log
 from shared.model.posture import LEDGER
-from shared.ports import Conflict, Page, Setup, StoreUnavailable
+from shared.ports import UNREADABLE_ITEM, Conflict, Page, Setup, StoreUnavailable
 from shared.stores.calls import Calls
 
 DATABASE = "data-sharing"
@@ -167,6 +167,30 @@ class CosmosContainer:
             tenant_in_log(item.get("tenantId")),
         )
 
+    async def _by_tenant(self, after: str, at_most: int) -> AsyncIterator[tuple[str, Sequence[Any], bool]]:
+        """Yield each tenant after ``after``, in the order of the ids, with its items and whether they are all.
+
+        Of a tenant with more than ``at_most`` they are not.
+        """
+        # By that alone: the SDK gives up where a property that it merges by is of one type here and another there.
+        query = "SELECT * FROM c WHERE c.tenantId > @after ORDER BY c.tenantId"
+        while True:
+            tenant_id, items = after, list[Any]()
+            async for row in self._query(query, {"@after": after}, page_size=LARGE_PAGE):
+                if row["tenantId"] != tenant_id:
+                    if items:
+                        yield tenant_id, items, True
+                    tenant_id, items = row["tenantId"], []
+                items.append(row)
+                if len(items) > at_most:
+                    break  # asked again without that tenant, or its millions would all be read
+            else:
+                if items:
+                    yield tenant_id, items, True
+                return
+            yield tenant_id, items[:at_most], False
+            after = tenant_id
+
     async def _query(
         self, query: str, parameters: Mapping[str, object], partition: str | None = None, *, page_size: int = PAGE
     ) -> AsyncIterator[Any]:
@@ -209,7 +233,7 @@ def parsed(parse: Callable[[Any], T], item: Mapping[str, Any]) -> T:
     try:
         return parse(item)
     except ValidationError:
-        raise StoreUnavailable("cosmos-item-unreadable") from None  # fail closed: unknown is not "off" and not "on"
+        raise StoreUnavailable(UNREADABLE_ITEM) from None  # fail closed: unknown is not "off" and not "on"
 
 
 def _is_missing_item(error: HttpResponseError) -> bool:

@@ -11,7 +11,7 @@ from azure.core.exceptions import HttpResponseError
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.items import format_instant
-from shared.ports import Conflict, DeletionCounts, Page, Stored
+from shared.ports import Conflict, DeletionCounts, Page, Stored, TenantDeletions
 from shared.stores.cosmos.account import (
     CONFLICT,
     LARGE_PAGE,
@@ -141,12 +141,19 @@ class CosmosDeletions(CosmosContainer):
             account = row.get("storageAccount")
             yield account if isinstance(account, str) else None
 
-    async def of_tenants(self, after: str, until: str) -> AsyncIterator[Stored[Deletion] | None]:
+    async def tenants(self, after: str, *, at_most: int) -> AsyncIterator[TenantDeletions]:
         """See ``DeletionStore``."""
-        query = "SELECT * FROM c WHERE c.tenantId > @after AND c.tenantId <= @until"
-        async for row in self._query(query, {"@after": after, "@until": until}, page_size=LARGE_PAGE):
-            deletion = self._understood(Deletion.from_json, row)
-            yield None if deletion is None else Stored(deletion, row["_etag"])
+        async for tenant_id, items, whole in self._by_tenant(after, at_most):
+            deletions = [stored for item in items if (stored := self._stored(item)) is not None]
+            yield TenantDeletions(tenant_id, deletions, len(items) - len(deletions), whole)
+
+    async def of_sequences(self, tenant_id: str, after: int, until: int) -> AsyncIterator[Stored[Deletion] | None]:
+        """See ``DeletionStore``."""
+        query = "SELECT * FROM c WHERE (c.sequence > @after AND c.sequence <= @until)"
+        if after == 0:
+            query += " OR NOT IS_NUMBER(c.sequence) OR c.sequence <= 0"
+        async for row in self._query(query, {"@after": after, "@until": until}, tenant_id):
+            yield self._stored(row)
 
     def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
@@ -158,7 +165,10 @@ class CosmosDeletions(CosmosContainer):
 
     def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        query = "SELECT VALUE c.enrollmentId FROM c WHERE c.optedOutAt >= @at AND IS_STRING(c.enrollmentId)"
+        query = (
+            "SELECT VALUE c.enrollmentId FROM c WHERE c.optedOutAt >= @at AND IS_STRING(c.enrollmentId)"
+            " ORDER BY c.enrollmentId"
+        )
         return self._query(query, {"@at": format_instant(at)}, page_size=LARGE_PAGE)
 
     async def _work(
@@ -190,6 +200,10 @@ class CosmosDeletions(CosmosContainer):
                 yield Stored(deletion, row["_etag"])
             else:
                 return
+
+    def _stored(self, item: Mapping[str, Any]) -> Stored[Deletion] | None:
+        deletion = self._understood(Deletion.from_json, item)
+        return None if deletion is None else Stored(deletion, item["_etag"])
 
     async def _one(self, query: str, parameters: Mapping[str, object]) -> Any:
         return next(iter([value async for value in self._query(query, parameters)]), None)

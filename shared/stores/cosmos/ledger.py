@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.model.items import format_instant
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
-from shared.ports import Page, Stored, StoreUnavailable
+from shared.ports import UNREADABLE_ITEM, Page, Stored, StoreUnavailable
 from shared.stores.cosmos.account import LARGE_PAGE, CosmosContainer, parsed, sequence_below, shard_range
 
 _SETTING_ID = "setting"
@@ -49,31 +49,25 @@ class CosmosLedger(CosmosContainer):
         async for row in self._query(query, {"@enrollmentId": enrollment_id}, tenant_id):
             event = self._event(row)
             if event is None:  # perhaps the one that matters
-                raise StoreUnavailable("cosmos-item-unreadable")
+                raise StoreUnavailable(UNREADABLE_ITEM)
             events.append(event)
         return sorted(events, key=lambda event: event.sequence)
 
-    async def ledger_of(self, tenant_id: str) -> TenantLedger:
+    async def events_after(self, tenant_id: str, sequence: int) -> AsyncIterator[Event | None]:
         """See ``LedgerStore``."""
-        return self._tenant_ledger(tenant_id, [row async for row in self._query("SELECT * FROM c", {}, tenant_id)])
+        events = "SELECT * FROM c WHERE c.id != @setting"
+        queries = [f"{events} AND c.sequence > @sequence ORDER BY c.sequence"]
+        if sequence == 0:
+            queries.insert(0, f"{events} AND (NOT IS_NUMBER(c.sequence) OR c.sequence <= 0)")
+        for query in queries:
+            parameters = {"@setting": _SETTING_ID, "@sequence": sequence}
+            async for row in self._query(query, parameters, tenant_id):
+                yield self._event(row)
 
-    async def ledgers(self, after: str) -> AsyncIterator[TenantLedger]:
+    async def ledgers(self, after: str, *, at_most: int) -> AsyncIterator[TenantLedger]:
         """See ``LedgerStore``."""
-        tenant_id, items = after, list[Any]()
-        rows = self._query(
-            # By that alone: the SDK gives up where a property that it merges by is of one type here and another there.
-            "SELECT * FROM c WHERE c.tenantId > @after ORDER BY c.tenantId",
-            {"@after": after},
-            page_size=LARGE_PAGE,
-        )
-        async for row in rows:
-            if row["tenantId"] != tenant_id:
-                if items:
-                    yield self._tenant_ledger(tenant_id, items)
-                tenant_id, items = row["tenantId"], []
-            items.append(row)
-        if items:
-            yield self._tenant_ledger(tenant_id, items)
+        async for tenant_id, items, whole in self._by_tenant(after, at_most):
+            yield self._tenant_ledger(tenant_id, items, whole)
 
     async def events_of_shard(self, shard: str) -> AsyncIterator[tuple[str, Event | None]]:
         """See ``LedgerStore``."""
@@ -84,16 +78,14 @@ class CosmosLedger(CosmosContainer):
 
     async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
         """See ``LedgerStore``."""
-        rows = self._query(
-            "SELECT * FROM c WHERE c.kind = 'optedOut' AND (c.at >= @at OR NOT IS_STRING(c.at))",
-            {"@at": format_instant(at)},
-            page_size=LARGE_PAGE,
-        )
-        async for row in rows:
-            event = self._event(row)
-            yield event if isinstance(event, OptedOut) else None
+        opt_outs = "SELECT * FROM c WHERE c.kind = 'optedOut' AND (c.at >= @at OR NOT IS_STRING(c.at))"
+        has_id = "IS_STRING(c.enrollmentId)"
+        for query in (f"{opt_outs} AND NOT {has_id}", f"{opt_outs} AND {has_id} ORDER BY c.enrollmentId"):
+            async for row in self._query(query, {"@at": format_instant(at)}, page_size=LARGE_PAGE):
+                event = self._event(row)
+                yield event if isinstance(event, OptedOut) else None
 
-    def _tenant_ledger(self, tenant_id: str, items: Sequence[Mapping[str, Any]]) -> TenantLedger:
+    def _tenant_ledger(self, tenant_id: str, items: Sequence[Mapping[str, Any]], whole: bool) -> TenantLedger:
         setting: Setting | None = None
         events: list[Event] = []
         unreadable = 0
@@ -105,7 +97,7 @@ class CosmosLedger(CosmosContainer):
                 events.append(event)
             else:
                 unreadable += 1
-        return TenantLedger(tenant_id, setting, sorted(events, key=lambda event: event.sequence), unreadable)
+        return TenantLedger(tenant_id, setting, sorted(events, key=lambda event: event.sequence), unreadable, whole)
 
     def _event(self, item: Mapping[str, Any]) -> Event | None:
         """Return the event that an item is, member by member and under its own id; None if it is none of ours."""

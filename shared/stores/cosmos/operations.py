@@ -6,7 +6,7 @@ from azure.core.exceptions import HttpResponseError
 
 from shared.model.heartbeats import Deployment, Heartbeat
 from shared.model.posture import PostureCheck
-from shared.ports import StoreUnavailable
+from shared.ports import UNREADABLE_ITEM, StoreUnavailable
 from shared.stores.cosmos.account import CONFLICT, CosmosContainer, call, parsed
 
 _DEPLOYMENT = "deployment"
@@ -41,7 +41,7 @@ class CosmosOperations(CosmosContainer):
         # There was one, or another instance was quicker: whichever it is, all come to the same.
         found = await self.deployment_id()
         if found is None:
-            raise StoreUnavailable("cosmos-item-unreadable")
+            raise StoreUnavailable(UNREADABLE_ITEM)
         return found
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:

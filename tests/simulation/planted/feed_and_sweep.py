@@ -58,7 +58,7 @@ def _() -> Iterator[None]:
 
 @mutant("sweep repairs with a deadline of its own")
 def _() -> Iterator[None]:
-    async def anew(self: LedgerSweep, event: OptedOut) -> None:
+    async def anew(self: LedgerSweep, event: OptedOut, *, trusted: bool) -> None:
         late = max(event.deadline, self.clock.now() + timedelta(days=30))
         await self.deletions.create(Deletion.owed_for(event).model_copy(update={"deadline": late}))
 
@@ -98,7 +98,8 @@ def _() -> Iterator[None]:
 
         class Ledger:
             ledgers = staticmethod(self.ledger.ledgers)
-            ledger_of = staticmethod(self.ledger.ledger_of)
+            read_setting = staticmethod(self.ledger.read_setting)
+            events_after = staticmethod(self.ledger.events_after)
 
             async def events_of_shard(_, shard: str) -> Any:
                 for found in events[shard]:
