@@ -21,7 +21,6 @@ from local.lifetime import until_stopped
 from local.process import ROOT, ProcessError
 from local.stack import DESCRIPTION_FILE, Stack, StackError
 from local.tokens import SAMPLE_TENANT_ID, Role, mint
-from shared.model.items import format_instant
 
 _SETTINGS_FILE = "local.settings.json"
 _IN_SHELL = {
@@ -44,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     token = commands.add_parser("token", help="print a token that the stack which is up accepts")
     token.add_argument("--role", choices=[role.value for role in Role], required=True)
     token.add_argument("--tenant", type=_guid, help="the tenant admin's tenant; one for trying out unless given")
-    commands.add_parser("env", help="print exports for a shell: addresses, the stack's time, a token for each role")
+    commands.add_parser("env", help="print exports for a shell: addresses, a tenant, a token for each role")
     commands.add_parser("demo", help="play the main job end to end")
     options = parser.parse_args(arguments)
 
@@ -160,7 +159,6 @@ async def _env(directory: Path) -> int:
         "API": description["api"],
         "HOST": description["host"],
         "TENANT": SAMPLE_TENANT_ID,
-        "NOW": format_instant(now),
         **{
             name: f"Authorization: Bearer {mint(key, role, issuer=description['issuer'], now=now)}"
             for name, role in _IN_SHELL.items()
