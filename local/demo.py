@@ -15,6 +15,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientError
+
 from audit.receipts import ReceiptError, read_keys, read_receipt
 from local.client import Answer, Client
 from local.process import ROOT, ProcessError, ProgramMissing
@@ -100,22 +102,20 @@ def run() -> int:
     _introduce()
     # In a directory of its own, so that two demos, or one beside `make run`, never meet.
     directory = Path(tempfile.mkdtemp(prefix="data-sharing-demo-"))
-    to_look_at = False
     try:
         asyncio.run(_play(directory))
     except (KeyboardInterrupt, asyncio.CancelledError):
+        shutil.rmtree(directory, ignore_errors=True)
         print("\nStopped. Nothing of the demo is left.", file=sys.stderr)
         return _INTERRUPTED
     except ProgramMissing:
+        shutil.rmtree(directory)
         raise
-    except (DemoFailed, ProcessError) as failed:
-        to_look_at = True
+    except (DemoFailed, ProcessError, ClientError) as failed:
         why = f"Not so: {failed}" if isinstance(failed, DemoFailed) else failed
         print(f"\n{why}\nLogs are in {directory / 'logs'}", file=sys.stderr)
         return 1
-    finally:
-        if not to_look_at:
-            shutil.rmtree(directory, ignore_errors=True)
+    shutil.rmtree(directory)
     say()
     say("What to do next:", style=Style.HEADING)
     say("keeps such a stack up. README.md has a walk through the API for it.", mark=f"{'make run':<18}", indent=2)
