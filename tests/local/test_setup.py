@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = ("local/setup.sh", "requirements.txt", "requirements-dev.txt", "constraints.txt", "local/package-lock.json")
+FILES = (
+    *("local/setup.sh", "local/package-lock.json", "infra/requirements-check.txt"),
+    *("requirements.txt", "requirements-dev.txt", "constraints.txt"),
+)
 
 PYTHON = f"""#!/bin/bash
 case "$1" in
@@ -21,9 +24,9 @@ case "$1" in
   -c) [ "$FITS" = no ] && exit 1
       case "$2" in *sys.executable*) echo "$0" ;; *) exec {sys.executable} "$@" ;; esac ;;
   -m) echo "venv by $(basename "$0")" >>asked
-      rm -rf .venv && mkdir -p .venv/bin
-      printf '#!/bin/bash\\necho pip >>asked\\nsleep ${{PIP_TAKES:-0}}\\nexit ${{PIP_ENDS:-0}}\\n' >.venv/bin/pip
-      chmod +x .venv/bin/pip ;;
+      rm -rf "$4" && mkdir -p "$4/bin"
+      printf '#!/bin/bash\\necho pip >>asked\\nsleep ${{PIP_TAKES:-0}}\\nexit ${{PIP_ENDS:-0}}\\n' >"$4/bin/pip"
+      chmod +x "$4/bin/pip" ;;
 esac
 """
 NPM = "#!/bin/bash\necho npm >>asked\nmkdir -p local/node_modules\n"
@@ -54,9 +57,9 @@ class Folder:
         file.write_text(text)
         file.chmod(0o755)
 
-    def start(self, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["/bin/bash", "local/setup.sh"],
+            ["/bin/bash", "local/setup.sh", *arguments],
             cwd=self.path,
             env={"PATH": str(self.programs), "HOME": str(self.path), "TMPDIR": str(self.path), **environment},
             stdout=subprocess.PIPE,
@@ -65,8 +68,8 @@ class Folder:
             start_new_session=True,
         )
 
-    def run(self, **environment: str) -> tuple[int, str, str]:
-        child = self.start(**environment)
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        child = self.start(*arguments, **environment)
         said, errors = child.communicate(timeout=60)
         return child.returncode, said, errors
 
@@ -169,3 +172,11 @@ def test_what_fails_says_so_and_is_done_again(folder: Folder) -> None:
     assert (code, said.endswith(" failed\n"), errors) == (1, True, "")
     assert folder.run()[0] == 0
     assert folder.asked() == ["venv by python3.13", "pip", "venv by python3.13", "pip", "npm"]
+
+
+def test_the_scans_own_environment_needs_no_node(folder: Folder) -> None:
+    (folder.programs / "node").unlink()
+    code, said, errors = folder.run("scan")
+    assert (code, errors, said.count("\n")) == (0, "", 3)
+    assert folder.asked() == ["venv by python3.13", "pip", "pip"]
+    assert folder.run("scan") == (0, "", "")
