@@ -64,8 +64,7 @@ quietly() {  # runs a command with a line that says what, that it still runs, an
 alone() {  # waits for another setup in this folder; the lock is the system's, which takes it from whoever dies
   exec 9<local/setup.sh
   "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null && return
-  echo "Another setup runs in this folder. Waiting for it to end ..."
-  "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+  quietly "Another setup runs in this folder. Waiting for it to end" "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
 }
 
 is_installed() { [ "$(cat "$1/installed" 2>/dev/null)" = "$2" ]; }
