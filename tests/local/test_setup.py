@@ -165,7 +165,7 @@ def test_a_long_step_shows_that_it_lives(folder: Folder) -> None:
     assert code == 0
     _, packages, azurite = said.splitlines()
     assert re.search(r"minute or two \.\.+ \d+ s$", packages)
-    assert re.search(r"Azurite +0 s$", azurite)
+    assert re.search(r"Azurite +\d s$", azurite)
 
 
 def test_what_fails_says_so_and_is_done_again(folder: Folder) -> None:
