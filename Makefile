@@ -28,8 +28,8 @@ mutants:  ## small changes to the rules, one by one; the quick tests must notice
 	@local/setup.sh mutants
 	@.mutants/venv/bin/python -m tests.mutants --jobs $(or $(JOBS),2) $(if $(ONLY),--folders $(ONLY)) $(if $(FRESH),--fresh)
 
-run: setup  ## keep the local stack up until interrupted
-	@$(IN_VENV) -m local up
+run: setup  ## keep the local stack up until interrupted; PORT fixes the host's port
+	@$(IN_VENV) -m local up $(if $(PORT),--port $(PORT))
 
 bench: setup  ## what it costs, next to bare storage calls; about ten minutes (bench/README.md)
 	@$(IN_VENV) -m bench

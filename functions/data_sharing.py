@@ -1,20 +1,24 @@
 """For the admin center: the toggle and its history."""
 
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions._api.answers import AnswerModel, Page, json_answer, page_answer
+from functions._api.etags import IF_MATCH, IF_NONE_MATCH, etag
 from functions._api.http import Call, serves
 from functions._api.operations import Answer, Body, Operation
-from functions._api.parameters import BEFORE, LIMIT, Parameter, text
+from functions._api.parameters import BEFORE, LIMIT
 from shared.bootstrap import services
 from shared.identity.callers import Who
+from shared.model import deadlines
 from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
+from shared.ports import StoreUnavailable
 from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, TooManyOptIns, UnknownGeo
 from shared.sharing.data_sharing import RequestedChange
 
@@ -60,12 +64,31 @@ class DataSharingAnswer(AnswerModel):
         )
 
 
+class OwedDeletionAnswer(AnswerModel):
+    """The deletion that an opt-out owes; it is shown among the deletions a moment later."""
+
+    enrollment_id: EnrollmentId
+    not_before: Instant
+    deadline: Instant
+
+
+class DataSharingSetAnswer(DataSharingAnswer):
+    """A tenant's setting after a PUT.
+
+    ``deletion`` is that of the enrollment that ended last. It is null after an opt-in, if there never was an
+    enrollment, and if it cannot be read now: the opt-out holds all the same.
+    """
+
+    deletion: OwedDeletionAnswer | None = None
+
+
 class LedgerPageAnswer(Page[Annotated[Event, Field(discriminator="kind")]]):
     """Ledger events, newest first."""
 
 
 _TAG = "Data sharing"
 _SINCE = datetime(2026, 11, 21, 12, tzinfo=UTC)
+_OPTED_OUT_AT = _SINCE + timedelta(days=1)
 _OPTED_IN = OptedIn(
     enrollment_id="0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
     geo="europe",
@@ -90,22 +113,6 @@ _SETTING = Answer(
 )
 
 
-def _sequence(etag: str) -> int | None:
-    """Return the ledger sequence that an ETag stands for; None for ``*``, which every setting meets."""
-    return None if etag.strip() == "*" else int(etag.strip().strip('"'))
-
-
-_IF_MATCH: Parameter[int | None] = text(
-    "If-Match",
-    "header",
-    "The ETag that the setting must still have, or * for any. One that is not current, and anything else, is a 412.",
-    r'\s*("[0-9]{1,9}"|\*)\s*',
-    '"1"',
-    PreconditionFailed.NO_ETAG,
-    read=_sequence,
-    absent=None,
-    problem=PreconditionFailed,
-)
 _BODY = Body(DataSharingRequest(enabled=True, geo="europe"), BODY_MAX_BYTES)
 _GET = Operation(
     "DataSharing_Get",
@@ -114,7 +121,8 @@ _GET = Operation(
     "Show whether a tenant shares data.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.CAPTURE_SERVICE, Who.OPERATOR),
-    answers={200: _SETTING},
+    parameters=(IF_NONE_MATCH,),
+    answers={200: _SETTING, 304: Answer("The setting has an ETag of If-None-Match.", None, headers=("ETag",))},
     description="A tenant never seen is off. That a tenant's sharing is off again is told its administrator after two "
     "seconds, as the answer to an opt-out would be.",
 )
@@ -125,9 +133,26 @@ _PUT = Operation(
     "Switch data sharing on or off.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN,),
-    parameters=(_IF_MATCH,),
+    parameters=(IF_MATCH, IF_NONE_MATCH),
     body=_BODY,
-    answers={200: _SETTING},
+    answers={
+        200: Answer(
+            "The setting, and after an opt-out the deletion that it owes.",
+            DataSharingSetAnswer(
+                tenant_id=_OPTED_IN.tenant_id,
+                enabled=False,
+                geo=None,
+                enrollment_id=None,
+                since=_OPTED_OUT_AT,
+                deletion=OwedDeletionAnswer(
+                    enrollment_id=_OPTED_IN.enrollment_id,
+                    not_before=deadlines.deletion_not_before(deadlines.deletion_deadline(_OPTED_OUT_AT)),
+                    deadline=deadlines.deletion_deadline(_OPTED_OUT_AT),
+                ),
+            ),
+            headers=("ETag",),
+        )
+    },
     problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo, TooManyOptIns),
     description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
     "instance accepts captures any more. An answer of 412 comes as late while sharing is off. The same state again is "
@@ -148,17 +173,32 @@ _HISTORY = Operation(
 @serves(blueprint, _GET)
 async def data_sharing_get(call: Call) -> func.HttpResponse:
     """Show whether a tenant shares data."""
-    data_sharing = services().data_sharing
+    data_sharing, known = services().data_sharing, call.value(IF_NONE_MATCH)
     read = data_sharing.get_settled if call.caller.is_admin_of(call.tenant_id) else data_sharing.get
-    return _setting_answer(await read(call.tenant_id))
+    setting = await read(call.tenant_id)
+    if known is not None and (known.every or setting.sequence in known.sequences):
+        return func.HttpResponse(status_code=304, headers=_etag(setting), mimetype="application/json")
+    return _setting_answer(setting)
 
 
 @serves(blueprint, _PUT)
 async def data_sharing(call: Call) -> func.HttpResponse:
     """Switch data sharing on or off."""
-    body = call.body(_BODY)
-    requested = RequestedChange(body.enabled, body.geo, call.caller.object_id, call.value(_IF_MATCH))
-    return _setting_answer(await services().data_sharing.put(call.tenant_id, requested))
+    body, wanted, unwanted = call.body(_BODY), call.value(IF_MATCH), call.value(IF_NONE_MATCH)
+    if unwanted is not None and unwanted.every:
+        raise PreconditionFailed(PreconditionFailed.EXISTS)
+    requested = RequestedChange(
+        body.enabled,
+        body.geo,
+        call.caller.object_id,
+        if_sequence=None if wanted is None or wanted.every else wanted.strong_sequences,
+        unless_sequence=frozenset() if unwanted is None else unwanted.sequences,
+    )
+    setting = await services().data_sharing.put(call.tenant_id, requested)
+    answer = DataSharingSetAnswer(
+        **dict(DataSharingAnswer.of(setting)), deletion=None if body.enabled else await _owed(call.tenant_id)
+    )
+    return json_answer(answer.to_json(), headers=_etag(setting))
 
 
 @serves(blueprint, _HISTORY)
@@ -169,5 +209,20 @@ async def data_sharing_history(call: Call) -> func.HttpResponse:
     return page_answer(call.url, limit, events, [event.to_json() for event in events.values])
 
 
+async def _owed(tenant_id: str) -> OwedDeletionAnswer | None:
+    with suppress(StoreUnavailable):  # nothing may make an opt-out that is done look like one that failed
+        event = await services().data_sharing.last_opt_out(tenant_id)
+        if event is not None:
+            deletion = await services().deletions.owed_for(event)
+            return OwedDeletionAnswer(
+                enrollment_id=deletion.enrollment_id, not_before=deletion.not_before, deadline=deletion.deadline
+            )
+    return None
+
+
 def _setting_answer(setting: Setting) -> func.HttpResponse:
-    return json_answer(DataSharingAnswer.of(setting).to_json(), headers={"ETag": f'"{setting.sequence}"'})
+    return json_answer(DataSharingAnswer.of(setting).to_json(), headers=_etag(setting))
+
+
+def _etag(setting: Setting) -> dict[str, str]:
+    return {"ETag": etag(setting.sequence)}

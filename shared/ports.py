@@ -212,6 +212,14 @@ class DeletionStore(Protocol):
         """Return how many deletions are past their deadline in all accounts, those that nobody serves any more too."""
         ...
 
+    async def list_overdue(self, now: datetime, *, limit: int) -> Sequence[Deletion]:
+        """Return at most ``limit`` of them that can be read, by deadline."""
+        ...
+
+    async def late(self, since: datetime) -> int:
+        """Return how many deletions whose deadline is not before ``since`` were finished after it."""
+        ...
+
     def unreadable(self) -> AsyncIterator[str | None]:
         """Yield, for each deletion that is not finished and that nobody understands, the account that it names.
 
@@ -476,6 +484,10 @@ class CaptureStore(ContainerStore, Protocol):
             ContainerMissing: if there is no such container.
             ContainerBeingDeleted: if there is one no longer.
         """
+        ...
+
+    async def find_batch(self, container: str, batch_id: str, body_hash: str) -> Put | None:
+        """Tell whether a batch of that id is there, with the same body or another; None if there is none."""
         ...
 
     async def create_container(self, permit: Permit, container: str) -> None:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from shared.model.geos import GEOS
+
 
 class Problem(Exception):
     """A refusal. ``slug`` makes the stable type ``urn:problem:<slug>``."""
@@ -48,6 +50,12 @@ class InvalidRequest(Problem):
 
     slug, status, title = "invalid-request", 400, "The request is not valid."
     detail = NO_JSON = "The body is not valid JSON in UTF-8."
+    NO_ETAG = "If-None-Match is no list of ETags."
+    NUMBER = (
+        "A number is beyond double precision: whole numbers go from -9007199254740991 to 9007199254740991, others to "
+        "about 1.8e308."
+    )
+    NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
     GEO_NEEDED = "geo is needed to opt in."
 
@@ -59,6 +67,12 @@ class Unauthenticated(Problem):
     detail = MISSING = "There is no bearer token."
     TOO_LONG = "The token is too long."
     INVALID = "The token is not valid."
+    EXPIRED = "The token has expired."
+    NOT_YET = "The token is not valid yet."
+    AUDIENCE = "The token is for another audience."
+    ISSUER = "The token is of an issuer that is not trusted here."
+    SIGNATURE = "The token's signature is wrong."
+    CRITICAL = "The token demands an extension that is not understood here."
     NO_APPLICATION = "The token does not say which application it was issued to."
     USER_OR_APPLICATION = "The token is neither a user's nor an application's."
     NO_HEADER = "The token has no header."
@@ -70,8 +84,16 @@ class Unauthenticated(Problem):
     OBJECT_NO_GUID = "The token's oid is not a GUID."
     SAID_TWICE = "The token says something twice."
 
+    @classmethod
+    def without(cls, claim: str) -> Self:
+        """Return the refusal of a token that lacks a claim."""
+        return cls(f"The token has no {claim}.")
+
     def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        super().__init__(detail)
+        # Who has sent no token is told of no error (RFC 6750, 3.1).
+        error = f', error="invalid_token", error_description="{self.detail}"' if self.detail != self.MISSING else ""
+        self.headers["WWW-Authenticate"] = f'Bearer realm="copilot-data-sharing"{error}'
 
 
 class StepUpRequired(Unauthenticated):
@@ -122,7 +144,10 @@ class PurposeRefused(Problem):
     """Captures may not be read for that purpose (P10)."""
 
     slug, status, title = "purpose-refused", 403, "Captures may not be read for that purpose."
-    detail = "Captures may be read to build, improve or validate the product, never to train foundation models."
+    detail = (
+        "purpose must be build, improve or validate: what captures may be read for is the product, and never to train "
+        "foundation models."
+    )
 
 
 class NotFound(Problem):
@@ -136,6 +161,13 @@ class NotFound(Problem):
     DAY = "There are no captures of that day."
     DAY_GONE = "The captures of that day are gone."
     BATCH = "There is no such batch."
+
+
+class DeletionFinished(Problem):
+    """The deletion is done and proved: nothing is left that could begin sooner (P6)."""
+
+    slug, status, title = "deletion-finished", 409, "The deletion is finished."
+    detail = "Everything is deleted, and the deletion has its receipt; there is nothing left to expedite."
 
 
 class GeoPinned(Problem):
@@ -160,11 +192,19 @@ class GrantNotPending(Problem):
 
 
 class PreconditionFailed(Problem):
-    """The ``If-Match`` of the request is not the current ``ETag``."""
+    """A precondition of the request does not hold."""
 
     slug, status, title = "precondition-failed", 412, "The setting has changed."
-    detail = CHANGED = "Read the setting again; its ETag is not the one in If-Match."
-    NO_ETAG = "If-Match is no ETag of a data-sharing setting."
+    detail = CHANGED = "Read the setting again; its ETag is not one in If-Match, or is one in If-None-Match."
+    NO_ETAG = "If-Match is no list of ETags."
+    EXISTS = "If-None-Match: * never holds, because every tenant has a setting; take the ETag for If-Match."
+
+
+class LengthRequired(Problem):
+    """The body came without a length, so the platform has not passed it on."""
+
+    slug, status, title = "length-required", 411, "The body needs a Content-Length."
+    detail = "Only a body with a Content-Length reaches the service: send one, and not Transfer-Encoding: chunked."
 
 
 class PayloadTooLarge(Problem):
@@ -179,6 +219,16 @@ class PayloadTooLarge(Problem):
     def example(cls) -> Self:
         """Return one that names 4 MiB."""
         return cls(4 * 1024 * 1024)
+
+
+class UnsupportedEncoding(Problem):
+    """The body's ``Content-Encoding`` is not one that is understood here."""
+
+    slug, status, title = "unsupported-encoding", 415, "The Content-Encoding is not understood."
+    detail = "Send the body as it is, or with Content-Encoding: gzip, applied once."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Accept-Encoding": "gzip"})
 
 
 class GeoNotServed(Problem):
@@ -207,7 +257,7 @@ class UnknownGeo(Problem):
     """There is no such geo."""
 
     slug, status, title = "unknown-geo", 422, "There is no such geo."
-    detail = "geo must be the Power Platform name of a geography, such as europe."
+    detail = f"geo must be one of {', '.join(sorted(GEOS))}."
 
 
 class IdempotencyKeyReused(Problem):
@@ -221,14 +271,41 @@ class CapturedTooEarly(Problem):
     """A capture is older than 24 hours, or than the enrollment (D4)."""
 
     slug, status, title = "captured-too-early", 422, "A capture is too old."
-    detail = "capturedAt must be at most 24 hours ago, and not before data sharing was switched on."
+    detail = "At $.captures[0].capturedAt: more than 24 hours ago."
+
+    @classmethod
+    def too_old(cls, place: int, earliest: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch for its age."""
+        return cls(f"At $.captures[{place}].capturedAt: more than 24 hours ago; the earliest now is {earliest}.")
+
+    @classmethod
+    def before_opt_in(cls, place: int, started_at: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch because the tenant had not opted in yet."""
+        return cls(
+            f"At $.captures[{place}].capturedAt: before data sharing was switched on, which was at {started_at}."
+        )
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one of the first capture."""
+        return cls.too_old(0, "2026-11-20T12:00:00.000000Z")
 
 
 class CapturedTooLate(Problem):
     """A capture is more than five minutes in the future (D4)."""
 
     slug, status, title = "captured-too-late", 422, "A capture lies in the future."
-    detail = "capturedAt must be at most 5 minutes ahead."
+    detail = "At $.captures[0].capturedAt: more than 5 minutes ahead."
+
+    @classmethod
+    def ahead(cls, place: int, latest: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch."""
+        return cls(f"At $.captures[{place}].capturedAt: more than 5 minutes ahead; the latest now is {latest}.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one of the first capture."""
+        return cls.ahead(0, "2026-11-21T12:05:00.000000Z")
 
 
 class TooManyOptIns(Problem):

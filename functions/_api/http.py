@@ -1,5 +1,6 @@
 """How a request becomes a call of a handler, and what comes of it an answer."""
 
+import functools
 import json
 import logging
 import re
@@ -8,10 +9,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import azure.functions as func
 from pydantic import BaseModel
 
+from functions._api.content import content
+from functions._api.etags import PRECONDITIONS
 from functions._api.operations import Body, Operation, declare
 from functions._api.parameters import CORRELATION_ID, TENANT_ID, Parameter
 from shared import log
@@ -20,20 +24,22 @@ from shared.configuration import ConfigurationError
 from shared.identity.callers import Caller
 from shared.model.items import GUID
 from shared.ports import Conflict, StoreUnavailable
-from shared.problems import Forbidden, InternalError, Problem, StepUpRequired, Unavailable
+from shared.problems import Forbidden, InternalError, InvalidRequest, Problem, StepUpRequired, Unavailable
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
 
 # No other is of use to an API that no browser renders: there are no frames, scripts or referrers to restrict.
 _SECURITY = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# The platform decides whose pages may call; which headers they may read it does not say.
+_EXPOSED = {"Access-Control-Expose-Headers": "ETag, Link, Retry-After, WWW-Authenticate, x-correlation-id"}
 # W3C Trace Context, version 00; ids of zeros alone are invalid there.
 _TRACEPARENT = re.compile(r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}")
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """A request of somebody who may make it. What is asked of it must be what its operation declares."""
 
@@ -56,13 +62,22 @@ class Call:
 
     @property
     def url(self) -> str:
-        """Its address without the query."""
-        return str(self.request.url).partition("?")[0]
+        """Its address without the query, as the client knows it."""
+        public = services().public_address
+        if public is None:
+            return str(self.request.url).partition("?")[0]
+        path = self.operation.route.format_map(self.request.route_params)
+        return f"{public.for_client(self.request.headers.get('x-forwarded-host'))}/{path}"
 
-    @property
+    @functools.cached_property
     def content(self) -> bytes:
-        """The bytes of its body, as they came."""
-        return self.request.get_body()
+        """The bytes of its body, whatever its encoding was.
+
+        Raises:
+            Problem: if there are none that can be had, or too many.
+        """
+        assert self.operation.body is not None
+        return content(self.request, self.operation.body.max_bytes)
 
     def value(self, parameter: Parameter[T]) -> T:
         """Return the value of a parameter.
@@ -77,7 +92,7 @@ class Call:
         """Return the body as its model.
 
         Raises:
-            PayloadTooLarge, InvalidRequest: if it is none.
+            LengthRequired, UnsupportedEncoding, PayloadTooLarge, InvalidRequest: if it is none.
         """
         assert body is self.operation.body
         return body.read(self.content)
@@ -102,7 +117,7 @@ def serves(blueprint: func.Blueprint, operation: Operation) -> Callable[[Handler
             request = _request(name, req)
             with log.during(request):
                 response = await _answered(operation, handler, req)
-                response.headers.update({**_SECURITY, CORRELATION_ID.name: request.correlation_id})
+                response.headers.update({**_SECURITY, **_EXPOSED, CORRELATION_ID.name: request.correlation_id})
                 measured = {"status": response.status_code, "durationMs": round((time.monotonic() - started) * 1000, 1)}
                 _log.info("answered %(status)d in %(durationMs).1f ms", measured)
             return response
@@ -117,7 +132,9 @@ def serves(blueprint: func.Blueprint, operation: Operation) -> Callable[[Handler
 
 async def _answered(operation: Operation, handler: Handler, req: func.HttpRequest) -> func.HttpResponse:
     try:
-        return await handler(await _admitted(operation, req))
+        call = await _admitted(operation, req)
+        _refuse_unheeded(operation, req)
+        return await handler(call)
     except Problem as problem:
         return problem_answer(problem)
     except StoreUnavailable as error:
@@ -151,6 +168,28 @@ async def _admitted(operation: Operation, req: func.HttpRequest) -> Call:
     if operation.step_up and services().review_auth_context not in caller.auth_contexts:
         raise StepUpRequired(services().review_auth_context)
     return Call(operation, req, caller, tenant_id)
+
+
+def _refuse_unheeded(operation: Operation, req: func.HttpRequest) -> None:
+    """Refuse what would change the meaning of the request and is not looked at.
+
+    Raises:
+        Problem: if there is a parameter of the query that the operation does not declare, in exactly this letter case,
+            or that says nothing; or a precondition that it does not declare.
+    """
+    headers = {each.name for each in operation.parameters if each.where == "header"}
+    for name in PRECONDITIONS:
+        if name in req.headers and name not in headers:
+            raise InvalidRequest(f"{name} is not evaluated here; send the request without it.")
+    query = {each.name: each for each in operation.parameters if each.where == "query"}
+    # Of the address, because the platform passes on no empty values: who pages by one would begin anew for ever.
+    for name, value in parse_qsl(urlsplit(req.url).query, keep_blank_values=True):
+        if name not in query:
+            raise InvalidRequest(
+                f"The query may have {', '.join(query) or 'nothing'} here, and something else is in it."
+            )
+        if not value:
+            raise query[name].problem(query[name].sentence)
 
 
 def _request(function: str, req: func.HttpRequest) -> log.Request:

@@ -31,17 +31,30 @@ class _Header:
 HEADERS: Mapping[str, _Header] = {
     "Cache-Control": _Header("No answer is to be stored by anybody on the way.", "no-store", {"const": "no-store"}),
     "X-Content-Type-Options": _Header("The content is what its type says.", "nosniff", {"const": "nosniff"}),
+    "Access-Control-Expose-Headers": _Header(
+        "What a page of another origin may read.",
+        "ETag, Link, Retry-After, WWW-Authenticate, x-correlation-id",
+        {},
+    ),
     CORRELATION_ID.name: _Header(
         "The request's, or a new one.", CORRELATION_ID.example, text_schema(CORRELATION_PATTERN)
     ),
     "Link": _Header("The address of the next page, if there is one (RFC 8288).", '<...>; rel="next"', {}),
     "ETag": _Header("The setting's ledger sequence, for If-Match.", '"1"', text_schema('"[0-9]{1,9}"')),
+    "Accept-Encoding": _Header("The encoding that a body may have.", "gzip", {"const": "gzip"}),
     "Retry-After": _Header("Seconds after which to send the same request again.", "5", text_schema("[0-9]+")),
-    "WWW-Authenticate": _Header("The challenge (RFC 6750).", 'Bearer error="invalid_token"', text_schema("Bearer .*")),
+    "WWW-Authenticate": _Header(
+        "The challenge (RFC 6750).", 'Bearer realm="copilot-data-sharing"', text_schema("Bearer .*")
+    ),
 }
 """Every header that an answer of ours can have."""
 
-COMMON_HEADERS = ("Cache-Control", "X-Content-Type-Options", CORRELATION_ID.name)
+COMMON_HEADERS = (
+    "Cache-Control",
+    "X-Content-Type-Options",
+    "Access-Control-Expose-Headers",
+    CORRELATION_ID.name,
+)
 """Carried by every answer."""
 
 
@@ -143,7 +156,7 @@ def _model_schemas(operations: Sequence[Operation]) -> tuple[_Named, Members]:
         if operation.body:
             wanted[type(operation.body.example), "validation"] = None
         for answer in operation.answers.values():
-            if not isinstance(answer.example, str):
+            if isinstance(answer.example, AnswerModel | Item):
                 wanted[type(answer.example), "serialization"] = None
     names, definitions = models_json_schema(list(wanted), ref_template=_SCHEMA_REF, schema_generator=_Schemas)
     schemas: Members = definitions.get("$defs", {})
@@ -174,7 +187,8 @@ def _request_body(body: Body[Any], names: _Named) -> Members:
     schema = names[type(body.example), "validation"]
     return {
         "required": True,
-        "description": f"At most {body.max_bytes} bytes, with a Content-Length; at most {VALUES_MAX} values in all, "
+        "description": f"At most {body.max_bytes} bytes, with a Content-Length. It may be gzip (Content-Encoding), and "
+        f"then {body.max_bytes} bytes when it is undone, too. At most {VALUES_MAX} values in all, "
         f"{DEPTH_MAX} objects and arrays within one another, {MEMBERS_MAX} members in one object, and none of them "
         f"twice. A number has at most {NUMBER_MAX} characters.",
         "content": {"application/json": {"schema": schema, "example": example}},
@@ -182,15 +196,16 @@ def _request_body(body: Body[Any], names: _Named) -> Members:
 
 
 def _answer(answer: Answer, names: _Named) -> Members:
-    if isinstance(answer.example, str):
-        content: Members = {"schema": {"type": "string"}, "example": answer.example}
-    else:
-        content = {"schema": names[type(answer.example), "serialization"], "example": answer.example.to_json()}
-    return {
+    described: Members = {
         "description": answer.description,
         "headers": _header_refs((*COMMON_HEADERS, *answer.headers)),
-        "content": {answer.media_type: content},
     }
+    if isinstance(answer.example, str):
+        described["content"] = {answer.media_type: {"schema": {"type": "string"}, "example": answer.example}}
+    elif answer.example is not None:
+        schema = names[type(answer.example), "serialization"]
+        described["content"] = {answer.media_type: {"schema": schema, "example": answer.example.to_json()}}
+    return described
 
 
 def _problem_responses(problems: Sequence[type[Problem]]) -> Members:

@@ -29,9 +29,10 @@ def main() -> int:
     arguments = parser.parse_args()
     arguments.app = arguments.app.resolve()
     arguments.directory.mkdir(parents=True, exist_ok=True)
-    to_stderr()
+    clock = MovableClock(arguments.directory)
+    to_stderr(clock)
     try:
-        ended = asyncio.run(_run(arguments))
+        ended = asyncio.run(_run(arguments, clock))
     except (RefusedError, OSError) as error:
         print(f"local host: refused to start: {error}", file=sys.stderr)
         return 1
@@ -42,15 +43,15 @@ def main() -> int:
     return 0
 
 
-async def _run(arguments: argparse.Namespace) -> bool:
+async def _run(arguments: argparse.Namespace, clock: MovableClock) -> bool:
     directory: Path = arguments.directory
-    clock = MovableClock(directory)
     app: Path = arguments.app
     bootstrap = _bootstrap()
     if bootstrap is not None:
         bootstrap.use_clock(clock)
     functions = index(load(app), route_prefix(app.parent), os.environ)
-    host = Host(functions, clock, directory, arguments.port)
+    # On Azure it is no application setting but the site's own, siteConfig.cors.allowedOrigins.
+    host = Host(functions, clock, directory, arguments.port, os.environ.get("CORS_ALLOWED_ORIGINS", ""))
     try:
         await host.start()
         logging.getLogger("local.host").info("%d functions on port %d", len(functions), arguments.port)

@@ -160,6 +160,16 @@ class MemoryDeletions:
         """See ``DeletionStore``."""
         return sum(stored.value.overdue(now) for stored in self.items.values())
 
+    async def list_overdue(self, now: datetime, *, limit: int) -> Sequence[Deletion]:
+        """See ``DeletionStore``."""
+        overdue = [stored.value for stored in self.items.values() if stored.value.overdue(now)]
+        return sorted(overdue, key=lambda each: each.deadline)[:limit]
+
+    async def late(self, since: datetime) -> int:
+        """See ``DeletionStore``."""
+        values = [stored.value for stored in self.items.values() if stored.value.deadline >= since]
+        return sum(each.receipt is not None and each.receipt.second_look_at > each.deadline for each in values)
+
     async def unreadable(self) -> AsyncIterator[str | None]:
         """See ``DeletionStore``. Here are only values."""
         for account in list[str | None]():
@@ -320,6 +330,11 @@ class MemoryCaptures:
         batches[batch_id] = (content, body_hash)
         return Put.CREATED
 
+    async def find_batch(self, container: str, batch_id: str, body_hash: str) -> Put | None:
+        """See ``CaptureStore``."""
+        found = self.containers.get(container, {}).get(batch_id)
+        return None if found is None else Put.SAME if found[1] == body_hash else Put.OTHER
+
     async def create_container(self, permit: Permit, container: str) -> None:
         """See ``CaptureStore``."""
         if not permit.holds:
@@ -396,4 +411,4 @@ def _disorder(items: int) -> Sequence[int]:
 def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Page[T]:
     chosen = [value for value in values if before is None or sequence(value) < before]
     newest = sorted(chosen, key=sequence, reverse=True)[:limit]
-    return Page(newest, next_before=sequence(newest[-1]) if len(newest) == limit else None)
+    return Page(newest, next_before=sequence(newest[-1]) if len(chosen) > limit else None)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import azure.functions as func
 import pytest
@@ -37,16 +38,18 @@ class Api:
         sent = dict(headers or {})
         if role is not None:
             sent.setdefault("authorization", f"Bearer {token(role)}")
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        sent.setdefault("content-length", str(len(content)))
         request = func.HttpRequest(
             method=method,
-            url=f"https://api.example/api/tenants/{tenant}/{function}",
+            url=f"https://api.example/api/tenants/{tenant}/{function}?{urlencode(params or {})}",
             headers=sent,
             params=params or {},
             route_params={"tenantId": tenant, **route_params},
-            body=body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode(),
+            body=content,
         )
         response = await FUNCTIONS[function].get_user_function()(request)
-        content = json.loads(response.get_body())
+        content = json.loads(response.get_body() or b"null")
         problem = response.status_code >= 400 and "status" in content and "type" in content
         assert response.mimetype == ("application/problem+json" if problem else "application/json")
         assert response.headers["Cache-Control"] == "no-store"
