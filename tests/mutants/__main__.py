@@ -159,7 +159,7 @@ def survivors(folder: str) -> list[Survivor]:
     """The mutants of a folder that survived, in the order of the code."""
     found = []
     for name, code in verdicts(folder).items():
-        if code in KILLED:
+        if code in {None, *KILLED}:
             continue
         module, _, mutant = name.rpartition(".")
         original, _, _ = mutant.partition("__mutmut_")
@@ -198,12 +198,12 @@ def listed() -> Mapping[str, str]:
 
 
 def report(folder: str, known: Mapping[str, str]) -> bool:
-    """Prints what came of a folder, and tells whether all that survived in the listed modules is on the list."""
+    """Prints what came of a folder; tells whether all was tried, and what survived in listed modules is on the list."""
     codes = Counter(verdicts(folder).values())
     left = survivors(folder)
     print(
-        f"\nshared/{folder}: {codes.total()} mutants, {codes.total() - len(left)} found ({count(codes, BY_TYPES)} by "
-        f"the check of types, {count(codes, HUNG)} because a test hangs), {len(left)} survived"
+        f"\nshared/{folder}: {codes.total()} mutants, {count(codes, KILLED)} found ({count(codes, BY_TYPES)} by the "
+        f"check of types, {count(codes, HUNG)} because a test hangs), {len(left)} survived, {codes[None]} not tried"
     )
     new = [each for each in left if each.change not in known]
     surprising = [each for each in new if each.module in LISTED]
@@ -213,7 +213,7 @@ def report(folder: str, known: Mapping[str, str]) -> bool:
     gone = {change for change in known if change.startswith(f"{folder}.")} - {each.change for each in left}
     for change in sorted(gone):
         print(f"  is on the list, and was found or is no more: {change}")
-    return not surprising
+    return not surprising and not codes[None]
 
 
 def count(codes: Mapping[int | None, int], of: set[int]) -> int:
