@@ -46,10 +46,11 @@ async def test_the_answer_says_which_batch_it_is_how_much_of_whom_was_taken_and_
     stored = await world.captures.submit(TENANT, sent)
     setting = await world.data_sharing.get(TENANT)
     assert setting.enrollment is not None
+    enrollment_id = setting.enrollment.enrollment_id
     assert stored == StoredBatch(
-        batch_id=hashlib.sha256(b"app-7\nkey-7").hexdigest()[:32],
+        batch_id=hashlib.sha256(f"{enrollment_id}\n{now:%Y%m%d}\napp-7\nkey-7".encode()).hexdigest()[:32],
         accepted=2,
-        enrollment_id=setting.enrollment.enrollment_id,
+        enrollment_id=enrollment_id,
         expires_at=now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30),
         created=True,
     )
