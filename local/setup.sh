@@ -1,11 +1,6 @@
 #!/usr/bin/env bash
-<<<<<<< HEAD
 # Sets up .venv and local/node_modules, with `scan` .checkov, with `mutants` .mutants/venv; does nothing when neither
-# requirements nor lock file changed.
-=======
-# Sets up .venv and local/node_modules, or with `scan` .checkov; does nothing when neither requirements nor lock file changed.
-# PYTHON names the interpreter; .venv remembers it.
->>>>>>> main
+# requirements nor lock file changed. PYTHON names the interpreter; .venv remembers it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -90,7 +85,9 @@ if [ "${1:-}" = scan ]; then
 fi
 if [ "${1:-}" = mutants ]; then
   wanted=$({ "$python" --version; pwd; cat requirements.txt requirements-dev.txt constraints.txt tests/mutants/requirements.txt; } | sha256sum)
-  if [ "$(cat .mutants/venv/installed 2>/dev/null)" != "$wanted" ]; then
+  is_installed .mutants/venv "$wanted" && exit
+  alone
+  if ! is_installed .mutants/venv "$wanted"; then
     quietly "Creating .mutants/venv" "$python" -m venv --clear .mutants/venv
     quietly "Installing mutmut" .mutants/venv/bin/pip install --quiet --disable-pip-version-check -r tests/mutants/requirements.txt
     echo "$wanted" >.mutants/venv/installed
