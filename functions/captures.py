@@ -53,10 +53,11 @@ _KEY = text(
     "Idempotency-Key",
     "header",
     "Names the batch: send the same bytes with the same key again after a lost answer or a 5xx.",
-    "[!-~]{1,200}",
+    "[!-+.-~-]{1,200}",
     "8d3f4d0e-4f6b-4a55-9d0c-2f6b1f6f9a51",
-    "Idempotency-Key must be 1 to 200 visible ASCII characters.",
+    "Idempotency-Key must be one key of 1 to 200 visible ASCII characters without a comma.",
     read=str,
+    once=True,
 )
 BODY = Body(CaptureBatch(captures=[_EXAMPLE]), BODY_MAX_BYTES)
 _POST = Operation(

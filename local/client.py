@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 from azure.storage.blob.aio import BlobServiceClient
+from multidict import CIMultiDict
 
 from local.stack import Stack
 from local.tokens import Role
@@ -76,12 +77,18 @@ class Client:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Call ``/api/{path}``; ``body`` is sent as it is if it is bytes, and as JSON otherwise."""
-        sent = {} if token is None else {"Authorization": f"Bearer {token}"}
-        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        data = None if content is None else io.BytesIO(content)
+        """Call ``/api/{path}``.
+
+        ``body`` is sent as it is if it is bytes, without a length if it is an iterator of bytes, and as JSON otherwise.
+        """
+        sent = CIMultiDict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        data = body
+        if not isinstance(body, AsyncIterator | None):
+            data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         url = f"{self._host}/api/{path}"
-        async with self._session.request(method, url, data=data, headers={**sent, **(headers or {})}) as response:
+        async with self._session.request(method, url, data=data, headers=sent) as response:
             text = await response.text()
             return Answer(
                 response.status,

@@ -478,6 +478,10 @@ class CaptureStore(ContainerStore, Protocol):
         """
         ...
 
+    async def find_batch(self, container: str, batch_id: str, body_hash: str) -> Put | None:
+        """Tell whether a batch of that id is there, with the same body or another; None if there is none."""
+        ...
+
     async def create_container(self, permit: Permit, container: str) -> None:
         """Create a container; one that exists is fine.
 

@@ -48,6 +48,7 @@ class InvalidRequest(Problem):
 
     slug, status, title = "invalid-request", 400, "The request is not valid."
     detail = NO_JSON = "The body is not valid JSON in UTF-8."
+    NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
     GEO_NEEDED = "geo is needed to opt in."
 
@@ -59,6 +60,12 @@ class Unauthenticated(Problem):
     detail = MISSING = "There is no bearer token."
     TOO_LONG = "The token is too long."
     INVALID = "The token is not valid."
+    EXPIRED = "The token has expired."
+    NOT_YET = "The token is not valid yet."
+    AUDIENCE = "The token is for another audience."
+    ISSUER = "The token is of an issuer that is not trusted here."
+    SIGNATURE = "The token's signature is wrong."
+    CRITICAL = "The token demands an extension that is not understood here."
     NO_APPLICATION = "The token does not say which application it was issued to."
     USER_OR_APPLICATION = "The token is neither a user's nor an application's."
     NO_HEADER = "The token has no header."
@@ -71,7 +78,10 @@ class Unauthenticated(Problem):
     SAID_TWICE = "The token says something twice."
 
     def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        super().__init__(detail)
+        # Who has sent no token is told of no error (RFC 6750, 3.1).
+        error = f', error="invalid_token", error_description="{self.detail}"' if self.detail != self.MISSING else ""
+        self.headers["WWW-Authenticate"] = f'Bearer realm="copilot-data-sharing"{error}'
 
 
 class StepUpRequired(Unauthenticated):
@@ -167,6 +177,13 @@ class PreconditionFailed(Problem):
     NO_ETAG = "If-Match is no ETag of a data-sharing setting."
 
 
+class LengthRequired(Problem):
+    """The body came without a length, so the platform has not passed it on."""
+
+    slug, status, title = "length-required", 411, "The body needs a Content-Length."
+    detail = "Only a body with a Content-Length reaches the service: send one, and not Transfer-Encoding: chunked."
+
+
 class PayloadTooLarge(Problem):
     """The body is larger than a batch may be."""
 
@@ -179,6 +196,16 @@ class PayloadTooLarge(Problem):
     def example(cls) -> Self:
         """Return one that names 4 MiB."""
         return cls(4 * 1024 * 1024)
+
+
+class UnsupportedEncoding(Problem):
+    """The body's ``Content-Encoding`` is not one that is understood here."""
+
+    slug, status, title = "unsupported-encoding", 415, "The Content-Encoding is not understood."
+    detail = "Send the body as it is, or with Content-Encoding: gzip, applied once."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Accept-Encoding": "gzip"})
 
 
 class GeoNotServed(Problem):
@@ -221,14 +248,41 @@ class CapturedTooEarly(Problem):
     """A capture is older than 24 hours, or than the enrollment (D4)."""
 
     slug, status, title = "captured-too-early", 422, "A capture is too old."
-    detail = "capturedAt must be at most 24 hours ago, and not before data sharing was switched on."
+    detail = "At $.captures[0].capturedAt: more than 24 hours ago."
+
+    @classmethod
+    def too_old(cls, place: int, earliest: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch for its age."""
+        return cls(f"At $.captures[{place}].capturedAt: more than 24 hours ago; the earliest now is {earliest}.")
+
+    @classmethod
+    def before_opt_in(cls, place: int, started_at: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch because the tenant had not opted in yet."""
+        return cls(
+            f"At $.captures[{place}].capturedAt: before data sharing was switched on, which was at {started_at}."
+        )
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one of the first capture."""
+        return cls.too_old(0, "2026-11-20T12:00:00.000000Z")
 
 
 class CapturedTooLate(Problem):
     """A capture is more than five minutes in the future (D4)."""
 
     slug, status, title = "captured-too-late", 422, "A capture lies in the future."
-    detail = "capturedAt must be at most 5 minutes ahead."
+    detail = "At $.captures[0].capturedAt: more than 5 minutes ahead."
+
+    @classmethod
+    def ahead(cls, place: int, latest: str) -> Self:
+        """Return the refusal of the capture at ``place`` in the batch."""
+        return cls(f"At $.captures[{place}].capturedAt: more than 5 minutes ahead; the latest now is {latest}.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one of the first capture."""
+        return cls.ahead(0, "2026-11-21T12:05:00.000000Z")
 
 
 class TooManyOptIns(Problem):

@@ -7,14 +7,18 @@ import importlib
 import sys
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from http.cookies import SimpleCookie
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import aiohttp
+import azure.functions as func
 import azure_functions_runtime as worker
 from azure_functions_runtime.bindings.datumdef import Datum
 from azure_functions_runtime.native_invocation import invocation_request_native
+
+from local.host.functions import Function
 
 # What a server adds to an answer by itself.
 _SERVERS_OWN = {"content-length", "date", "server"}
@@ -143,3 +147,17 @@ async def same_answer(
 
 def _pairs(cookie: SimpleCookie) -> dict[str, tuple[str, str]]:
     return {name: (morsel.value, morsel["path"]) for name, morsel in cookie.items()}
+
+
+def in_worker(runtime: Runtime, function: Function) -> Function:
+    """Return ``function`` as a local host is to know it that only passes requests on to the worker and answers back."""
+
+    async def handler(req: func.HttpRequest) -> func.HttpResponse:
+        sent = rpc_http(req.method, req.url, dict(req.headers), req.params, dict(req.route_params), req.get_body())
+        ok, answer = await runtime.call(function.name, function.parameter, sent)
+        assert ok and answer is not None
+        message = answer.value
+        headers = {name: value.value for name, value in message["headers"].items()}
+        return func.HttpResponse(message["body"].value, status_code=int(message["status_code"].value), headers=headers)
+
+    return replace(function, handler=handler, is_async=True)

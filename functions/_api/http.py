@@ -1,5 +1,6 @@
 """How a request becomes a call of a handler, and what comes of it an answer."""
 
+import functools
 import json
 import logging
 import re
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import azure.functions as func
 from pydantic import BaseModel
 
+from functions._api.content import content
 from functions._api.operations import Body, Operation, declare
 from functions._api.parameters import CORRELATION_ID, TENANT_ID, Parameter
 from shared import log
@@ -33,7 +35,7 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<par
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """A request of somebody who may make it. What is asked of it must be what its operation declares."""
 
@@ -59,10 +61,15 @@ class Call:
         """Its address without the query."""
         return str(self.request.url).partition("?")[0]
 
-    @property
+    @functools.cached_property
     def content(self) -> bytes:
-        """The bytes of its body, as they came."""
-        return self.request.get_body()
+        """The bytes of its body, whatever its encoding was.
+
+        Raises:
+            Problem: if there are none that can be had, or too many.
+        """
+        assert self.operation.body is not None
+        return content(self.request, self.operation.body.max_bytes)
 
     def value(self, parameter: Parameter[T]) -> T:
         """Return the value of a parameter.
@@ -77,7 +84,7 @@ class Call:
         """Return the body as its model.
 
         Raises:
-            PayloadTooLarge, InvalidRequest: if it is none.
+            LengthRequired, UnsupportedEncoding, PayloadTooLarge, InvalidRequest: if it is none.
         """
         assert body is self.operation.body
         return body.read(self.content)

@@ -36,8 +36,11 @@ HEADERS: Mapping[str, _Header] = {
     ),
     "Link": _Header("The address of the next page, if there is one (RFC 8288).", '<...>; rel="next"', {}),
     "ETag": _Header("The setting's ledger sequence, for If-Match.", '"1"', text_schema('"[0-9]{1,9}"')),
+    "Accept-Encoding": _Header("The encoding that a body may have.", "gzip", {"const": "gzip"}),
     "Retry-After": _Header("Seconds after which to send the same request again.", "5", text_schema("[0-9]+")),
-    "WWW-Authenticate": _Header("The challenge (RFC 6750).", 'Bearer error="invalid_token"', text_schema("Bearer .*")),
+    "WWW-Authenticate": _Header(
+        "The challenge (RFC 6750).", 'Bearer realm="copilot-data-sharing"', text_schema("Bearer .*")
+    ),
 }
 """Every header that an answer of ours can have."""
 
@@ -174,7 +177,8 @@ def _request_body(body: Body[Any], names: _Named) -> Members:
     schema = names[type(body.example), "validation"]
     return {
         "required": True,
-        "description": f"At most {body.max_bytes} bytes, with a Content-Length; at most {VALUES_MAX} values in all, "
+        "description": f"At most {body.max_bytes} bytes, with a Content-Length. It may be gzip (Content-Encoding), and "
+        f"then {body.max_bytes} bytes when it is undone, too. At most {VALUES_MAX} values in all, "
         f"{DEPTH_MAX} objects and arrays within one another, {MEMBERS_MAX} members in one object, and none of them "
         f"twice. A number has at most {NUMBER_MAX} characters.",
         "content": {"application/json": {"schema": schema, "example": example}},

@@ -16,11 +16,13 @@ from shared.problems import (
     Forbidden,
     InternalError,
     InvalidRequest,
+    LengthRequired,
     PayloadTooLarge,
     Problem,
     StepUpRequired,
     Unauthenticated,
     Unavailable,
+    UnsupportedEncoding,
 )
 
 B = TypeVar("B", bound=BaseModel)
@@ -85,7 +87,8 @@ class Operation:
             it; then those of the query and the headers.
         body: what it takes.
         answers: by status.
-        problems: beyond those that follow from the rest: 400, 401, 403, 500 and 503 with a ``who``, 413 with a body.
+        problems: beyond those that follow from the rest: 400, 401, 403, 500 and 503 with a ``who``, 411,
+            413 and 415 with a body.
         description: what the summary leaves open.
     """
 
@@ -132,7 +135,7 @@ class Operation:
         if self.step_up:
             found.add(StepUpRequired)
         if self.body:
-            found.add(PayloadTooLarge)
+            found |= {LengthRequired, PayloadTooLarge, UnsupportedEncoding}
         return sorted(found, key=lambda each: (each.status, each.__name__))
 
 

@@ -92,6 +92,7 @@ def text(
     absent: T | _Required = REQUIRED,
     problem: type[Problem] = InvalidRequest,
     format: str | None = None,  # JSON Schema's word
+    once: bool = False,
 ) -> Parameter[T]:
     """Return a parameter that is a text.
 
@@ -106,10 +107,16 @@ def text(
         absent: its value if it was not sent.
         problem: what is answered if it is wrong.
         format: JSON Schema's name for such texts, if there is one.
+        once: whether one that was sent several times, equal each time, counts as one. The platform passes them on with
+            commas between them, so none may be in the pattern.
     """
     taken = re.compile(pattern)
 
     def read_matching(sent: str) -> T:
+        if once:
+            sent, *others = {each.strip(" ") for each in sent.split(",")}
+            if others:
+                raise ValueError
         if not taken.fullmatch(sent):
             raise ValueError
         return read(sent)

@@ -52,7 +52,11 @@ class Host:
         application = web.Application(client_max_size=BODY_LIMIT_BYTES)
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
-            application, access_log=None, shutdown_timeout=1.0, max_field_size=_HEADER_LIMIT_BYTES
+            application,
+            access_log=None,
+            shutdown_timeout=1.0,
+            max_field_size=_HEADER_LIMIT_BYTES,
+            auto_decompress=False,  # nor does the platform undo a Content-Encoding
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()

@@ -34,20 +34,22 @@ class SigningKeys:
         self._keys: KeySet | None = None
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
+        self._failed = False
         self._renewal: asyncio.Task[None] | None = None  # held, or the event loop might drop it
 
     async def with_id(self, key_id: str) -> KeySet:
         """Return the keys, fetched afresh if none of those that can be trusted is called ``key_id``.
 
         Raises:
-            Unavailable: if no keys that can still be trusted are at hand.
+            Unavailable: if no keys that can still be trusted are at hand, or the key may be one of those that could not
+                be fetched.
         """
         if not self._has(key_id):
             await self._renew_once(lambda: not self._has(key_id))
         elif self._age() > RENEW_AFTER and self._may_fetch() and not self._lock.locked():
             # Behind the back of those whose key is known: an issuer that hangs must not keep them waiting.
             self._renewal = asyncio.create_task(self._renew_once(lambda: self._age() > RENEW_AFTER))
-        if self._keys is None or self._age() > TRUST_FOR:
+        if self._keys is None or self._age() > TRUST_FOR or (self._failed and not self._has(key_id)):
             raise Unavailable(Unavailable.SIGNING_KEYS)
         return self._keys
 
@@ -74,7 +76,8 @@ class SigningKeys:
             ours = [key for key in published if key.get("kty") == "RSA" and key.get("use", "sig") == "sig"]
             self._keys = KeySet.import_key_set({"keys": ours})
             self._fetched_at = started
+            self._failed = False
         except (OSError, ValueError, LookupError, TypeError, AttributeError, JoseError):
-            pass  # with_id decides whether the known ones can still be trusted
+            self._failed = True  # with_id decides whether the known ones can still be trusted
         finally:
             self._tried_at = self._clock.monotonic()  # only now: who comes meanwhile waits for this fetch

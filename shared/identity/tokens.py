@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from joserfc import jws, jwt
-from joserfc.errors import JoseError
+from joserfc.errors import BadSignatureError, ExpiredTokenError, InvalidClaimError, JoseError, MissingClaimError
 from joserfc.jwk import Key
 from joserfc.util import urlsafe_b64decode
 
@@ -20,6 +20,15 @@ from shared.problems import Unauthenticated
 _ALGORITHMS = ["RS256"]
 _TYPES = frozenset({"jwt", "at+jwt"})
 _MAX_TOKEN_LENGTH = 16 * 1024
+# Members that nobody has registered are passed over (RFC 7515, 4).
+_HEADERS = jws.JWSRegistry(algorithms=_ALGORITHMS, strict_check_header=False)
+_HEADERS.max_header_length = _MAX_TOKEN_LENGTH
+_WRONG_CLAIMS = {
+    "aud": Unauthenticated.AUDIENCE,
+    "iss": Unauthenticated.ISSUER,
+    "nbf": Unauthenticated.NOT_YET,
+    "iat": Unauthenticated.NOT_YET,
+}
 _SIGNED_MAX = 1_000
 
 
@@ -42,7 +51,8 @@ class Tokens:
             Unauthenticated: if there is no token that is valid here and now.
             Unavailable: if the issuer's keys cannot be had.
         """
-        scheme, _, token = (authorization or "").partition(" ")
+        scheme, _, token = (authorization or "").strip(" ").partition(" ")
+        token = token.lstrip(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated(Unauthenticated.MISSING)
         if len(token) > _MAX_TOKEN_LENGTH:
@@ -76,6 +86,8 @@ class Tokens:
             if not any(key is each for each in await self._keys.with_id(str(key.kid))):
                 key, claims = await self._opened(token)
             self._check(claims, key.get("issuer"))
+        except BadSignatureError:
+            raise Unauthenticated(Unauthenticated.SIGNATURE) from None
         except (JoseError, ValueError, TypeError, RecursionError):  # the last from JSON that is thousands deep
             raise Unauthenticated(Unauthenticated.INVALID) from None
         self._signed[digest] = key, claims
@@ -89,20 +101,22 @@ class Tokens:
         Raises:
             Unauthenticated, JoseError, ValueError, TypeError, RecursionError: if it is not signed, or not a token.
         """
-        header: Any = jws.extract_compact(token.encode("ascii")).headers()
+        header: Any = jws.extract_compact(token.encode("ascii"), registry=_HEADERS).headers()
         if not isinstance(header, dict):  # the library takes any JSON that "alg" is in
             raise Unauthenticated(Unauthenticated.NO_HEADER)
         _refuse_repeated_members(token)
         # Any other type is signed for another use; without one, as RFC 7519 allows, nothing says so.
-        if str(header.get("typ", "jwt")).lower() not in _TYPES:
+        if str(header.get("typ", "jwt")).lower().removeprefix("application/") not in _TYPES:
             raise Unauthenticated(Unauthenticated.NOT_FOR_ACCESS)
+        if "crit" in header:
+            raise Unauthenticated(Unauthenticated.CRITICAL)
         key_id = header.get("kid")
         if header.get("alg") not in _ALGORITHMS or not isinstance(key_id, str):
             raise Unauthenticated(Unauthenticated.SIGNATURE_KIND)
         key = next((key for key in await self._keys.with_id(key_id) if key.kid == key_id), None)
         if key is None:
             raise Unauthenticated(Unauthenticated.UNKNOWN_KEY)
-        claims: dict[str, Any] = jwt.decode(token, key, algorithms=_ALGORITHMS).claims
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=_ALGORITHMS, registry=_HEADERS).claims
         for name, refusal in (("tid", Unauthenticated.TENANT_NO_GUID), ("oid", Unauthenticated.OBJECT_NO_GUID)):
             if not isinstance(claims.get(name), str) or not GUID.fullmatch(claims[name]):
                 raise Unauthenticated(refusal)
@@ -124,7 +138,14 @@ class Tokens:
             exp={"essential": True},
             nbf={"essential": True},
         )
-        registry.validate(claims)
+        try:
+            registry.validate(claims)
+        except ExpiredTokenError:
+            raise Unauthenticated(Unauthenticated.EXPIRED) from None
+        except MissingClaimError as error:
+            raise Unauthenticated(f"The token has no {error.claim}.") from None
+        except InvalidClaimError as error:
+            raise Unauthenticated(_WRONG_CLAIMS.get(error.claim) or Unauthenticated.INVALID) from None
 
 
 def _refuse_repeated_members(token: str) -> None:

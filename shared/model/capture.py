@@ -3,7 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from isal import igzip
@@ -101,7 +101,8 @@ class Submission:
     Attributes:
         app_id: the calling application; a key means nothing between two of them.
         idempotency_key: the caller's name for this batch (D6).
-        body: the bytes of the request's body, by which a repeat is told from another batch with the same key.
+        body: the bytes of the request's body, its encoding undone; by them a repeat is told from another batch with the
+            same key.
         batch: what they say.
     """
 
@@ -110,10 +111,18 @@ class Submission:
     body: bytes
     batch: CaptureBatch
 
+    def batch_id(self, enrollment_id: str, day: date) -> str:
+        """Return the blob's name among the captures of a day: no other batch ever has it.
+
+        Opaque, because names are in the storage account's logs.
+        """
+        named = f"{enrollment_id}\n{day:%Y%m%d}\n{self.app_id}\n{self.idempotency_key}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
+
     @property
-    def batch_id(self) -> str:
-        """The blob's name: opaque, because names are in the storage account's logs."""
-        return hashlib.sha256(f"{self.app_id}\n{self.idempotency_key}".encode()).hexdigest()[:32]
+    def body_hash(self) -> str:
+        """What tells two bodies apart (D6)."""
+        return hashlib.sha256(self.body).hexdigest()
 
     @property
     def content(self) -> bytes:

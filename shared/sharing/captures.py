@@ -1,6 +1,5 @@
 """How a batch of captures is stored once, in its enrollment's account (D3-D7)."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,6 +8,7 @@ from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.capture import StoredBatch, Submission
 from shared.model.containers import DayContainer
+from shared.model.items import format_instant
 from shared.model.ledger import Enrollment
 from shared.pairing import Pairing
 from shared.ports import (
@@ -67,14 +67,29 @@ class Captures:
         enrollment = _enrollment(permit)
         store = self.accounts.of(enrollment)
         instants = [capture.captured_at for capture in submission.batch.captures]
-        _check_instants(instants, self.clock.now(), enrollment.started_at)
+        too_early: CapturedTooEarly | None = None
+        try:
+            _check_instants(instants, self.clock.now(), enrollment.started_at)
+        except CapturedTooEarly as refusal:
+            # What is from before the enrollment was never stored in it, and may have no day in UTC.
+            if min(instants) < enrollment.started_at:
+                raise
+            too_early = refusal
         # By its oldest capture, so that none is kept longer than its own day allows (P4).
         day = min(instants).astimezone(UTC).date()
-        put = await self._put(permit, store, DayContainer(enrollment.enrollment_id, day), submission)
+        container = DayContainer(enrollment.enrollment_id, day)
+        if too_early is None:
+            put = await self._put(permit, store, container, submission)
+        else:
+            # A late repeat of what was stored in time learns that all is well.
+            found = await store.find_batch(container.name, _batch_id(container, submission), submission.body_hash)
+            if found is None:
+                raise too_early
+            put = found
         if put is Put.OTHER:
             raise IdempotencyKeyReused()
         return StoredBatch(
-            batch_id=submission.batch_id,
+            batch_id=_batch_id(container, submission),
             accepted=len(instants),
             enrollment_id=enrollment.enrollment_id,
             expires_at=deadlines.day_deadline(day, self.accounts.retention_days),
@@ -83,8 +98,8 @@ class Captures:
 
     async def _put(self, permit: Permit, store: CaptureStore, container: DayContainer, submission: Submission) -> Put:
         """Try until it is stored, each time on the word of a consent read that holds (D11)."""
-        content = submission.content
-        body_hash = hashlib.sha256(submission.body).hexdigest()
+        content, body_hash = submission.content, submission.body_hash
+        batch_id = _batch_id(container, submission)
         give_up_at = self.clock.monotonic() + _PATIENCE_SECONDS
         failed: TryAgain | None = None
         create = created = False
@@ -93,7 +108,7 @@ class Captures:
                 if create:
                     await store.create_container(permit, container.name)
                     create, created = False, True
-                return await store.put_batch(permit, container.name, submission.batch_id, content, body_hash)
+                return await store.put_batch(permit, container.name, batch_id, content, body_hash)
             except ContainerBeingDeleted:
                 raise Unavailable(Unavailable.CONTAINER_BEING_DELETED) from None
             except ContainerMissing:  # the first batch of a day, or one that comes after a purge
@@ -105,7 +120,7 @@ class Captures:
                 pass  # nothing was sent
             except TryAgain as error:
                 failed = error
-                await self.clock.sleep(_backoff_seconds(submission.batch_id))
+                await self.clock.sleep(_backoff_seconds(batch_id))
                 if self.clock.monotonic() >= give_up_at:
                     break
             try:
@@ -127,6 +142,10 @@ class Captures:
         return permit
 
 
+def _batch_id(container: DayContainer, submission: Submission) -> str:
+    return submission.batch_id(container.enrollment_id, container.day)
+
+
 def _backoff_seconds(batch_id: str) -> float:
     """Return one to two seconds: the id is a hash, so not all come back at once."""
     return _BACKOFF_SECONDS * (1 + int(batch_id[:4], 16) / 0xFFFF)
@@ -140,7 +159,11 @@ def _enrollment(permit: Permit) -> Enrollment:
 
 def _check_instants(instants: list[datetime], now: datetime, started_at: datetime) -> None:
     # Compared before any conversion: an instant at the edge of the calendar has no counterpart in UTC.
-    if min(instants) < deadlines.earliest_capture(now, started_at):
-        raise CapturedTooEarly()
-    if max(instants) > deadlines.latest_capture(now):
-        raise CapturedTooLate()
+    oldest, latest = now - deadlines.CAPTURE_MAX_AGE, deadlines.latest_capture(now)
+    for place, at in enumerate(instants):
+        if at < started_at:
+            raise CapturedTooEarly.before_opt_in(place, format_instant(started_at))
+        if at < oldest:
+            raise CapturedTooEarly.too_old(place, format_instant(oldest))
+        if at > latest:
+            raise CapturedTooLate.ahead(place, format_instant(latest))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
@@ -106,12 +105,22 @@ class AzureCaptureStore:
             status, code = await self._uploads.put(permit, container, batch_id, content, headers)
             if status == _CREATED:
                 return Put.CREATED
-            if (status, code) in _MAY_BE_THERE:
-                with suppress(ResourceNotFoundError):
-                    blob = self._client.get_blob_client(container, batch_id)
-                    properties = await blob.get_blob_properties()
-                    return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
-            raise _failure(status, code)
+            found = await self._found(container, batch_id, body_hash) if (status, code) in _MAY_BE_THERE else None
+            if found is None:
+                raise _failure(status, code)
+            return found
+
+    async def find_batch(self, container: str, batch_id: str, body_hash: str) -> Put | None:
+        """See ``CaptureStore``."""
+        async with _call():
+            return await self._found(container, batch_id, body_hash)
+
+    async def _found(self, container: str, batch_id: str, body_hash: str) -> Put | None:
+        try:
+            properties = await self._client.get_blob_client(container, batch_id).get_blob_properties()
+        except ResourceNotFoundError:
+            return None
+        return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
 
     async def create_container(self, permit: Permit, container: str) -> None:
         """See ``CaptureStore``.

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
 from shared.ports import StoreUnavailable, TryAgain
+
+_REFUSALS = 300
 
 
 class Unreachable(Exception):
@@ -44,7 +46,12 @@ class Calls:
                 yield
         except TimeoutError:
             raise TryAgain(f"{self.store}-timeout") from None
+        except ClientAuthenticationError as error:  # perhaps without an answer: the identity got no token
+            raise self.refused(error) from None
         except HttpResponseError as error:
+            # The SDK calls it an answer, too, when the connection ends before there is one, or in the middle of it.
+            if (error.status_code or 0) < _REFUSALS:
+                raise TryAgain(f"{self.store}-unreachable") from None
             raise self.refused(error) from None
         except (AzureError, OSError, Unreachable):
             raise TryAgain(f"{self.store}-unreachable") from None

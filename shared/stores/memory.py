@@ -319,6 +319,11 @@ class MemoryCaptures:
         batches[batch_id] = (content, body_hash)
         return Put.CREATED
 
+    async def find_batch(self, container: str, batch_id: str, body_hash: str) -> Put | None:
+        """See ``CaptureStore``."""
+        found = self.containers.get(container, {}).get(batch_id)
+        return None if found is None else Put.SAME if found[1] == body_hash else Put.OTHER
+
     async def create_container(self, permit: Permit, container: str) -> None:
         """See ``CaptureStore``."""
         if not permit.holds:

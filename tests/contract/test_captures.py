@@ -31,6 +31,16 @@ async def test_a_batch_is_stored_once_and_told_from_another(captures: CaptureSto
     assert await captures.put_batch(permit(), name, "other", b"else", "hash-2") is Put.CREATED
 
 
+async def test_a_batch_is_found_by_its_name_and_told_from_another(captures: CaptureStore) -> None:
+    name = new_name()
+    assert await captures.find_batch(name, "batch", "hash-1") is None
+    await captures.create_container(permit(), name)
+    assert await captures.find_batch(name, "batch", "hash-1") is None
+    await captures.put_batch(permit(), name, "batch", b"content", "hash-1")
+    assert await captures.find_batch(name, "batch", "hash-1") is Put.SAME
+    assert await captures.find_batch(name, "batch", "hash-2") is Put.OTHER
+
+
 async def test_of_concurrent_uploads_exactly_one_creates(captures: CaptureStore) -> None:
     name = new_name()
     await asyncio.gather(*(captures.create_container(permit(), name) for _ in range(4)))

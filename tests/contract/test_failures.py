@@ -55,10 +55,21 @@ class Broken:
         self.port = free_ports(1)[0]
         self.status, self.code = 500, ""
         self.hangs = False
+        self.drops = ""
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         if self.hangs:
             await asyncio.sleep(30)
+        if self.drops:
+            part = {"Content-Range": "bytes 0-999/1000"} if "x-ms-range" in request.headers else {}
+            headers = {"Content-Length": "1000", "Content-Type": "application/xml", **part}
+            answer = web.StreamResponse(status=206 if part else 200, headers=headers)
+            if self.drops == "in the middle of the answer":
+                await answer.prepare(request)
+                await answer.write(b"<?xml version='1.0'?><Enum")
+            assert request.transport is not None
+            request.transport.close()
+            return answer
         headers = {"x-ms-error-code": self.code} if self.code else {}
         body = f"<?xml version='1.0'?><Error><Code>{self.code}</Code><Message>{SECRET}</Message></Error>"
         return web.Response(status=self.status, headers=headers, text=body, content_type="application/xml")
@@ -84,17 +95,18 @@ async def store(broken: Broken) -> AsyncIterator[AzureCaptureStore]:
     await store.close()
 
 
-async def calls(store: AzureCaptureStore) -> dict[str, Any]:
-    async def outcome(call: Any) -> Any:
-        try:
-            return await call
-        except StoreUnavailable as error:
-            assert SECRET not in str(error) and error.__cause__ is None
-            assert error.__suppress_context__ or error.__context__ is None
-            return error.code
-        except (ContainerMissing, ContainerBeingDeleted) as error:
-            return type(error)
+async def outcome(call: Any) -> Any:
+    try:
+        return await call
+    except StoreUnavailable as error:
+        assert SECRET not in str(error) and error.__cause__ is None
+        assert error.__suppress_context__ or error.__context__ is None
+        return error.code
+    except (ContainerMissing, ContainerBeingDeleted) as error:
+        return type(error)
 
+
+async def calls(store: AzureCaptureStore) -> dict[str, Any]:
     async def listed() -> list[Any]:
         return [each async for each in store.list_containers("a-")]
 
@@ -132,6 +144,18 @@ async def test_whatever_else_an_account_answers_is_a_code(
 ) -> None:
     broken.status, broken.code = status, code
     assert set((await calls(store)).values()) == {expected}
+
+
+@pytest.mark.parametrize("drops", ["before the answer", "in the middle of the answer"])
+async def test_a_connection_that_ends_early_is_an_account_that_cannot_be_reached(
+    broken: Broken, store: AzureCaptureStore, drops: str
+) -> None:
+    broken.drops = drops
+    told = await calls(store)
+    told["find"] = await outcome(store.find_batch("c", "b", "h"))
+    told["read"] = await outcome(store.read_batch("c", "b"))
+    told["batches"] = await outcome(store.list_batches("c", limit=1, after=None))
+    assert set(told.values()) == {"storage-unreachable"}
 
 
 async def test_an_account_that_hangs_or_is_not_there_is_told_in_bounded_time(

@@ -37,13 +37,15 @@ class Api:
         sent = dict(headers or {})
         if role is not None:
             sent.setdefault("authorization", f"Bearer {token(role)}")
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        sent.setdefault("content-length", str(len(content)))
         request = func.HttpRequest(
             method=method,
             url=f"https://api.example/api/tenants/{tenant}/{function}",
             headers=sent,
             params=params or {},
             route_params={"tenantId": tenant, **route_params},
-            body=body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode(),
+            body=content,
         )
         response = await FUNCTIONS[function].get_user_function()(request)
         content = json.loads(response.get_body())

@@ -146,7 +146,7 @@ BAD_CAPTURES: dict[str, Any] = {
     "not JSON": b"{'captures': []}",
     "no body": b"",
     "not UTF-8": b'{"captures": [{"input": "\xff"}]}',
-    "a byte order mark": b"\xef\xbb\xbf{}",
+    "two byte order marks": b"\xef\xbb\xbf\xef\xbb\xbf{}",
     "a lone surrogate": lambda api: json.dumps(api.batch()).replace("4711", "\\ud800").encode(),
     "not a number": lambda api: json.dumps(api.batch(telemetry={"a": [float("nan")]})).encode(),
     "infinity": lambda api: json.dumps(api.batch(telemetry={"a": {"b": "?"}})).replace('"?"', "1e999").encode(),

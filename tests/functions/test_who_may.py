@@ -142,7 +142,7 @@ async def test_who_may_call_what(
             assert (answer.status_code, problem) == (403, "urn:problem:grant-required")
         case "401":
             assert (answer.status_code, problem) == (401, "urn:problem:unauthenticated")
-            assert 'error="invalid_token"' in challenge
+            assert ('error="invalid_token"' in challenge) == (caller != "none"), "who sends no token has made no error"
         case "403":
             assert (answer.status_code, problem) == (403, "urn:problem:forbidden")
         case _:

@@ -155,13 +155,14 @@ async def test_a_header_member_that_comes_twice_is_refused(text: str) -> None:
     await refused(header(text))
 
 
-@pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "AT+JWT", None])
+@pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt", None])
 async def test_an_access_token_by_any_of_its_names(kind: str | None) -> None:
     assert await verifier().caller(f"Bearer {token(header={'typ': kind})}")
 
 
 @pytest.mark.parametrize(
-    "kind", ["JWE", "id+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt", "application/jwt", "", "JWT ", 1, ["JWT"], {}]
+    "kind",
+    ["JWE", "id+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt", "application/id+jwt", "", "JWT ", 1, ["JWT"], {}],
 )
 async def test_a_token_of_another_type_is_refused(kind: Any) -> None:
     await refused(signed(payload(), json.dumps({"typ": kind, "alg": "RS256", "kid": KEY.thumbprint()}).encode()))

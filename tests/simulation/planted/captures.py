@@ -82,7 +82,7 @@ def _() -> Iterator[None]:
 @mutant("idempotency key ignored")
 def _() -> Iterator[None]:
     numbers = iter(range(10**9))
-    with patched(Submission, "batch_id", property(lambda self: f"{next(numbers):032x}")):
+    with patched(Submission, "batch_id", lambda self, *_: f"{next(numbers):032x}"):
         yield
 
 
