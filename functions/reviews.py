@@ -36,13 +36,17 @@ def _whole(value: Any) -> Any:
 
 
 class ReviewGrantRequest(BaseModel):
-    """The body of a POST that asks for a grant. ``purpose`` is any text: what it may not be is refused by its name."""
+    """The body of a POST that asks for a grant. A ``purpose`` that is none of ours is refused by its name."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True, frozen=True
     )
 
-    purpose: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    purpose: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=200),
+        Field(json_schema_extra={"enum": [each.value for each in Purpose]}),
+    ]
     justification: Annotated[str, StringConstraints(min_length=20, max_length=500)]
     duration_minutes: Annotated[int, Field(ge=1, le=int(DURATION_MAX.total_seconds()) // 60), BeforeValidator(_whole)]
     enrollment_id: EnrollmentId | None = None

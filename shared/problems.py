@@ -9,6 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from shared.model.geos import GEOS
+from shared.model.grants import Purpose
+
 
 class Problem(Exception):
     """A refusal. ``slug`` makes the stable type ``urn:problem:<slug>``."""
@@ -132,7 +135,7 @@ class PurposeRefused(Problem):
     """Captures may not be read for that purpose (P10)."""
 
     slug, status, title = "purpose-refused", 403, "Captures may not be read for that purpose."
-    detail = "Captures may be read to build, improve or validate the product, never to train foundation models."
+    detail = f"purpose must be one of {', '.join(Purpose)}; never may captures train foundation models."
 
 
 class NotFound(Problem):
@@ -234,7 +237,7 @@ class UnknownGeo(Problem):
     """There is no such geo."""
 
     slug, status, title = "unknown-geo", 422, "There is no such geo."
-    detail = "geo must be the Power Platform name of a geography, such as europe."
+    detail = f"geo must be one of {', '.join(sorted(GEOS))}."
 
 
 class IdempotencyKeyReused(Problem):
