@@ -7,9 +7,10 @@ import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions._api.answers import AnswerModel, Page, json_answer, page_answer
+from functions._api.etags import IF_MATCH, IF_NONE_MATCH, etag
 from functions._api.http import Call, serves
 from functions._api.operations import Answer, Body, Operation
-from functions._api.parameters import BEFORE, LIMIT, Parameter, text
+from functions._api.parameters import BEFORE, LIMIT
 from shared.bootstrap import services
 from shared.identity.callers import Who
 from shared.model.geos import GEOS
@@ -95,22 +96,6 @@ _SETTING = Answer(
 )
 
 
-def _sequence(etag: str) -> int | None:
-    """Return the ledger sequence that an ETag stands for; None for ``*``, which every setting meets."""
-    return None if etag.strip() == "*" else int(etag.strip().strip('"'))
-
-
-_IF_MATCH: Parameter[int | None] = text(
-    "If-Match",
-    "header",
-    "The ETag that the setting must still have, or * for any. One that is not current, and anything else, is a 412.",
-    r'\s*("[0-9]{1,9}"|\*)\s*',
-    '"1"',
-    PreconditionFailed.NO_ETAG,
-    read=_sequence,
-    absent=None,
-    problem=PreconditionFailed,
-)
 _BODY = Body(DataSharingRequest(enabled=True, geo="europe"), BODY_MAX_BYTES)
 _GET = Operation(
     "DataSharing_Get",
@@ -119,7 +104,8 @@ _GET = Operation(
     "Show whether a tenant shares data.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN, Who.CAPTURE_SERVICE, Who.OPERATOR),
-    answers={200: _SETTING},
+    parameters=(IF_NONE_MATCH,),
+    answers={200: _SETTING, 304: Answer("The setting has an ETag of If-None-Match.", None, headers=("ETag",))},
     description="A tenant never seen is off. That a tenant's sharing is off again is told its administrator after two "
     "seconds, as the answer to an opt-out would be.",
 )
@@ -130,7 +116,7 @@ _PUT = Operation(
     "Switch data sharing on or off.",
     tag=_TAG,
     who=(Who.TENANT_ADMIN,),
-    parameters=(_IF_MATCH,),
+    parameters=(IF_MATCH, IF_NONE_MATCH),
     body=_BODY,
     answers={200: _SETTING},
     problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo, TooManyOptIns),
@@ -153,16 +139,27 @@ _HISTORY = Operation(
 @serves(blueprint, _GET)
 async def data_sharing_get(call: Call) -> func.HttpResponse:
     """Show whether a tenant shares data."""
-    data_sharing = services().data_sharing
+    data_sharing, known = services().data_sharing, call.value(IF_NONE_MATCH)
     read = data_sharing.get_settled if call.caller.is_admin_of(call.tenant_id) else data_sharing.get
-    return _setting_answer(await read(call.tenant_id))
+    setting = await read(call.tenant_id)
+    if known is not None and (known.every or setting.sequence in known.sequences):
+        return func.HttpResponse(status_code=304, headers=_etag(setting), mimetype="application/json")
+    return _setting_answer(setting)
 
 
 @serves(blueprint, _PUT)
 async def data_sharing(call: Call) -> func.HttpResponse:
     """Switch data sharing on or off."""
-    body = call.body(_BODY)
-    requested = RequestedChange(body.enabled, body.geo, call.caller.object_id, call.value(_IF_MATCH))
+    body, wanted, unwanted = call.body(_BODY), call.value(IF_MATCH), call.value(IF_NONE_MATCH)
+    if unwanted is not None and unwanted.every:
+        raise PreconditionFailed(PreconditionFailed.EXISTS)
+    requested = RequestedChange(
+        body.enabled,
+        body.geo,
+        call.caller.object_id,
+        if_sequence=None if wanted is None or wanted.every else wanted.strong_sequences,
+        unless_sequence=frozenset() if unwanted is None else unwanted.sequences,
+    )
     return _setting_answer(await services().data_sharing.put(call.tenant_id, requested))
 
 
@@ -175,4 +172,8 @@ async def data_sharing_history(call: Call) -> func.HttpResponse:
 
 
 def _setting_answer(setting: Setting) -> func.HttpResponse:
-    return json_answer(DataSharingAnswer.of(setting).to_json(), headers={"ETag": f'"{setting.sequence}"'})
+    return json_answer(DataSharingAnswer.of(setting).to_json(), headers=_etag(setting))
+
+
+def _etag(setting: Setting) -> dict[str, str]:
+    return {"ETag": etag(setting.sequence)}

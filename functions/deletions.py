@@ -15,7 +15,7 @@ from shared.identity.callers import Who
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.ledger import FIRST_PREVIOUS_HASH, OptedOut
-from shared.problems import NotFound
+from shared.problems import DeletionFinished, NotFound
 
 blueprint = func.Blueprint()
 
@@ -88,7 +88,7 @@ _EXPEDITE = Operation(
     who=(Who.TENANT_ADMIN,),
     parameters=(_ENROLLMENT_ID,),
     answers={202: Answer("The deletion.", _EXAMPLE)},
-    problems=(NotFound,),
+    problems=(NotFound, DeletionFinished),
 )
 
 
@@ -114,4 +114,6 @@ async def deletion_expedite(call: Call) -> func.HttpResponse:
     """Let a deletion begin with the next purge; its deadline stays."""
     now = services().clock.now()
     expedited = await services().deletions.expedite(call.tenant_id, call.value(_ENROLLMENT_ID), now=now)
+    if expedited.status == "verified":
+        raise DeletionFinished()
     return json_answer(DeletionAnswer.of(expedited, now).to_json(), status=202)

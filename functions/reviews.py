@@ -1,10 +1,11 @@
 """For reviewers and approvers, and for the tenant that wants to know what they did: grants, reading, the access log."""
 
+import unicodedata
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 
 import azure.functions as func
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from functions._api.answers import Page, json_answer, link, page_answer
@@ -28,11 +29,21 @@ from shared.review.access import GrantRequest
 blueprint = func.Blueprint()
 
 BODY_MAX_BYTES = 8 * 1024
+_VISIBLE_MIN = 20
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 def _whole(value: Any) -> Any:
     """Take 60.0 for 60, as JSON Schema does; texts and booleans stay what they are, and are refused."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _says_something(text: str) -> str:
+    # Letters, digits, marks of their own width, punctuation and symbols; these few are letters by name alone.
+    visible = [each for each in text if unicodedata.category(each)[0] in "LNPS" or unicodedata.category(each) == "Mc"]
+    if len(visible) - sum(map(visible.count, _BLANK_LETTERS)) < _VISIBLE_MIN:
+        raise ValueError(f"must have at least {_VISIBLE_MIN} characters that one can see")
+    return text
 
 
 class ReviewGrantRequest(BaseModel):
@@ -47,7 +58,12 @@ class ReviewGrantRequest(BaseModel):
         StringConstraints(min_length=1, max_length=200),
         Field(json_schema_extra={"enum": [each.value for each in Purpose]}),
     ]
-    justification: Annotated[str, StringConstraints(min_length=20, max_length=500)]
+    justification: Annotated[
+        str,
+        StringConstraints(max_length=500),
+        AfterValidator(_says_something),
+        Field(min_length=_VISIBLE_MIN, description=f"At least {_VISIBLE_MIN} characters that one can see."),
+    ]
     duration_minutes: Annotated[int, Field(ge=1, le=int(DURATION_MAX.total_seconds()) // 60), BeforeValidator(_whole)]
     enrollment_id: EnrollmentId | None = None
 
@@ -124,7 +140,7 @@ _DAY = text(
     "A UTC day.",
     r"[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}",
     "2026-11-21",
-    "A day must be written as in 2026-11-21.",
+    "A day must be a date between the years 2000 and 8999, written as in 2026-11-21.",
     read=date.fromisoformat,
     format="date",
 )
@@ -135,7 +151,7 @@ _AFTER: Parameter[str | None] = text(
     "Only batches after this one.",
     ENROLLMENT_ID.pattern,
     _EXAMPLE_ID,
-    "after must be a batch id.",
+    "after must be a batch id, 32 lower-case hexadecimal digits.",
     read=str,
     absent=None,
 )
@@ -266,8 +282,9 @@ async def captures_list(call: Call) -> func.HttpResponse:
         days = await access.days(call.tenant_id, reviewer)
         return json_answer(CapturesPageAnswer(value=[CapturesEntry(day=each) for each in days]).to_json())
     after, limit = call.value(_AFTER), call.value(LIMIT)
-    ids = await access.batches(call.tenant_id, reviewer, day, limit=limit, after=after)
-    more = link(call.url, day=day, limit=limit, after=ids[-1]) if len(ids) == limit else None
+    one_more = await access.batches(call.tenant_id, reviewer, day, limit=limit + 1, after=after)
+    ids = one_more[:limit]
+    more = link(call.url, day=day, limit=limit, after=ids[-1]) if len(one_more) > limit else None
     entries = [CapturesEntry(day=day, batch_id=each) for each in ids]
     return json_answer(CapturesPageAnswer(value=entries, next_link=more).to_json())
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal, Self
 
@@ -273,6 +274,13 @@ _HEALTH = Operation(
     },
     problems=(InternalError,),
 )
+_HEALTH_HEAD = replace(
+    _HEALTH,
+    id="Health_Check",
+    method="HEAD",
+    summary="Tell by the status alone whether this instance can work.",
+    answers={status: replace(answer, example=None) for status, answer in _HEALTH.answers.items()},
+)
 
 
 @serves(blueprint, _STATUS)
@@ -285,6 +293,16 @@ async def status(call: Call) -> func.HttpResponse:
 @serves(blueprint, _HEALTH)
 async def health(call: Call) -> func.HttpResponse:
     """Tell whether this instance's settings let it work; which one does not is for the log only."""
+    return _health()
+
+
+@serves(blueprint, _HEALTH_HEAD)
+async def health_head(call: Call) -> func.HttpResponse:
+    """Tell the same by the status alone; whoever sends it drops the body."""
+    return _health()
+
+
+def _health() -> func.HttpResponse:
     try:
         services()
     except ConfigurationError as error:

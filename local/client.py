@@ -186,4 +186,4 @@ class Client:
 def _parsed(content_type: str, text: str) -> Any:
     if content_type == "application/x-ndjson":
         return [json.loads(line) for line in text.splitlines()]
-    return json.loads(text) if content_type in {"application/json", "application/problem+json"} else None
+    return json.loads(text) if text and content_type in {"application/json", "application/problem+json"} else None

@@ -151,12 +151,15 @@ class Stack:
             **self._settings,
         }
 
-    async def start_host(self) -> Process:
+    async def start_host(self, settings: Mapping[str, str] | None = None) -> Process:
         """Start one more host on the same data, at a port of its own, and return it.
 
         Its clock starts with the offset of the others; one that is moved later is moved in each host by itself.
+
+        Args:
+            settings: application settings that only this one has.
         """
-        return await self._start_host(free_ports(1)[0])
+        return await self._start_host(free_ports(1)[0], settings or {})
 
     async def death(self) -> Process:
         """Return the first process that ends by itself, when one does."""
@@ -184,7 +187,7 @@ class Stack:
         await self.issuer.start()
         self._report(f"issuer at {self.issuer.url}")
         if self._with_host:
-            await self._start_host(host_port)
+            await self._start_host(host_port, {})
         self._exit.callback(description_file.unlink, missing_ok=True)
         private.write(description_file, json.dumps(asdict(self.description), indent=2) + "\n")
 
@@ -243,14 +246,14 @@ class Stack:
         ]
         return self._process("cosmos", _python_module("local.cosmos", *arguments), port)
 
-    async def _start_host(self, port: int) -> Process:
+    async def _start_host(self, port: int, settings: Mapping[str, str]) -> Process:
         number = 1 + sum(name.startswith("host") for name in self.processes)
         host = self._process(
             "host" if number == 1 else f"host-{number}",
             # One directory for all of them: it holds the clock's offset, which they must share.
             _python_module("local.host", "--port", str(port), "--directory", str(self.directory / "host")),
             port,
-            environment=self.app_settings,
+            environment={**self.app_settings, **settings},
             ready="/admin/host/status",
             ready_status=200,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from shared import log
 from shared.accounts import Accounts
 from shared.clock import Clock, SystemClock
-from shared.configuration import Configuration
+from shared.configuration import Configuration, PublicAddress
 from shared.deletion import purge
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
@@ -42,6 +42,8 @@ class Services:
     clock: Clock
     tokens: Tokens
     review_auth_context: str
+    public_address: PublicAddress | None
+    accounts: Accounts
     data_sharing: DataSharing
     captures: Captures
     access: Access
@@ -129,6 +131,7 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
         clock,
         tokens=Tokens(configuration, keys, clock),
         review_auth_context=configuration.review_auth_context,
+        public_address=configuration.public_address,
     )
 
 
@@ -144,6 +147,7 @@ def assemble(
     *,
     tokens: Tokens,
     review_auth_context: str,
+    public_address: PublicAddress | None = None,
     new_id: Callable[[], str] = new_id,
     purge_bounds: purge.Bounds | None = None,
     sweep_bounds: sweep.Bounds | None = None,
@@ -156,6 +160,7 @@ def assemble(
         clock: time.
         tokens: who calls.
         review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy.
+        public_address: by what address clients know the API; None for that of their requests.
         new_id: makes ids of 32 hexadecimal digits.
         purge_bounds: how much one purge may do, if not as much as usual.
         sweep_bounds: how much one sweep may do, if not as much as usual.
@@ -168,6 +173,8 @@ def assemble(
         clock=clock,
         tokens=tokens,
         review_auth_context=review_auth_context,
+        public_address=public_address,
+        accounts=accounts,
         data_sharing=DataSharing(ledger, accounts, clock, new_id),
         captures=Captures(Consent(ledger, clock), accounts, pairing, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),

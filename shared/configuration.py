@@ -33,6 +33,28 @@ class ConfigurationError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class PublicAddress:
+    """By what address clients know the API: links lead there.
+
+    Attributes:
+        base: the API's address, which stands for ``/api``, without a slash at the end.
+        trusted_hosts: the hosts that a gateway may name as the one that the client used instead.
+    """
+
+    base: str
+    trusted_hosts: frozenset[str] = frozenset()
+
+    def for_client(self, forwarded_host: str | None) -> str:
+        """Return the address by which a client knows the API.
+
+        Args:
+            forwarded_host: the ``X-Forwarded-Host`` of its request; it is believed if it is a trusted one.
+        """
+        host = (forwarded_host or "").partition(",")[0].strip().lower()
+        return urlsplit(self.base)._replace(netloc=host).geturl() if host in self.trusted_hosts else self.base
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What a deployment can choose.
 
@@ -47,6 +69,7 @@ class Configuration:
         review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy (P7).
         retention_days: 3 to 30 (P4).
         geo_endpoints: the addresses of the deployments that serve other geos, without a slash at the end.
+        public_address: by what address clients know this one; None for that of their requests.
     """
 
     cosmos: str
@@ -59,6 +82,7 @@ class Configuration:
     jwks_uri: str = ENTRA_JWKS_URI
     retention_days: int = deadlines.RETENTION_DAYS_MAX
     geo_endpoints: Mapping[str, str] = field(default_factory=dict)
+    public_address: PublicAddress | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Configuration":
@@ -80,6 +104,7 @@ class Configuration:
             jwks_uri=jwks_uri,
             retention_days=_retention_days(environment),
             geo_endpoints=_geo_endpoints(environment, storage),
+            public_address=_public_address(environment),
         )
 
 
@@ -167,6 +192,20 @@ def _geo_endpoints(environment: Mapping[str, str], storage: Mapping[str, str]) -
 def _is_base_address(url: str) -> bool:
     # It is told to callers as it is: nothing may be in it that is no address, and no user or password.
     return bool(_HTTPS_ADDRESS.fullmatch(url) or _LOCAL_ADDRESS.fullmatch(url))
+
+
+def _public_address(environment: Mapping[str, str]) -> PublicAddress | None:
+    base = environment.get("PUBLIC_ADDRESS", "").strip().rstrip("/")
+    hosts = [host.strip().lower() for host in environment.get("TRUSTED_FORWARDED_HOSTS", "").split(",") if host.strip()]
+    if not base:
+        if hosts:
+            raise ConfigurationError("TRUSTED_FORWARDED_HOSTS needs PUBLIC_ADDRESS.")
+        return None
+    if not _is_base_address(base):
+        raise ConfigurationError("PUBLIC_ADDRESS must be the API's https:// address, without a query.")
+    if not all(_is_base_address(f"https://{host}") and "/" not in host for host in hosts):
+        raise ConfigurationError("TRUSTED_FORWARDED_HOSTS must be hosts with a comma between them.")
+    return PublicAddress(base, frozenset(hosts))
 
 
 def _operator_tenant(environment: Mapping[str, str]) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from shared.model.geos import GEOS
-from shared.model.grants import Purpose
 
 
 class Problem(Exception):
@@ -51,6 +50,11 @@ class InvalidRequest(Problem):
 
     slug, status, title = "invalid-request", 400, "The request is not valid."
     detail = NO_JSON = "The body is not valid JSON in UTF-8."
+    NO_ETAG = "If-None-Match is no list of ETags."
+    NUMBER = (
+        "A number is beyond double precision: whole numbers go from -9007199254740991 to 9007199254740991, others to "
+        "about 1.8e308."
+    )
     NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
     GEO_NEEDED = "geo is needed to opt in."
@@ -79,6 +83,11 @@ class Unauthenticated(Problem):
     TENANT_NO_GUID = "The token's tid is not a GUID."
     OBJECT_NO_GUID = "The token's oid is not a GUID."
     SAID_TWICE = "The token says something twice."
+
+    @classmethod
+    def without(cls, claim: str) -> Self:
+        """Return the refusal of a token that lacks a claim."""
+        return cls(f"The token has no {claim}.")
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail)
@@ -135,7 +144,10 @@ class PurposeRefused(Problem):
     """Captures may not be read for that purpose (P10)."""
 
     slug, status, title = "purpose-refused", 403, "Captures may not be read for that purpose."
-    detail = f"purpose must be one of {', '.join(Purpose)}; never may captures train foundation models."
+    detail = (
+        "purpose must be build, improve or validate: what captures may be read for is the product, and never to train "
+        "foundation models."
+    )
 
 
 class NotFound(Problem):
@@ -149,6 +161,13 @@ class NotFound(Problem):
     DAY = "There are no captures of that day."
     DAY_GONE = "The captures of that day are gone."
     BATCH = "There is no such batch."
+
+
+class DeletionFinished(Problem):
+    """The deletion is done and proved: nothing is left that could begin sooner (P6)."""
+
+    slug, status, title = "deletion-finished", 409, "The deletion is finished."
+    detail = "Everything is deleted, and the deletion has its receipt; there is nothing left to expedite."
 
 
 class GeoPinned(Problem):
@@ -173,11 +192,12 @@ class GrantNotPending(Problem):
 
 
 class PreconditionFailed(Problem):
-    """The ``If-Match`` of the request is not the current ``ETag``."""
+    """A precondition of the request does not hold."""
 
     slug, status, title = "precondition-failed", 412, "The setting has changed."
-    detail = CHANGED = "Read the setting again; its ETag is not the one in If-Match."
-    NO_ETAG = "If-Match is no ETag of a data-sharing setting."
+    detail = CHANGED = "Read the setting again; its ETag is not one in If-Match, or is one in If-None-Match."
+    NO_ETAG = "If-Match is no list of ETags."
+    EXISTS = "If-None-Match: * never holds, because every tenant has a setting; take the ETag for If-Match."
 
 
 class LengthRequired(Problem):

@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import azure.functions as func
 from pydantic import BaseModel
 
 from functions._api.content import content
+from functions._api.etags import PRECONDITIONS
 from functions._api.operations import Body, Operation, declare
 from functions._api.parameters import CORRELATION_ID, TENANT_ID, Parameter
 from shared import log
@@ -22,7 +24,7 @@ from shared.configuration import ConfigurationError
 from shared.identity.callers import Caller
 from shared.model.items import GUID
 from shared.ports import Conflict, StoreUnavailable
-from shared.problems import Forbidden, InternalError, Problem, StepUpRequired, Unavailable
+from shared.problems import Forbidden, InternalError, InvalidRequest, Problem, StepUpRequired, Unavailable
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
@@ -58,8 +60,12 @@ class Call:
 
     @property
     def url(self) -> str:
-        """Its address without the query."""
-        return str(self.request.url).partition("?")[0]
+        """Its address without the query, as the client knows it."""
+        public = services().public_address
+        if public is None:
+            return str(self.request.url).partition("?")[0]
+        path = self.operation.route.format_map(self.request.route_params)
+        return f"{public.for_client(self.request.headers.get('x-forwarded-host'))}/{path}"
 
     @functools.cached_property
     def content(self) -> bytes:
@@ -124,7 +130,9 @@ def serves(blueprint: func.Blueprint, operation: Operation) -> Callable[[Handler
 
 async def _answered(operation: Operation, handler: Handler, req: func.HttpRequest) -> func.HttpResponse:
     try:
-        return await handler(await _admitted(operation, req))
+        call = await _admitted(operation, req)
+        _refuse_unheeded(operation, req)
+        return await handler(call)
     except Problem as problem:
         return problem_answer(problem)
     except StoreUnavailable as error:
@@ -158,6 +166,28 @@ async def _admitted(operation: Operation, req: func.HttpRequest) -> Call:
     if operation.step_up and services().review_auth_context not in caller.auth_contexts:
         raise StepUpRequired(services().review_auth_context)
     return Call(operation, req, caller, tenant_id)
+
+
+def _refuse_unheeded(operation: Operation, req: func.HttpRequest) -> None:
+    """Refuse what would change the meaning of the request and is not looked at.
+
+    Raises:
+        Problem: if there is a parameter of the query that the operation does not declare, in exactly this letter case,
+            or that says nothing; or a precondition that it does not declare.
+    """
+    headers = {each.name for each in operation.parameters if each.where == "header"}
+    for name in PRECONDITIONS:
+        if name in req.headers and name not in headers:
+            raise InvalidRequest(f"{name} is not evaluated here; send the request without it.")
+    query = {each.name: each for each in operation.parameters if each.where == "query"}
+    # Of the address, because the platform passes on no empty values: who pages by one would begin anew for ever.
+    for name, value in parse_qsl(urlsplit(req.url).query, keep_blank_values=True):
+        if name not in query:
+            raise InvalidRequest(
+                f"The query may have {', '.join(query) or 'nothing'} here, and something else is in it."
+            )
+        if not value:
+            raise query[name].problem(query[name].sentence)
 
 
 def _request(function: str, req: func.HttpRequest) -> log.Request:

@@ -24,6 +24,9 @@ It bounds how long one body holds the event loop, and so everybody's requests.
 NUMBER_MAX = 100
 """Characters of one number; what a double can tell apart needs 24."""
 
+WHOLE_MAX = 2**53 - 1
+"""The greatest whole number, with either sign (RFC 7493, 2.2)."""
+
 MEMBERS_MAX = 10_000
 """Members of one object. It bounds what one body can be wrong about: each unknown member is an error of its own."""
 
@@ -41,8 +44,8 @@ def check(body: bytes) -> None:
 
     Raises:
         InvalidRequest: if it has too many values, is nested too deeply, has an object with a repeated name or too many
-            members, has too long a number, or is no JSON (NaN, infinities, and numbers that are infinite in double
-            precision are none).
+            members, has a number that is too long or beyond double precision, or is no JSON (NaN and infinities are
+            none).
     """
     # First, and without recursion: the parser's own limit is not ours to rely on.
     outside = _outside_of_strings(body)
@@ -52,7 +55,7 @@ def check(body: bytes) -> None:
         raise InvalidRequest(f"The body is nested deeper than {DEPTH_MAX}.")
     try:
         json.loads(
-            body.decode(), object_pairs_hook=_object, parse_int=_number, parse_float=_number, parse_constant=_number
+            body.decode(), object_pairs_hook=_object, parse_int=_whole, parse_float=_number, parse_constant=_constant
         )
     except (ValueError, RecursionError):  # a UnicodeDecodeError or JSONDecodeError, which would repeat the body (P8)
         raise InvalidRequest(InvalidRequest.NO_JSON) from None
@@ -92,9 +95,23 @@ def _object(members: Sequence[tuple[str, Any]]) -> None:
         raise InvalidRequest(InvalidRequest.REPEATED_NAME)
 
 
+def _whole(text: str) -> None:
+    # Beyond it a double cannot tell two neighbours apart, and many a reader has nothing but doubles (RFC 8259, 6).
+    if abs(int(_short(text))) > WHOLE_MAX:
+        raise InvalidRequest(InvalidRequest.NUMBER)
+
+
 def _number(text: str) -> None:
+    # The only look at numbers: the model takes what is infinite in double precision, and JSON has no infinity.
+    if not isfinite(float(_short(text))):
+        raise InvalidRequest(InvalidRequest.NUMBER)
+
+
+def _short(text: str) -> str:
     if len(text) > NUMBER_MAX:
         raise InvalidRequest(f"A number has more than {NUMBER_MAX} characters.")
-    # The only look at numbers: the model takes what is infinite in double precision, and JSON has no infinity.
-    if not isfinite(float(text)):
-        raise ValueError
+    return text
+
+
+def _constant(text: str) -> None:
+    raise ValueError  # NaN and infinities are no JSON

@@ -190,7 +190,7 @@ def _model_schemas(operations: Sequence[Operation]) -> tuple[_Named, Members]:
         if operation.body:
             wanted[type(operation.body.example), "validation"] = None
         for answer in operation.answers.values():
-            if not isinstance(answer.example, str):
+            if isinstance(answer.example, AnswerModel | Item):
                 wanted[type(answer.example), "serialization"] = None
     names, definitions = models_json_schema(list(wanted), ref_template=_SCHEMA_REF, schema_generator=_Schemas)
     schemas: Members = definitions.get("$defs", {})
@@ -238,16 +238,18 @@ def _request_body(body: Body[Any], names: _Named) -> Members:
 
 
 def _answer(answer: Answer, names: _Named) -> Members:
-    if isinstance(answer.example, str):
-        # What is neither JSON nor known to a generator reaches its caller as bytes, and only if it is called binary.
-        content: Members = {"schema": {"type": "string", "format": "binary"}, "example": answer.example}
-    else:
-        content = {"schema": names[type(answer.example), "serialization"], "example": answer.example.to_json()}
-    return {
+    described: Members = {
         "description": answer.description,
         "headers": _header_refs((*COMMON_HEADERS, *answer.headers)),
-        "content": {answer.media_type: content},
     }
+    if isinstance(answer.example, str):
+        # What is neither JSON nor known to a generator reaches its caller as bytes, and only if it is called binary.
+        schema: Members = {"type": "string", "format": "binary"}
+        described["content"] = {answer.media_type: {"schema": schema, "example": answer.example}}
+    elif answer.example is not None:
+        schema = names[type(answer.example), "serialization"]
+        described["content"] = {answer.media_type: {"schema": schema, "example": answer.example.to_json()}}
+    return described
 
 
 def _by_status(problems: Sequence[type[Problem]]) -> Mapping[int, list[type[Problem]]]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from functions._api import json_text
 from functions._api.answers import AnswerModel
 from functions._api.parameters import CORRELATION_ID, TENANT_ID, Parameter
+from functions._api.words import said_of
 from shared.identity.callers import Who
 from shared.model.items import Item
 from shared.problems import (
@@ -40,7 +41,7 @@ class Body(Generic[B]):
 
         Raises:
             PayloadTooLarge: if it is longer than ``max_bytes``; it is not looked into.
-            InvalidRequest: naming where it is wrong by the model's own words, never by the caller's (P8).
+            InvalidRequest: saying where it is wrong, and how.
         """
         if len(sent) > self.max_bytes:
             raise PayloadTooLarge(self.max_bytes)
@@ -48,25 +49,20 @@ class Body(Generic[B]):
         try:
             return type(self.example).model_validate_json(sent)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            if first["type"] == "json_invalid":
+            if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] == "json_invalid":
                 raise InvalidRequest(InvalidRequest.NO_JSON) from None
-            unknown = first["type"] == "extra_forbidden"
-            places = first["loc"][:-1] if unknown else first["loc"]
-            where = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in places)
-            what = "unknown member" if unknown else first["type"].replace("_", " ")
-            raise InvalidRequest(f"At ${where}: {what}.") from None
+            raise InvalidRequest(said_of(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer that is no problem: its model by an example, and the headers that only it has.
 
-    An answer that is not JSON (``media_type``) has a text for its example.
+    An answer that is not JSON (``media_type``) has a text for its example, one without a body None.
     """
 
     description: str
-    example: AnswerModel | Item | str
+    example: AnswerModel | Item | str | None
     headers: tuple[str, ...] = ()
     media_type: str = "application/json"
 
@@ -87,13 +83,13 @@ class Operation:
             it; then those of the query and the headers.
         body: what it takes.
         answers: by status.
-        problems: beyond those that follow from the rest: 400, 401, 403, 500 and 503 with a ``who``, 411,
-            413 and 415 with a body.
+        problems: beyond those that follow from the rest: 400; 401, 403, 500 and 503 with a ``who``; 411, 413
+            and 415 with a body.
         description: what the summary leaves open.
     """
 
     id: str
-    method: Literal["GET", "PUT", "POST", "DELETE"]
+    method: Literal["GET", "HEAD", "PUT", "POST", "DELETE"]
     route: str
     summary: str
     _: KW_ONLY
@@ -129,9 +125,9 @@ class Operation:
     @property
     def all_problems(self) -> list[type[Problem]]:
         """The problems that it declares and those that follow from what it is, by status."""
-        found: set[type[Problem]] = set(self.problems)
+        found: set[type[Problem]] = {InvalidRequest, *self.problems}
         if self.who:
-            found |= {InvalidRequest, Unauthenticated, Forbidden, InternalError, Unavailable}
+            found |= {Unauthenticated, Forbidden, InternalError, Unavailable}
         if self.step_up:
             found.add(StepUpRequired)
         if self.body:

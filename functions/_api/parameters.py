@@ -194,7 +194,7 @@ BEFORE = number(
     999_999_999,
     7,
     absent=None,
-    sentence="before must be the sequence of an entry.",
+    sentence="before must be the sequence of an entry, from 0 to 999999999.",
 )
 
 CORRELATION_PATTERN = "[A-Za-z0-9._-]{1,64}"

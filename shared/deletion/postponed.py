@@ -1,13 +1,14 @@
 """The expired containers that could not be deleted, and how long each is left alone (decision D12)."""
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.heartbeats import Heartbeat, Postponed
 
 _OF_SHARD_MAX = 32
+_FORGOTTEN_AFTER = timedelta(days=1)
 
 
 class PostponedDays:
@@ -20,9 +21,13 @@ class PostponedDays:
         """Go on from the last run's heartbeat, if there is one, as far as it can be believed at ``now``."""
         before = (last and last.postponed) or ()
         latest = deadlines.latest_retry(now)
-        # One that is long past was tried no more: its container has gone.
-        believed = [each for each in before if now - deadlines.RETRY_MAX < each.retry_at <= latest]
+        # One that is long past was tried no more: its container has gone. Not sooner, for runs may have been missed.
+        believed = [each for each in before if now - _FORGOTTEN_AFTER < each.retry_at <= latest]
         self._of_container = {each.container: each for each in believed}
+
+    def knows(self, container: DayContainer) -> bool:
+        """Tell whether a container is one that could not be deleted."""
+        return container.name in self._of_container
 
     def waits(self, container: DayContainer, now: datetime) -> bool:
         """Tell whether a container is left alone at ``now``."""

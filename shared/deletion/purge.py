@@ -123,9 +123,7 @@ class Purge:
     async def _expire_shard(self, store: BriefStore, run: Run, postponed: PostponedDays, shard: str) -> None:
         left = self._bounds.containers
         some: list[DayContainer] = []
-        async for container in self._expired_containers(store, shard):
-            if postponed.waits(container, self._clock.now()):
-                continue
+        async for container in self._expired_containers(store, postponed, shard):
             if left <= 0 or run.out_of_time():
                 run.more = True
                 break
@@ -135,14 +133,23 @@ class Purge:
                 some = []
         await self._expire(store, run, postponed, some)
 
-    async def _expired_containers(self, store: BriefStore, shard: str) -> AsyncIterator[DayContainer]:
+    async def _expired_containers(
+        self, store: BriefStore, postponed: PostponedDays, shard: str
+    ) -> AsyncIterator[DayContainer]:
+        """Yield those that may be tried now, oldest first, and after them those that have failed before."""
+        again = list[DayContainer]()
         newest = deadlines.newest_expired_day(self._clock.now(), self._accounts.retention_days)
         async for listed in store.list_containers(shard_prefix(shard), page_size=_PAGE):
             container = DayContainer.parse(listed.name)
             if container is None:
                 continue  # not ours to delete, and no reason to stop
             if container.day > newest:
-                return  # the oldest live day; names sort by day within a shard
+                break  # the oldest live day; names sort by day within a shard
+            if not postponed.knows(container):
+                yield container
+            elif not postponed.waits(container, self._clock.now()):
+                again.append(container)
+        for container in again:
             yield container
 
     async def _expire(

@@ -143,7 +143,7 @@ class Tokens:
         except ExpiredTokenError:
             raise Unauthenticated(Unauthenticated.EXPIRED) from None
         except MissingClaimError as error:
-            raise Unauthenticated(f"The token has no {error.claim}.") from None
+            raise Unauthenticated.without(error.claim) from None
         except InvalidClaimError as error:
             raise Unauthenticated(_WRONG_CLAIMS.get(error.claim) or Unauthenticated.INVALID) from None
 

@@ -30,19 +30,28 @@ BATCH_MAX = 500
 TEXT_MAX_BYTES = 256 * 1024
 """Bytes of UTF-8 in an input or an output."""
 
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# Without a leap second: no container's day, and no deadline, has a place for one.
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:[0-5]\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
+_LEAP_SECOND = re.compile(r".{10}[Tt]\d\d:\d\d:60(\.\d+)?.*", re.ASCII)
 _COMPRESSION = 2  # of 3: telemetry and text shrink to a third at once; more effort buys a tenth more
 
 
 def _rfc_3339(value: Any) -> str:
-    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
-        raise ValueError("not an RFC 3339 instant")
+    if not isinstance(value, str):
+        raise ValueError("must be a text with an instant, as in 2026-11-21T12:00:00Z")
+    if _LEAP_SECOND.fullmatch(value):
+        raise ValueError("a second goes to 59; send a leap second as 59")
+    if _WITHOUT_OFFSET.fullmatch(value):
+        raise ValueError("needs an offset, Z or as in +01:00")
+    if not _RFC_3339.fullmatch(value):
+        raise ValueError("must be an instant as in 2026-11-21T12:00:00Z (RFC 3339)")
     return value
 
 
 def _short_enough(text: str) -> str:
     if len(text) > TEXT_MAX_BYTES or len(text.encode()) > TEXT_MAX_BYTES:
-        raise ValueError(f"longer than {TEXT_MAX_BYTES} bytes")
+        raise ValueError(f"may have at most {TEXT_MAX_BYTES} bytes of UTF-8")
     return text
 
 
@@ -73,7 +82,7 @@ class Capture(_Request):
                 "type": "string",
                 "format": "date-time",
                 "pattern": "^" + _RFC_3339.pattern.replace(r"\d", "[0-9]") + "$",
-                "description": "At most 24 hours ago, at most 5 minutes ahead, and not before the opt-in.",
+                "description": "At most 24 hours ago, at most 5 minutes ahead, not before the opt-in; no leap second.",
             }
         ),
     ]

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 SHARDS = "0123456789abcdef"
 """The first hex digit of the enrollment id begins every name, so that one day's writes spread over 16 name ranges."""
@@ -32,7 +32,7 @@ class DayContainer:
         if match is None:
             return None
         try:
-            day = datetime.strptime(match[2], "%Y%m%d").date()  # noqa: DTZ007 - a day, not an instant
+            day = date.fromisoformat(match[2])
         except ValueError:
             return None
         # A year that no clock of ours can show is no name of ours, and overflows whatever is computed from it.

@@ -21,6 +21,12 @@ class Purpose(StrEnum):
     IMPROVE = "improve"
     VALIDATE = "validate"
 
+    @classmethod
+    def named(cls, name: str) -> "Purpose | None":
+        """Return the purpose of that name, in any letter case and with space around it, or None."""
+        plain = name.strip().lower()
+        return next((each for each in cls if each.value == plain), None)
+
 
 class GrantStatus(StrEnum):
     """How a grant stands at a given time; ``expired`` and ``lapsed`` are derived from the clock, never stored."""

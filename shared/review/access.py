@@ -116,7 +116,8 @@ class Access:
             PurposeRefused: if captures may not be read for that; the wish is recorded all the same.
             NotFound: if the tenant has no enrollment whose captures may be read.
         """
-        if asked.purpose not in list(Purpose):
+        purpose = Purpose.named(asked.purpose)
+        if purpose is None:
 
             async def refuse(now: datetime, sequence: int) -> tuple[_Entry, None]:
                 return _Entry("purposeRefused", reviewer, refused=asked), None
@@ -133,7 +134,7 @@ class Access:
                 tenant_id=tenant_id,
                 enrollment_id=enrollment_id,
                 sequence=sequence,
-                purpose=Purpose(asked.purpose),
+                purpose=purpose,
                 justification=asked.justification,
                 duration_minutes=asked.duration_minutes,
                 requested_by=reviewer,

@@ -1,7 +1,7 @@
 """The toggle: opting in and out, as one batch of setting and ledger event (decisions D1 and D5)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,13 +24,20 @@ class RequestedChange:
         enabled: whether data shall be shared.
         geo: where; needed to opt in, without meaning to opt out.
         actor: the administrator's object id.
-        sequence: the ledger sequence that the setting must still have (``If-Match``), or None for any.
+        if_sequence: the ledger sequences of which the setting must have one (``If-Match``), or None for any.
+        unless_sequence: those of which it must have none (``If-None-Match``).
     """
 
     enabled: bool
     geo: str | None
     actor: str
-    sequence: int | None = None
+    if_sequence: Collection[int] | None = None
+    unless_sequence: Collection[int] = ()
+
+    def is_for(self, setting: Setting) -> bool:
+        """Tell whether the setting is one that shall be changed."""
+        wanted = self.if_sequence is None or setting.sequence in self.if_sequence
+        return wanted and setting.sequence not in self.unless_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class DataSharing:
         Raises:
             UnknownGeo, GeoNotServed: if there can be no enrollment in that geo, here.
             GeoPinned: if data sharing is on in another geo.
-            PreconditionFailed: if the setting is not that of ``requested.sequence``.
+            PreconditionFailed: if the setting is not one that ``requested`` is for.
             TooManyOptIns: if the tenant has opted in too often of late; an opt-out is always carried out (D12).
             Conflict: if others kept changing the setting meanwhile.
         """
@@ -92,7 +99,7 @@ class DataSharing:
             setting = Setting(tenant_id=tenant_id) if stored is None else stored.value
             if change is not None and change.setting == setting:
                 break  # the conflict was with our own commit, sent twice because its first answer was lost
-            if requested.sequence is not None and requested.sequence != setting.sequence:
+            if not requested.is_for(setting):
                 await self._settle(setting)
                 raise PreconditionFailed(PreconditionFailed.CHANGED)
             now = self.clock.now()

@@ -4,6 +4,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import count
 from typing import TypeVar
 
@@ -388,11 +389,16 @@ def _shared_out(work: Sequence[Stored[Deletion]], now: datetime, of_tenant: int 
 def _in_no_order(values: Iterable[T]) -> Sequence[T]:
     """Return what a query without an order finds: of so many items always in the same disorder."""
     found = list(values)
+    return [found[n] for n in _disorder(len(found))]
+
+
+@cache
+def _disorder(items: int) -> Sequence[int]:
     # With this seed, two or more never come as they were stored.
-    return random.Random(len(found) + 7).sample(found, len(found))  # noqa: S311 (nothing secret)
+    return random.Random(items + 7).sample(range(items), items)  # noqa: S311 (nothing secret)
 
 
 def _newest(values: Sequence[T], sequence: Callable[[T], int], limit: int, before: int | None) -> Page[T]:
     chosen = [value for value in values if before is None or sequence(value) < before]
     newest = sorted(chosen, key=sequence, reverse=True)[:limit]
-    return Page(newest, next_before=sequence(newest[-1]) if len(newest) == limit else None)
+    return Page(newest, next_before=sequence(newest[-1]) if len(chosen) > limit else None)

@@ -3,7 +3,8 @@
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from shared.clock import Clock
@@ -97,10 +98,14 @@ class LedgerSweep:
             if run.more:
                 return
             self._done_with(after := place.tenant_id)
-        compared = 0
-        async for ledger, deletions in _side_by_side(
-            self.ledger.ledgers(after, at_most=_ITEMS_MAX), self.deletions.tenants(after, at_most=_ITEMS_MAX)
-        ):
+        ledgers = self.ledger.ledgers(after, at_most=_ITEMS_MAX)
+        deletions = self.deletions.tenants(after, at_most=_ITEMS_MAX)
+        async with aclosing(_side_by_side(ledgers, deletions)) as tenants:
+            await self._compare_each(tenants)
+
+    async def _compare_each(self, tenants: AsyncIterator[tuple[TenantLedger, TenantDeletions]]) -> None:
+        run, compared = self.round.run, 0
+        async for ledger, deletions in tenants:
             if ledger.whole and deletions.whole:
                 await run.isolated(self._reconcile(ledger, deletions))
             else:
@@ -309,7 +314,7 @@ async def _setting_of(ledger: LedgerStore, tenant_id: str) -> _FoundSetting:
 
 async def _side_by_side(
     ledgers: AsyncIterator[TenantLedger], deletions: AsyncIterator[TenantDeletions]
-) -> AsyncIterator[tuple[TenantLedger, TenantDeletions]]:
+) -> AsyncGenerator[tuple[TenantLedger, TenantDeletions]]:
     """Yield each tenant's ledger with its deletions; both come in the order of the tenants' ids."""
     ledger, found = await anext(ledgers, None), await anext(deletions, None)
     while ledger is not None or found is not None:

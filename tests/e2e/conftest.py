@@ -1,8 +1,10 @@
 """Calls to the session's stack, over HTTP."""
 
+import os
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -39,40 +41,50 @@ async def second(stack: Stack, second_host: Process, client: Client) -> AsyncIte
         yield second
 
 
-@pytest_asyncio.fixture(params=["local host", "worker"], loop_scope="session")
-async def either(
-    request: pytest.FixtureRequest,
-    stack: Stack,
-    client: Client,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Client]:
-    """A client of the stack's host, and one of the production worker's own library behind the same front."""
-    if request.param == "local host":
-        yield client
-        return
+@asynccontextmanager
+async def worker(stack: Stack, client: Client, directory: Path, settings: Mapping[str, str]) -> AsyncIterator[Client]:
+    """A client of the production worker's own library, behind the same front as the local host's."""
     if sys.version_info < (3, 13):
         pytest.skip("azure-functions-runtime needs Python 3.13")
     from tests.worker import Runtime, in_worker
 
-    settings = stack.app_settings
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    clock = MovableClock(tmp_path)
+    clock = MovableClock(directory)
     clock.move_to(await client.now())
-    bootstrap.use_clock(clock)
-    runtime = await Runtime.load(ROOT / "function_app.py")
-    functions = index(load(ROOT / "function_app.py"), route_prefix(ROOT), settings)
-    served = [in_worker(runtime, each) for each in functions if isinstance(each.trigger, HttpTrigger)]
-    [port] = free_ports(1)
-    host = Host(served, clock, tmp_path, port)
-    await host.start()
-    async with Client(stack, f"http://127.0.0.1:{port}") as worker:
-        yield worker
-    await host.stop()
-    await bootstrap.close()
-    bootstrap.use_clock(bootstrap.SystemClock())
-    sys.modules.pop("function_app", None)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**stack.app_settings, **settings}.items():
+            patch.setenv(name, value)
+        bootstrap.use_clock(clock)
+        runtime = await Runtime.load(ROOT / "function_app.py")
+        functions = index(load(ROOT / "function_app.py"), route_prefix(ROOT), os.environ)
+        served = [in_worker(runtime, each) for each in functions if isinstance(each.trigger, HttpTrigger)]
+        [port] = free_ports(1)
+        host = Host(served, clock, directory, port)
+        await host.start()
+        try:
+            async with Client(stack, f"http://127.0.0.1:{port}") as of_worker:
+                yield of_worker
+        finally:
+            await host.stop()
+            await bootstrap.close()
+            bootstrap.use_clock(bootstrap.SystemClock())
+            sys.modules.pop("function_app", None)
+
+
+@pytest_asyncio.fixture(params=["local host", "worker"], loop_scope="session")
+async def either(request: pytest.FixtureRequest, stack: Stack, client: Client, tmp_path: Path) -> AsyncIterator[Client]:
+    """A client of the stack's host, and one of the worker's library; their settings may be a module's own."""
+    settings: Mapping[str, str] = getattr(request.module, "SETTINGS", {})
+    if request.param == "worker":
+        async with worker(stack, client, tmp_path, settings) as of_worker:
+            yield of_worker
+    elif not settings:
+        yield client
+    else:
+        process = await stack.start_host(settings)
+        async with Client(stack, process.url) as of_process:
+            await of_process.move_to(await client.now())
+            yield of_process
+        await process.stop()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import azure.functions as func
 import pytest
@@ -41,14 +42,14 @@ class Api:
         sent.setdefault("content-length", str(len(content)))
         request = func.HttpRequest(
             method=method,
-            url=f"https://api.example/api/tenants/{tenant}/{function}",
+            url=f"https://api.example/api/tenants/{tenant}/{function}?{urlencode(params or {})}",
             headers=sent,
             params=params or {},
             route_params={"tenantId": tenant, **route_params},
             body=content,
         )
         response = await FUNCTIONS[function].get_user_function()(request)
-        content = json.loads(response.get_body())
+        content = json.loads(response.get_body() or b"null")
         problem = response.status_code >= 400 and "status" in content and "type" in content
         assert response.mimetype == ("application/problem+json" if problem else "application/json")
         assert response.headers["Cache-Control"] == "no-store"

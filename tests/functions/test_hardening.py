@@ -156,7 +156,7 @@ async def test_values_are_limited_in_number(
         json_text.check(body(json_text.VALUES_MAX + 1))
 
 
-@pytest.mark.parametrize("digit", [b"7", b"0.7", b"-7", b"1e-7"])
+@pytest.mark.parametrize("digit", [b"0.7", b"-0.7", b"1e-7"])
 async def test_a_number_is_limited_in_length(api: Api, digit: bytes) -> None:
     await opt_in(api)
 

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import azure.functions as func
 import pytest
@@ -34,7 +35,7 @@ async def granted(api: Api) -> Api:
 async def read(batch_id: str, **params: str) -> func.HttpResponse:
     request = func.HttpRequest(
         method="GET",
-        url="https://api.example/api/batch?x=1",
+        url=f"https://api.example/api/batch?{urlencode(params)}",
         headers={"authorization": f"Bearer {token(Role.REVIEWER)}"},
         params=params,
         route_params={"tenantId": TENANT, "day": DAY, "batchId": batch_id},
@@ -121,7 +122,7 @@ async def test_a_bad_request_for_a_grant_is_refused_and_not_recorded(granted: Ap
 
 
 async def test_a_refused_purpose_is_answered_and_recorded(granted: Api) -> None:
-    for purpose in ("train: foundation/models (GPT)", "基盤モデルの学習", "improve\n"):
+    for purpose in ("train: foundation/models (GPT)", "基盤モデルの学習", "improve, and train"):
         body = {**ASKED, "purpose": purpose}
         answer = await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body=body)
         assert answer[:2] == (403, "purpose-refused")

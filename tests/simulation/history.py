@@ -22,6 +22,8 @@ from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import SHARDS, DayContainer
 from shared.model.heartbeats import Postponed
+from shared.model.ledger import _Event
+from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import Problem, TooManyOptIns
 from shared.sharing.data_sharing import RequestedChange
@@ -65,6 +67,37 @@ _FAULTS = (
     "crash after",
     "crash, late landing",
 )
+
+
+_READ = ReceiptKeys.read
+
+
+def _read_once() -> Callable[[ReceiptKeys, str], Signed]:
+    """Return what reads a receipt and remembers it: what keys say of a signature is always the same."""
+    known: dict[tuple[str, ...], Signed] = {}
+
+    def read(self: ReceiptKeys, token: str) -> Signed:
+        key = (token, *self._by_id)
+        if key not in known:
+            known[key] = _READ(self, token)
+        return known[key]
+
+    return read
+
+
+_HASH = _Event.hash
+
+
+def _hash_once() -> property:
+    """Return what hashes an event and remembers it: events are frozen."""
+    known: dict[int, tuple[_Event, str]] = {}
+
+    def of(self: _Event) -> str:
+        if id(self) not in known:
+            known[id(self)] = (self, _HASH.fget(self))  # type: ignore[misc]
+        return known[id(self)][1]
+
+    return property(of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +241,10 @@ class History:
                 each for each in storage._STEPS if each[-1] in self.setup.shards or each == storage._ALL_NAMES
             )
             changed.enter_context(mock.patch.object(storage, "_STEPS", steps))
+            if ReceiptKeys.read is _READ:
+                changed.enter_context(mock.patch.object(ReceiptKeys, "read", _read_once()))
+            if _Event.hash is _HASH:
+                changed.enter_context(mock.patch.object(_Event, "hash", _hash_once()))
             yield
 
     async def _run(self, story: Story) -> None:
@@ -629,6 +666,8 @@ async def whole_story(history: History) -> None:
             await another_ledger(history)
     if random.random() < 0.07:
         await flood(history)
+    if random.random() < 0.06:
+        await beside_a_flood(history, storm)
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
@@ -1007,6 +1046,40 @@ async def flood(history: History) -> None:
     history.faults.count("flood of opt-ins")
 
 
+async def beside_a_flood(history: History, storm: Storm) -> None:
+    """A tenant ends as many enrollments as it may and wants all deleted at once; another one's turn comes no later.
+
+    A run has room for two deletions of each tenant, so it takes what is first for each of them (D12).
+    """
+    cloud = history.cloud
+    flooding, other = tenant(80), tenant(81)
+    history.faults.weather.clear()
+    await history.clients_done()
+    each_has = 2
+    cloud.purge_bounds = PurgeBounds(deletions=each_has * (len(history.setup.tenants) + 2), of_tenant=each_has)
+    for instance in history.instances:
+        instance.process.kill()
+    geo = history.random.choice(history.setup.geos)
+    for who, times in ((flooding, 10), (other, 1)):
+        for _ in range(times):
+            await history.toggle(who, geo)
+            await history.post(who, attempts=1)
+            await history.toggle(who, None)
+    await settle(history, storm)
+    for who, enrollment in [key for key in cloud.deletions.items if key[0] in {flooding, other}]:
+        await history.expedite(who, enrollment)
+    history.faults.count("flood beside a deletion")
+    for looks in (1, 1, 2):
+        await history.wait((0.5 if looks == 1 else 6.5) * MINUTE + MINUTE)  # by whichever clock
+        instance = history.instance(awake=True)
+        await history.ask(instance, "purge", instance.purge.run)  # once, however much is left
+        history.oracle.looked_into(other, looks)
+        history.stop_if_violated()
+    cloud.purge_bounds = None
+    for instance in history.instances:
+        instance.process.kill()
+
+
 async def hang(history: History, storm: Storm) -> None:
     """What is oldest hangs for longer than the rest may wait, and a run has time for one or two that hang."""
     cloud, random, weather = history.cloud, history.random, history.faults.weather
@@ -1038,6 +1111,25 @@ async def hang(history: History, storm: Storm) -> None:
         await history.post(who, attempts=1)
         await history.toggle(who, None)  # and this one is owed, whatever hangs
     await settle(history, storm)
+    if random.random() < 0.5:
+        await _hang_at_the_second_look(history)
+
+
+async def _hang_at_the_second_look(history: History) -> None:
+    """What was emptied cannot be looked at again for weeks, and what ended later waits behind it."""
+    begun = [each for each in history.unfinished() if each.status == "scheduled"][:2]
+    for each in begun:
+        await history.expedite(each.tenant_id, each.enrollment_id)
+    await history.purge(awake=True)
+    for each in history.unfinished():
+        if each.status == "purged" and each.enrollment_id in {one.enrollment_id for one in begun}:
+            names = {container.name for container in each.containers}
+            history.faults.weather.hanging |= names
+            history.oracle.waived |= {*names, each.enrollment_id}
+            for name in names:
+                history.loop.call_at(history.loop.time() + 40 * DAY, history.faults.weather.hanging.discard, name)
+    await history.wait(6.5 * MINUTE)
+    await history.purge()
 
 
 async def edit(history: History) -> None:
@@ -1165,8 +1257,8 @@ async def edits(history: History) -> None:
 
 
 EDITS = {
-    "scheduled": ("later deadline",),
-    "purged": ("later deadline", "purged in times to come", "told at another time"),
+    "scheduled": ("later deadline", "earlier deadline"),
+    "purged": ("later deadline", "earlier deadline", "purged in times to come", "told at another time"),
     "verified": ("no signature", "altered", "altered receipt", "another's receipt", "older receipt"),
 }
 
@@ -1177,6 +1269,7 @@ def _edited(kind: str, deletion: Any, proved: Any, others: list[Any]) -> Any:
     other = others[0] if others else deletion
     update = {
         "later deadline": later,
+        "earlier deadline": {"deadline": deletion.deadline - timedelta(days=1)},
         "altered": later | {"ledger_hash": 64 * "a"},
     }.get(kind)
     if kind in {"purged in times to come", "told at another time"}:

@@ -178,6 +178,7 @@ class Oracle:
         self._removed: dict[str, float] = {}
         self._hashes: dict[str, str] = {}
         self._edited: dict[tuple[str, str], Edited] = {}
+        self._sooner: dict[tuple[str, str], datetime] = {}
         self._known: dict[tuple[str, str], Any] = {}
         self._looks: dict[tuple[str, str], float] = {}
 
@@ -290,6 +291,15 @@ class Oracle:
             if each.enrollment == key[1]:
                 each.reappeared = -1  # without its receipt there is none that it belies
         self._known[key] = after
+        if kind == "earlier deadline":
+            self._sooner[key] = after.deadline
+
+    def looked_into(self, tenant: str, looks: int) -> None:
+        """So many runs have come by since all of a tenant's deletions could begin, and its turn was in each of them."""
+        self.notice(None)
+        for (each, _), deletion in self._known.items():
+            if each == tenant and deletion.status != "verified" and deletion.attempts < looks:
+                self.fail("P5", f"beside a flood a deletion was looked into {deletion.attempts} times, not {looks}")
 
     def overtaken(self) -> None:
         """A purge has come round: what it has emptied again is no longer told at another time."""
@@ -310,6 +320,10 @@ class Oracle:
             # A purge may have got further with it; or data came back too, and all of it is done again.
             reopened = now.status != "verified" and bool(self.terms[key[1]].reappeared)
             unfinished = each.before.status != "verified" or reopened
+            if each.kind == "earlier deadline":
+                if now.status != "verified" and now.deadline != each.after.deadline:
+                    self.fail("P5", "a repair moved a deadline later")
+                continue
             same = now.deadline == each.before.deadline if unfinished else _told(now) == _told(each.before)
             if each.back and not same:
                 self.fail("P6", f"a deletion by hand ({each.kind}) was not set back to what it was")
@@ -596,6 +610,9 @@ class Oracle:
             return
         edited = self._edited.get(key)
         due = term.opted_out_at + timedelta(days=30)
+        if new.status == "verified":
+            self._sooner.pop(key, None)  # the receipt says what was owed
+        due = min(due, self._sooner.get(key, due))
         if edited is None and (new.opted_out_at, new.deadline) != (term.opted_out_at, due):
             self.fail(
                 "P5", f"a deadline is {new.deadline:%d %b %H:%M}, not 30 days after {term.opted_out_at:%d %b %H:%M}"

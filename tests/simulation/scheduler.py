@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
@@ -44,6 +44,17 @@ def limited_to(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
+class _Handle(asyncio.Handle):
+    """A handle that asks nobody whether it shall know where it was made."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Any, args: Any, loop: "VirtualLoop", context: Context | None) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop, self._callback, self._args = loop, callback, args
+        self._cancelled, self._repr, self._source_traceback = False, None, None
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """An asyncio loop whose time jumps to the next timer as soon as nothing is ready to run.
 
@@ -62,11 +73,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
-    def get_debug(self) -> bool:
-        return False  # it is asked for each handle that there is
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        if self.is_running():  # else the history has ended, and so have its processes
+            super()._asyncgen_finalizer_hook(agen)
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 

@@ -138,3 +138,22 @@ def test_a_connection_string_that_is_none_is_refused(value: str) -> None:
 def test_a_key_may_be_in_any_cloud_and_in_an_hsm(host: str) -> None:
     address = f"https://kv-receipts.{host}/keys/receipts-2026"
     assert Configuration.read({**GOOD, "RECEIPT_KEY": address}).receipt_key == address
+
+
+@pytest.mark.parametrize(
+    ("base", "hosts", "named"),
+    [
+        ("http://sharing.example", "", "PUBLIC_ADDRESS"),
+        ("https://sharing.example/?x=1", "", "PUBLIC_ADDRESS"),
+        ("https://user@sharing.example", "", "PUBLIC_ADDRESS"),
+        ("sharing.example", "", "PUBLIC_ADDRESS"),
+        ("", "sharing.example", "PUBLIC_ADDRESS"),
+        ("https://sharing.example", "sharing.example/path", "TRUSTED_FORWARDED_HOSTS"),
+        ("https://sharing.example", "https://sharing.example", "TRUSTED_FORWARDED_HOSTS"),
+        ("https://sharing.example", "*", "TRUSTED_FORWARDED_HOSTS"),
+        ("https://sharing.example", "a@b.example", "TRUSTED_FORWARDED_HOSTS"),
+    ],
+)
+def test_a_public_address_that_is_none_is_refused_by_name(base: str, hosts: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        Configuration.read({**GOOD, "PUBLIC_ADDRESS": base, "TRUSTED_FORWARDED_HOSTS": hosts})

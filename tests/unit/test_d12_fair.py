@@ -262,6 +262,25 @@ async def test_p4_more_hanging_containers_than_a_run_has_time_for_hold_the_rest_
     assert not set(others) & set(world.stores["europe"].containers)
 
 
+async def test_p4_what_has_hung_before_is_tried_again_after_all_that_has_not() -> None:
+    world = World(bounds=Bounds(seconds=30, call_seconds=10))
+    hanging, others = await _expiring(world, 12, 3)
+
+    async def long() -> None:
+        world.clock.move(timedelta(seconds=10))
+        raise StoreUnavailable("storage-timeout")
+
+    hang(world, lambda name: name in hanging, wait=long)
+    for _ in range(4):
+        await world.purge.run()
+        world.clock.move(timedelta(minutes=30))  # a timer that ticks so seldom that all that waited may be tried again
+    assert not set(others) & set(world.stores["europe"].containers)
+    del world.stores["europe"].delete_container
+    await world.purge.run()
+    await world.purge.run()
+    assert days_of(world) == []
+
+
 async def test_p4_a_hanging_delete_costs_a_call_and_not_the_run() -> None:
     world = World(bounds=BRIEF)
     hanging, others = await _expiring(world, 2, 6)

@@ -300,7 +300,7 @@ async def test_a_precondition_that_fails_on_what_is_off_is_told_after_a_lease() 
     await world.opt_out()
     world.clock.slept.clear()
     with pytest.raises(PreconditionFailed):
-        await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", opted_in.sequence))
+        await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", {opted_in.sequence}))
     assert world.clock.slept == [deadlines.CONSENT_LEASE_SECONDS]
 
 
@@ -327,7 +327,7 @@ async def test_captures_are_accepted_by_nobody_once_an_administrator_was_told_of
     asyncio.create_task(world.data_sharing.put(TENANT, OFF)).add_done_callback(lambda _: None)
     await world.clock.advance(timedelta(0))
     assert not world.ledger.settings[TENANT].value.enabled
-    repeated = RequestedChange(False, None, "admin", opted_in.sequence)
+    repeated = RequestedChange(False, None, "admin", {opted_in.sequence})
     asked = [
         asyncio.create_task(world.data_sharing.put(TENANT, repeated)),
         asyncio.create_task(world.data_sharing.get_settled(TENANT)),

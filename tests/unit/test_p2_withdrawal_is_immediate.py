@@ -246,7 +246,7 @@ async def test_a_commit_whose_answer_was_lost_and_that_was_sent_again_is_ours() 
 
     world.ledger.commit = twice
     world.clock.slept.clear()
-    setting = await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", opted_in.sequence))
+    setting = await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", {opted_in.sequence}))
     assert not setting.enabled
     assert world.clock.slept == [deadlines.CONSENT_LEASE_SECONDS]
     assert len(world.ledger.events[TENANT]) == 2
@@ -266,10 +266,10 @@ async def test_endless_conflicts_end_in_an_error_and_not_in_a_wrong_answer() -> 
 async def test_if_match_is_honoured() -> None:
     world = World()
     with pytest.raises(PreconditionFailed):
-        await world.data_sharing.put(TENANT, RequestedChange(True, "europe", "admin", 1))
-    assert (await world.data_sharing.put(TENANT, RequestedChange(True, "europe", "admin", 0))).sequence == 1
+        await world.data_sharing.put(TENANT, RequestedChange(True, "europe", "admin", {1}))
+    assert (await world.data_sharing.put(TENANT, RequestedChange(True, "europe", "admin", {0}))).sequence == 1
     with pytest.raises(PreconditionFailed):
-        await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", 0))
+        await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", {0}))
     assert len(world.ledger.events[TENANT]) == 1
 
 

@@ -138,7 +138,7 @@ async def test_whoever_asked_does_not_approve() -> None:
 
 
 @pytest.mark.parametrize(
-    "purpose", ["train", "training", "train-foundation-model", "Foundation model training", "IMPROVE", "marketing"]
+    "purpose", ["train", "training", "train-foundation-model", "Foundation model training", "improving", "marketing"]
 )
 async def test_any_other_purpose_is_refused_by_name_and_recorded(purpose: str) -> None:
     world, _ = await shared_world()

@@ -67,7 +67,7 @@ class CosmosAccess(CosmosContainer):
     def _newest(self, kind: str, tenant_id: str, limit: int, before: int | None) -> AsyncIterator[Any]:
         return self._query(
             "SELECT TOP @limit * FROM c WHERE c.kind = @kind AND c.sequence < @before ORDER BY c.sequence DESC",
-            {"@limit": limit, "@kind": kind, "@before": sequence_below(before)},
+            {"@limit": limit + 1, "@kind": kind, "@before": sequence_below(before)},
             tenant_id,
         )
 

@@ -140,10 +140,11 @@ class CosmosContainer:
                 raise
 
     async def _page(self, parse: Callable[[Any], T], rows: AsyncIterator[Any], limit: int) -> Page[T]:
-        """Return a page of the values that ``rows``, with their sequences, hold."""
-        found = [row async for row in rows]
+        """Return a page of the values that ``rows`` hold, with their sequences; one more says that there is a next."""
+        one_more = [row async for row in rows]
+        found = one_more[:limit]
         values = [value for row in found if (value := self._understood(parse, row)) is not None]
-        more = int(found[-1]["sequence"]) if len(found) == limit else None
+        more = int(found[-1]["sequence"]) if len(one_more) > limit else None
         return Page(values, len(found) - len(values), more)
 
     def _understood(self, parse: Callable[[Any], T], item: Mapping[str, Any]) -> T | None:

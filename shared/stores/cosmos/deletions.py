@@ -92,7 +92,7 @@ class CosmosDeletions(CosmosContainer):
         """See ``DeletionStore``."""
         rows = self._query(
             "SELECT TOP @limit * FROM c WHERE c.sequence < @before ORDER BY c.sequence DESC",
-            {"@limit": limit, "@before": sequence_below(before)},
+            {"@limit": limit + 1, "@before": sequence_below(before)},
             tenant_id,
         )
         return await self._page(Deletion.from_json, rows, limit)

@@ -37,7 +37,7 @@ class CosmosLedger(CosmosContainer):
         """See ``LedgerStore``."""
         rows = self._query(
             "SELECT TOP @limit * FROM c WHERE IS_DEFINED(c.kind) AND c.sequence < @before ORDER BY c.sequence DESC",
-            {"@limit": limit, "@before": sequence_below(before)},
+            {"@limit": limit + 1, "@before": sequence_below(before)},
             tenant_id,
         )
         return await self._page(event_from_json, rows, limit)

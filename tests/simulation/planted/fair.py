@@ -12,6 +12,7 @@ from shared.model.deletion import Deletion
 from shared.model.ledger import Setting
 from shared.problems import TooManyOptIns
 from shared.sharing.data_sharing import DataSharing, RequestedChange
+from shared.stores.memory import MemoryDeletions
 from tests.simulation.planted.registry import mutant, patched
 
 
@@ -107,4 +108,40 @@ def _() -> Iterator[None]:
             raise TooManyOptIns(3600)
 
     with patched(DataSharing, "_refuse_too_many", own):
+        yield
+
+
+@mutant("work is taken by deadline, whosever it is")
+def _() -> Iterator[None]:
+    due, unverified = MemoryDeletions.due, MemoryDeletions.unverified
+
+    def all_due(self: MemoryDeletions, *what: Any, of_tenant: int | None = None) -> Any:
+        return due(self, *what)
+
+    def all_unverified(self: MemoryDeletions, *what: Any, of_tenant: int | None = None) -> Any:
+        return unverified(self, *what)
+
+    with patched(MemoryDeletions, "due", all_due), patched(MemoryDeletions, "unverified", all_unverified):
+        yield
+
+
+@mutant("a tenant's share is one for first looks and none for second")
+def _() -> Iterator[None]:
+    unverified = MemoryDeletions.unverified
+
+    def all_unverified(self: MemoryDeletions, *what: Any, of_tenant: int | None = None) -> Any:
+        return unverified(self, *what)
+
+    with patched(MemoryDeletions, "unverified", all_unverified):
+        yield
+
+
+@mutant("a second look that fails comes first again")
+def _() -> Iterator[None]:
+    failed = Deletion.failed
+
+    def at_once(self: Deletion, now: datetime, error: str) -> Deletion:
+        return self if self.status == "purged" else failed(self, now, error)
+
+    with patched(Deletion, "failed", at_once):
         yield

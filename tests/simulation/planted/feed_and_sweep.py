@@ -165,6 +165,23 @@ def _() -> Iterator[None]:
         yield
 
 
+@mutant("what is emptied is never overdue")
+def _() -> Iterator[None]:
+    with patched(Deletion, "overdue", lambda self, now: self.status == "scheduled" and now > self.deadline):
+        yield
+
+
+@mutant("a repair sets back a deadline that was made earlier")
+def _() -> Iterator[None]:
+    bound_to = Deletion.bound_to
+
+    def later(self: Deletion, event: OptedOut, now: datetime) -> Deletion:
+        return bound_to(self, event, now).model_copy(update={"deadline": event.deadline})
+
+    with patched(Deletion, "bound_to", later):
+        yield
+
+
 @mutant("overdue a day late")
 def _() -> Iterator[None]:
     with patched(
