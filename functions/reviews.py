@@ -14,7 +14,7 @@ from functions._api.operations import Answer, Body, Operation
 from functions._api.parameters import BEFORE, LIMIT, Parameter, id_in_path, number, text
 from shared.bootstrap import services
 from shared.identity.callers import Who
-from shared.model.capture import BATCH_MAX
+from shared.model.capture import BATCH_MAX, Capture
 from shared.model.grants import DURATION_MAX, AccessRecord, GrantStatus, Purpose, ReviewGrant
 from shared.model.items import ENROLLMENT_ID, EnrollmentId, Item
 from shared.problems import (
@@ -113,7 +113,18 @@ _PENDING = ReviewGrant(
     requested_by="b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
     requested_at=_NOW,
 )
-_APPROVED = GrantAnswer.of(_PENDING.approved("1f0a9d3c-7b64-4e25-8c1d-2a5e6f7b8c90", _NOW), _NOW)
+_LIVE = _PENDING.approved("1f0a9d3c-7b64-4e25-8c1d-2a5e6f7b8c90", _NOW)
+_APPROVED = GrantAnswer.of(_LIVE, _NOW)
+_REVOKED = GrantAnswer.of(_LIVE.revoked(_PENDING.requested_by, _NOW), _NOW)
+_LINE = Capture.model_validate(
+    {
+        "capturedAt": "2026-11-21T12:00:00Z",
+        "feature": "power-fx.formula",
+        "input": "Total of all open orders",
+        "output": 'Sum(Filter(Orders, Status = "Open"), Amount)',
+        "telemetry": {"latencyMs": 812},
+    }
+).model_dump_json(by_alias=True, exclude_none=True)
 _READ = AccessRecord(
     tenant_id=_PENDING.tenant_id,
     sequence=3,
@@ -198,7 +209,7 @@ _REVOKE = Operation(
     tag=_TAG,
     who=(Who.REVIEWER, Who.APPROVER),
     parameters=(_GRANT_ID,),
-    answers={200: Answer("The grant.", _APPROVED)},
+    answers={200: Answer("The grant.", _REVOKED)},
     problems=(NotFound,),
 )
 _LIST_CAPTURES = Operation(
@@ -223,9 +234,7 @@ _BATCH = Operation(
     step_up=True,
     parameters=(_DAY, _BATCH_ID, _LINES, _OFFSET),
     answers={
-        200: Answer(
-            "Captures as JSON Lines.", '{"input": "..."}\n', headers=("Link",), media_type="application/x-ndjson"
-        )
+        200: Answer("Captures as JSON Lines.", f"{_LINE}\n", headers=("Link",), media_type="application/x-ndjson")
     },
     problems=_READING_PROBLEMS,
 )
