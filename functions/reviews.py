@@ -140,7 +140,6 @@ _READ = AccessRecord(
     batch_id=_EXAMPLE_ID,
 )
 _WISH = ReviewGrantRequest.model_validate({"purpose": "improve", "justification": _REASON, "durationMinutes": 60})
-_READING_PROBLEMS = (GrantRequired, NotFound, GeoNotServed)
 _BODY = Body(_WISH, BODY_MAX_BYTES)
 _GRANT_ID = id_in_path("grantId", "A review grant, as its POST answered it.")
 _BATCH_ID = id_in_path("batchId", "A batch, as its POST answered it.")
@@ -178,7 +177,7 @@ _ASK = Operation(
     step_up=True,
     body=_BODY,
     answers={201: Answer("The grant, which another person has to approve.", GrantAnswer.of(_PENDING, _NOW))},
-    problems=(PurposeRefused, NotFound),
+    problems=(PurposeRefused, NotFound(NotFound.NEVER_SHARED)),
 )
 _LIST = Operation(
     "ReviewGrants_List",
@@ -222,7 +221,7 @@ _LIST_CAPTURES = Operation(
     step_up=True,
     parameters=(_DAY_LISTED, LIMIT, _AFTER),
     answers={200: Answer("Days or batches.", CapturesPageAnswer(value=[CapturesEntry(day=_NOW.date())]))},
-    problems=_READING_PROBLEMS,
+    problems=(GrantRequired, NotFound(NotFound.DAY), GeoNotServed(GeoNotServed.TENANTS_GEO)),
 )
 _BATCH = Operation(
     "Captures_Read",
@@ -236,7 +235,7 @@ _BATCH = Operation(
     answers={
         200: Answer("Captures as JSON Lines.", f"{_LINE}\n", headers=("Link",), media_type="application/x-ndjson")
     },
-    problems=_READING_PROBLEMS,
+    problems=(GrantRequired, NotFound(NotFound.BATCH), GeoNotServed(GeoNotServed.TENANTS_GEO)),
 )
 _LOG = Operation(
     "AccessLog_List",

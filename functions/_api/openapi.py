@@ -83,7 +83,7 @@ def document() -> Members:
         "paths": paths,
         "components": {
             "schemas": {**schemas, "Problem": _problem_schema()},
-            "responses": {each.__name__: _problem_response([each]) for each in _alone(operations)},
+            "responses": _shared_responses(paths),
             "headers": {name: _header(header) for name, header in HEADERS.items()},
             "securitySchemes": {"bearer": _BEARER},
         },
@@ -214,7 +214,7 @@ def _operation(operation: Operation, names: _Named) -> Members:
         "parameters": [each.to_json() for each in operation.all_parameters],
         "responses": {
             **{str(status): _answer(answer, names) for status, answer in operation.answers.items()},
-            **_problem_responses(operation.all_problems),
+            **_problem_responses(operation),
         },
     }
     if operation.description:
@@ -252,43 +252,49 @@ def _answer(answer: Answer, names: _Named) -> Members:
     return described
 
 
-def _by_status(problems: Sequence[type[Problem]]) -> Mapping[int, list[type[Problem]]]:
-    by_status: dict[int, list[type[Problem]]] = {}
-    for each in problems:
-        by_status.setdefault(each.status, []).append(each)
-    return by_status
-
-
-def _alone(operations: Sequence[Operation]) -> list[type[Problem]]:
-    """Return the problems that are the only ones of their status in some operation."""
-    statuses = (each for operation in operations for each in _by_status(operation.all_problems).values())
-    return sorted({each[0] for each in statuses if len(each) == 1}, key=lambda each: (each.status, each.__name__))
-
-
-def _problem_responses(problems: Sequence[type[Problem]]) -> Members:
+def _problem_responses(operation: Operation) -> Members:
     """Return the responses by status: a reference where one problem has it, else one response for all that do."""
+    by_status: dict[int, list[Problem]] = {}
+    for kind in operation.all_problems:
+        by_status.setdefault(kind.status, []).append(operation.example_of(kind))
     return {
-        str(status): {"$ref": f"#/components/responses/{each[0].__name__}"}
-        if len(each) == 1
-        else _problem_response(each)
-        for status, each in _by_status(problems).items()
+        str(status): {"$ref": f"#/components/responses/{_kind(problems[0])}"}
+        if [each.detail for each in problems] == [type(problems[0]).example().detail]
+        else _problem_response(problems)
+        for status, problems in by_status.items()
     }
 
 
-def _problem_response(problems: Sequence[type[Problem]]) -> Members:
+def _problem_response(problems: Sequence[Problem]) -> Members:
     titles = {f"urn:problem:{each.slug}": each.title for each in problems}
-    headers = [name for each in problems for name in each.example().headers]
+    headers = dict.fromkeys(name for each in problems for name in each.headers)
     return {
         "description": "\n".join(f"`{type}`: {title}" for type, title in titles.items()),
-        "headers": _header_refs((*COMMON_HEADERS, *dict.fromkeys(headers))),
+        "headers": _header_refs((*COMMON_HEADERS, *headers)),
         "content": {
             "application/problem+json": {
                 # Nothing beside the reference: generators drop the rest of the problem over it, or fail.
                 "schema": {"$ref": _SCHEMA_REF.format(model="Problem")},
-                "examples": {each.__name__: {"value": each.example().to_json()} for each in problems},
+                "examples": {_kind(each): {"value": each.to_json()} for each in problems},
             }
         },
     }
+
+
+def _kind(problem: Problem) -> str:
+    return type(problem).__name__
+
+
+def _shared_responses(paths: Members) -> Members:
+    """Return the responses that the paths refer to."""
+    used = {
+        response["$ref"].rpartition("/")[2]
+        for methods in paths.values()
+        for operation in methods.values()
+        for response in operation["responses"].values()
+        if "$ref" in response
+    }
+    return {each.__name__: _problem_response([each.example()]) for each in all_problems() if each.__name__ in used}
 
 
 def _header(header: _Header) -> Members:

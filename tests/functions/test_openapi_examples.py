@@ -3,12 +3,15 @@
 import json
 import re
 from typing import Any
+from urllib.parse import parse_qsl
 
 import azure.functions as func
+import pytest
 
 from functions._api.openapi import document
 from functions._api.operations import OPERATIONS
 from local.tokens import Role
+from shared.problems import NotFound
 from tests.functions import FUNCTIONS
 from tests.functions.api import Api
 from tests.tokens import token
@@ -16,6 +19,7 @@ from tests.world import TENANT
 
 DOCUMENT = document()
 DAY = "2026-11-21"
+IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": DAY}
 WISH = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
 FORMS = {
     "instant": r"[\d-]{10}T[\d:]{8}\.\d{6}Z",
@@ -72,16 +76,17 @@ class Recorder(Api):
         return status, content, headers
 
 
-async def read(batch_id: str) -> str:
+async def sent(function: str, role: Role | None, *, query: str = "", body: bytes = b"", **ids: str) -> Any:
+    """The text of an answer, whatever it is."""
     request = func.HttpRequest(
-        method="GET",
-        url="https://api.example/api/batch",
-        headers={"authorization": f"Bearer {token(Role.REVIEWER)}"},
-        route_params={"tenantId": TENANT, "day": DAY, "batchId": batch_id},
-        body=b"",
+        method=OPERATIONS[function].method,
+        url=f"https://api.example/api/something?{query}",
+        headers={"content-length": str(len(body))} | ({"authorization": f"Bearer {token(role)}"} if role else {}),
+        params=dict(parse_qsl(query)),
+        route_params={"tenantId": TENANT, **ids},
+        body=body,
     )
-    answer: func.HttpResponse = await FUNCTIONS["batch"].get_user_function()(request)
-    return answer.get_body().decode()
+    return (await FUNCTIONS[function].get_user_function()(request)).get_body().decode()
 
 
 def examples() -> dict[tuple[str, int], Any]:
@@ -110,7 +115,7 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api) -> Non
     grant = (await api.call(**person))[1]["grantId"]
     await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant)
     await api.call("captures_list", role=Role.REVIEWER)
-    lines = await read(stored["batchId"])
+    lines = await sent("batch", Role.REVIEWER, day=DAY, batchId=stored["batchId"])
     await api.call("review_grants", role=Role.REVIEWER)
     await api.call("access_log")
     await api.call("review_grant_revoke", "POST", role=Role.REVIEWER, grantId=grant)
@@ -140,3 +145,47 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api) -> Non
         for where, example in documented.items()
     }
     assert {where: each for where, each in wrong.items() if [] not in each} == {}
+
+
+def example(function: str, kind: str) -> Any:
+    operation = OPERATIONS[function]
+    responses = DOCUMENT["paths"][f"/{operation.route}"][operation.method.lower()]["responses"].values()
+    named = DOCUMENT["components"]["responses"]
+    bodies = [named[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in responses]
+    [value] = [
+        media["examples"][kind]["value"]
+        for body in bodies
+        for media in body.get("content", {}).values()
+        if kind in media.get("examples", {})
+    ]
+    return value
+
+
+def some_role(function: str) -> Role | None:
+    return next((Role(who.value) for who in OPERATIONS[function].who), None)
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if each.method != "HEAD"])
+async def test_a_wrong_query_is_refused_as_the_example_says(api: Api, function: str) -> None:
+    answered = await sent(function, some_role(function), query="Limit=1", **IDS)
+    assert json.loads(answered) == example(function, "InvalidRequest")
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if each.body])
+async def test_a_body_that_is_too_large_is_refused_as_the_example_says(api: Api, function: str) -> None:
+    answered = await sent(function, some_role(function), body=b" " * 5_000_000)
+    assert json.loads(answered) == example(function, "PayloadTooLarge")
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if NotFound in each.all_problems])
+async def test_what_there_is_not_is_refused_as_the_example_says(api: Api, function: str) -> None:
+    if OPERATIONS[function].tag == "Review" and OPERATIONS[function].method == "GET":
+        # Only with a grant is anything looked for.
+        await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"})
+        grant = (await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=WISH))[1]["grantId"]
+        await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant)
+    body = json.dumps(WISH).encode() if OPERATIONS[function].body else b""
+    answered = await sent(
+        function, some_role(function), body=body, query=f"day={DAY}" * (function == "captures_list"), **IDS
+    )
+    assert json.loads(answered) == example(function, "NotFound")
