@@ -1,6 +1,7 @@
 """For the admin center: the toggle and its history."""
 
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 import azure.functions as func
@@ -13,9 +14,11 @@ from functions._api.operations import Answer, Body, Operation
 from functions._api.parameters import BEFORE, LIMIT
 from shared.bootstrap import services
 from shared.identity.callers import Who
+from shared.model import deadlines
 from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
+from shared.ports import StoreUnavailable
 from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, TooManyOptIns, UnknownGeo
 from shared.sharing.data_sharing import RequestedChange
 
@@ -66,12 +69,31 @@ class DataSharingAnswer(AnswerModel):
         )
 
 
+class OwedDeletionAnswer(AnswerModel):
+    """The deletion that an opt-out owes; it is shown among the deletions a moment later."""
+
+    enrollment_id: EnrollmentId
+    not_before: Instant
+    deadline: Instant
+
+
+class DataSharingSetAnswer(DataSharingAnswer):
+    """A tenant's setting after a PUT.
+
+    ``deletion`` is that of the enrollment that ended last. It is null after an opt-in, if there never was an
+    enrollment, and if it cannot be read now: the opt-out holds all the same.
+    """
+
+    deletion: OwedDeletionAnswer | None = None
+
+
 class LedgerPageAnswer(Page[Annotated[Event, Field(discriminator="kind")]]):
     """Ledger events, newest first."""
 
 
 _TAG = "Data sharing"
 _SINCE = datetime(2026, 11, 21, 12, tzinfo=UTC)
+_OPTED_OUT_AT = _SINCE + timedelta(days=1)
 _OPTED_IN = OptedIn(
     enrollment_id="0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
     geo="europe",
@@ -118,7 +140,24 @@ _PUT = Operation(
     who=(Who.TENANT_ADMIN,),
     parameters=(IF_MATCH, IF_NONE_MATCH),
     body=_BODY,
-    answers={200: _SETTING},
+    answers={
+        200: Answer(
+            "The setting, and after an opt-out the deletion that it owes.",
+            DataSharingSetAnswer(
+                tenant_id=_OPTED_IN.tenant_id,
+                enabled=False,
+                geo=None,
+                enrollment_id=None,
+                since=_OPTED_OUT_AT,
+                deletion=OwedDeletionAnswer(
+                    enrollment_id=_OPTED_IN.enrollment_id,
+                    not_before=deadlines.deletion_not_before(deadlines.deletion_deadline(_OPTED_OUT_AT)),
+                    deadline=deadlines.deletion_deadline(_OPTED_OUT_AT),
+                ),
+            ),
+            headers=("ETag",),
+        )
+    },
     problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo, TooManyOptIns),
     description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
     "instance accepts captures any more. An answer of 412 comes as late while sharing is off. The same state again is "
@@ -160,7 +199,11 @@ async def data_sharing(call: Call) -> func.HttpResponse:
         if_sequence=None if wanted is None or wanted.every else wanted.strong_sequences,
         unless_sequence=frozenset() if unwanted is None else unwanted.sequences,
     )
-    return _setting_answer(await services().data_sharing.put(call.tenant_id, requested))
+    setting = await services().data_sharing.put(call.tenant_id, requested)
+    answer = DataSharingSetAnswer(
+        **dict(DataSharingAnswer.of(setting)), deletion=None if body.enabled else await _owed(call.tenant_id)
+    )
+    return json_answer(answer.to_json(), headers=_etag(setting))
 
 
 @serves(blueprint, _HISTORY)
@@ -169,6 +212,17 @@ async def data_sharing_history(call: Call) -> func.HttpResponse:
     limit = call.value(LIMIT)
     events = await services().data_sharing.history(call.tenant_id, limit=limit, before=call.value(BEFORE))
     return page_answer(call.url, limit, events, [event.to_json() for event in events.values])
+
+
+async def _owed(tenant_id: str) -> OwedDeletionAnswer | None:
+    with suppress(StoreUnavailable):  # nothing may make an opt-out that is done look like one that failed
+        event = await services().data_sharing.last_opt_out(tenant_id)
+        if event is not None:
+            deletion = await services().deletions.owed_for(event)
+            return OwedDeletionAnswer(
+                enrollment_id=deletion.enrollment_id, not_before=deletion.not_before, deadline=deletion.deadline
+            )
+    return None
 
 
 def _setting_answer(setting: Setting) -> func.HttpResponse:

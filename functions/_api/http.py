@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 # No other is of use to an API that no browser renders: there are no frames, scripts or referrers to restrict.
 _SECURITY = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# The platform decides whose pages may call; which headers they may read it does not say.
+_EXPOSED = {"Access-Control-Expose-Headers": "ETag, Link, Retry-After, WWW-Authenticate, x-correlation-id"}
 # W3C Trace Context, version 00; ids of zeros alone are invalid there.
 _TRACEPARENT = re.compile(r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}")
 
@@ -115,7 +117,7 @@ def serves(blueprint: func.Blueprint, operation: Operation) -> Callable[[Handler
             request = _request(name, req)
             with log.during(request):
                 response = await _answered(operation, handler, req)
-                response.headers.update({**_SECURITY, CORRELATION_ID.name: request.correlation_id})
+                response.headers.update({**_SECURITY, **_EXPOSED, CORRELATION_ID.name: request.correlation_id})
                 measured = {"status": response.status_code, "durationMs": round((time.monotonic() - started) * 1000, 1)}
                 _log.info("answered %(status)d in %(durationMs).1f ms", measured)
             return response

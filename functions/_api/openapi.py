@@ -31,6 +31,11 @@ class _Header:
 HEADERS: Mapping[str, _Header] = {
     "Cache-Control": _Header("No answer is to be stored by anybody on the way.", "no-store", {"const": "no-store"}),
     "X-Content-Type-Options": _Header("The content is what its type says.", "nosniff", {"const": "nosniff"}),
+    "Access-Control-Expose-Headers": _Header(
+        "What a page of another origin may read.",
+        "ETag, Link, Retry-After, WWW-Authenticate, x-correlation-id",
+        {},
+    ),
     CORRELATION_ID.name: _Header(
         "The request's, or a new one.", CORRELATION_ID.example, text_schema(CORRELATION_PATTERN)
     ),
@@ -58,7 +63,12 @@ TAGS: Mapping[str, str] = {
 }
 """What each group of operations is for."""
 
-COMMON_HEADERS = ("Cache-Control", "X-Content-Type-Options", CORRELATION_ID.name)
+COMMON_HEADERS = (
+    "Cache-Control",
+    "X-Content-Type-Options",
+    "Access-Control-Expose-Headers",
+    CORRELATION_ID.name,
+)
 """Carried by every answer."""
 
 

@@ -25,7 +25,7 @@ _RANK = (
     "CASE json_type(body, {path}) WHEN 'null' THEN 1 WHEN 'false' THEN 2 WHEN 'true' THEN 2 WHEN 'integer' THEN 3"
     " WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 6 END"
 )
-_TYPES = {"IS_DEFINED": "NOT NULL", "IS_NUMBER": "3", "IS_STRING": "4"}
+_TYPES = {"IS_DEFINED": "NOT NULL", "IS_NULL": "1", "IS_NUMBER": "3", "IS_STRING": "4"}
 _COMPARISONS: dict[type[exp.Expression], str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 _SELECT_MEMBERS = {"expressions", "from_", "where", "order", "offset", "limit"}
 

@@ -50,7 +50,8 @@ async def _run(arguments: argparse.Namespace) -> bool:
     if bootstrap is not None:
         bootstrap.use_clock(clock)
     functions = index(load(app), route_prefix(app.parent), os.environ)
-    host = Host(functions, clock, directory, arguments.port)
+    # On Azure it is no application setting but the site's own, siteConfig.cors.allowedOrigins.
+    host = Host(functions, clock, directory, arguments.port, os.environ.get("CORS_ALLOWED_ORIGINS", ""))
     try:
         await host.start()
         logging.getLogger("local.host").info("%d functions on port %d", len(functions), arguments.port)

@@ -9,6 +9,7 @@ from aiohttp import web
 from local.host.admin import Admin
 from local.host.change_feed import FeedListener
 from local.host.clock import MovableClock
+from local.host.cors import Cors
 from local.host.functions import FeedTrigger, Function, TimerTrigger
 from local.host.http import BODY_LIMIT_BYTES, HttpFunctions
 from local.host.invocation import Invoker
@@ -22,11 +23,20 @@ _HEADER_LIMIT_BYTES = 32 * 1024
 class Host:
     """A running set of functions."""
 
-    def __init__(self, functions: Sequence[Function], clock: MovableClock, directory: Path, port: int) -> None:
+    def __init__(
+        self,
+        functions: Sequence[Function],
+        clock: MovableClock,
+        directory: Path,
+        port: int,
+        allowed_origins: str = "",
+    ) -> None:
         """Prepare ``functions`` (in name order), with the host's state in ``directory`` (must exist).
 
-        Two hosts may share ``directory``; ``port`` tells them apart.
+        Two hosts may share ``directory``; ``port`` tells them apart. Pages of ``allowed_origins``, with a comma between
+        them, may call.
         """
+        self._cors = Cors(allowed_origins)
         self._stopping = Stopping()
         self._invoker = Invoker(self._stopping)
         self._port = port
@@ -80,4 +90,4 @@ class Host:
             return web.Response(status=204)
         if request.path.partition("/")[2].partition("/")[0].lower() == "admin":
             return await self._admin.answer(request)
-        return await self._http.answer(request)
+        return await self._cors.answer(request, self._http.answer)

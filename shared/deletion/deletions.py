@@ -44,6 +44,11 @@ class Deletions:
         """
         return (await self._read(tenant_id, enrollment_id)).value
 
+    async def owed_for(self, event: OptedOut) -> Deletion:
+        """Return the deletion that an opt-out owes: as it stands, or as it will be scheduled."""
+        stored = await self.store.read(event.tenant_id, event.enrollment_id)
+        return Deletion.owed_for(event) if stored is None else stored.value
+
     async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """Return a tenant's deletions, the newest opt-out first.
 

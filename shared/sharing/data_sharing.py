@@ -14,6 +14,7 @@ from shared.problems import GeoPinned, InvalidRequest, PreconditionFailed, TooMa
 
 _ATTEMPTS = 10
 _PAGE = 100
+_RECENT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,18 @@ class DataSharing:
             before: only those with a lower sequence.
         """
         return await self.ledger.history(tenant_id, limit=limit, before=before)
+
+    async def last_opt_out(self, tenant_id: str) -> OptedOut | None:
+        """Return the event by which a tenant opted out last, or None if it never has."""
+        before: int | None = None
+        while True:
+            page = await self.ledger.history(tenant_id, limit=_RECENT, before=before)
+            for event in page.values:
+                if isinstance(event, OptedOut):
+                    return event
+            before = page.next_before
+            if before is None:
+                return None
 
     async def put(self, tenant_id: str, requested: RequestedChange) -> Setting:
         """Bring a tenant's setting to what is wished for and return it; nothing is written if it is there already.

@@ -58,7 +58,7 @@ async def worker(stack: Stack, client: Client, directory: Path, settings: Mappin
         functions = index(load(ROOT / "function_app.py"), route_prefix(ROOT), os.environ)
         served = [in_worker(runtime, each) for each in functions if isinstance(each.trigger, HttpTrigger)]
         [port] = free_ports(1)
-        host = Host(served, clock, directory, port)
+        host = Host(served, clock, directory, port, settings.get("CORS_ALLOWED_ORIGINS", ""))
         await host.start()
         try:
             async with Client(stack, f"http://127.0.0.1:{port}") as of_worker:
@@ -80,11 +80,11 @@ async def either(request: pytest.FixtureRequest, stack: Stack, client: Client, t
     elif not settings:
         yield client
     else:
-        process = await stack.start_host(settings)
-        async with Client(stack, process.url) as of_process:
+        url = getattr(request.module, "STARTED", None) or (await stack.start_host(settings)).url
+        request.module.STARTED = url  # one for all tests of the module
+        async with Client(stack, url) as of_process:
             await of_process.move_to(await client.now())
             yield of_process
-        await process.stop()
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ TABLE = """
 function              method  none  exp  adm  oth  svc  opr  wrg    rev   wek    pnd  apd    xpd    rvk  apv  slf
 health                GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 health_head           HEAD     200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
+geos                  GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 openapi               GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 receipt_keys          GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 data_sharing_get      GET      401  401  200  403  200  200  403    403   403    403  403    403    403  403  403
