@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.clients.conftest import HERE, run
+
+pytestmark = pytest.mark.long
 
 DOCUMENT = "docs/openapi.json"
 
