@@ -12,11 +12,13 @@ from pydantic import Field
 from functions._api.answers import AnswerModel, json_answer
 from functions._api.http import Call, serves
 from functions._api.operations import Answer, Operation
+from functions._api.parameters import LIMIT
 from shared.bootstrap import services
 from shared.configuration import ConfigurationError
 from shared.identity.callers import EVERYBODY, Who
+from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat, Postponed
-from shared.model.items import Instant
+from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck
 from shared.problems import InternalError
 from shared.watch.status import GeoStatus, StatusReport
@@ -124,13 +126,15 @@ class LedgerAnswer(AnswerModel):
 class StatusAnswer(AnswerModel):
     """Which promises hold, and from what that follows.
 
-    ``feedLagSeconds`` is how long the oldest opt-out without a deletion has waited for one; ``findings`` is what the
-    sweeps have found and, where they could, repaired, by kind, since the service began.
+    ``reasons`` says why each promise that does not hold does not. ``feedLagSeconds`` is how long the oldest opt-out
+    without a deletion has waited for one; ``findings`` is what the sweeps have found and, where they could, repaired,
+    by kind, since the service began, and as ``deletionsLate`` the deletions of the last year that were finished late.
     """
 
     at: Instant
     holds: bool
     promises: Mapping[str, bool]
+    reasons: Mapping[str, tuple[str, ...]]
     overdue_deletions: int
     feed_lag_seconds: float
     findings: Mapping[str, int]
@@ -144,9 +148,10 @@ class StatusAnswer(AnswerModel):
             at=report.at,
             holds=report.holds,
             promises=dict(report.promises),
+            reasons={promise: tuple(why) for promise, why in report.reasons.items() if why},
             overdue_deletions=report.overdue_deletions,
             feed_lag_seconds=report.feed_lag.total_seconds(),
-            findings=dict(report.findings),
+            findings=dict(report.findings) | ({"deletionsLate": report.late} if report.late else {}),
             ledger=LedgerAnswer(
                 unscheduled_opt_outs=report.ledger.unscheduled,
                 oldest_unscheduled_at=report.ledger.oldest_unscheduled,
@@ -157,6 +162,41 @@ class StatusAnswer(AnswerModel):
             ),
             geos={geo: GeoAnswer.of(each) for geo, each in report.geos.items()},
         )
+
+
+class OverdueDeletionAnswer(AnswerModel):
+    """A deletion that is past its deadline. ``lastError`` is the code of what has kept it, if it was tried."""
+
+    tenant_id: TenantId
+    enrollment_id: EnrollmentId
+    geo: str
+    storage_account: str
+    deadline: Instant
+    status: str
+    attempts: int
+    last_error: str | None
+    retry_at: Instant | None
+
+    @classmethod
+    def of(cls, each: Deletion) -> Self:
+        """Return what to say of a deletion."""
+        return cls(
+            tenant_id=each.tenant_id,
+            enrollment_id=each.enrollment_id,
+            geo=each.geo,
+            storage_account=each.storage_account,
+            deadline=each.deadline,
+            status=each.status,
+            attempts=each.attempts,
+            last_error=each.last_error,
+            retry_at=each.retry_at,
+        )
+
+
+class OverdueDeletionsAnswer(AnswerModel):
+    """The deletions that are past their deadline, the longest overdue first. The status says how many there are."""
+
+    value: list[OverdueDeletionAnswer]
 
 
 class HealthAnswer(AnswerModel):
@@ -241,6 +281,7 @@ _STATUS = Operation(
                     "P6": False,
                     "P9": True,
                 },
+                reasons=dict.fromkeys(("P3", "P4", "P5", "P6"), ("europe: sku.name is Standard_GRS",)),
                 overdue_deletions=0,
                 feed_lag_seconds=0.0,
                 findings={"deletionsCreated": 1, "wrongAccount": 1},
@@ -257,6 +298,35 @@ _STATUS = Operation(
                     ),
                 ),
                 geos={"europe": _EUROPE},
+            ),
+        )
+    },
+)
+_OVERDUE = Operation(
+    "OverdueDeletions_List",
+    "GET",
+    "overdue-deletions",
+    "List the deletions of all tenants that are past their deadline, the longest overdue first.",
+    tag=_TAG,
+    who=(Who.OPERATOR,),
+    parameters=(LIMIT,),
+    answers={
+        200: Answer(
+            "As many as were asked for.",
+            OverdueDeletionsAnswer(
+                value=[
+                    OverdueDeletionAnswer(
+                        tenant_id="3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30",
+                        enrollment_id="0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                        geo="europe",
+                        storage_account="steurope",
+                        deadline=_AT - timedelta(hours=1),
+                        status="scheduled",
+                        attempts=7,
+                        last_error="storage-ContainerBeingDeleted",
+                        retry_at=_AT + timedelta(minutes=40),
+                    )
+                ]
             ),
         )
     },
@@ -288,6 +358,13 @@ async def status(call: Call) -> func.HttpResponse:
     """Tell which promises hold, and from what that follows."""
     report = await services().status.report()
     return json_answer(StatusAnswer.of(report).to_json())
+
+
+@serves(blueprint, _OVERDUE)
+async def overdue_deletions(call: Call) -> func.HttpResponse:
+    """List the deletions that are past their deadline."""
+    found = await services().status.overdue(call.value(LIMIT))
+    return json_answer(OverdueDeletionsAnswer(value=[OverdueDeletionAnswer.of(each) for each in found]).to_json())
 
 
 @serves(blueprint, _HEALTH)

@@ -212,6 +212,14 @@ class DeletionStore(Protocol):
         """Return how many deletions are past their deadline in all accounts, those that nobody serves any more too."""
         ...
 
+    async def list_overdue(self, now: datetime, *, limit: int) -> Sequence[Deletion]:
+        """Return at most ``limit`` of them that can be read, by deadline."""
+        ...
+
+    async def late(self, since: datetime) -> int:
+        """Return how many deletions whose deadline is not before ``since`` were finished after it."""
+        ...
+
     def unreadable(self) -> AsyncIterator[str | None]:
         """Yield, for each deletion that is not finished and that nobody understands, the account that it names.
 

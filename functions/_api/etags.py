@@ -71,7 +71,7 @@ IF_NONE_MATCH: Parameter[Tags | None] = text(
     "header",
     "The ETags of which the setting must have none, or * for any; there always is a setting.",
     _TAGS,
-    '"0"',
+    'W/"0"',
     InvalidRequest.NO_ETAG,
     read=_read,
     absent=None,

@@ -160,6 +160,16 @@ class MemoryDeletions:
         """See ``DeletionStore``."""
         return sum(stored.value.overdue(now) for stored in self.items.values())
 
+    async def list_overdue(self, now: datetime, *, limit: int) -> Sequence[Deletion]:
+        """See ``DeletionStore``."""
+        overdue = [stored.value for stored in self.items.values() if stored.value.overdue(now)]
+        return sorted(overdue, key=lambda each: each.deadline)[:limit]
+
+    async def late(self, since: datetime) -> int:
+        """See ``DeletionStore``."""
+        values = [stored.value for stored in self.items.values() if stored.value.deadline >= since]
+        return sum(each.receipt is not None and each.receipt.second_look_at > each.deadline for each in values)
+
     async def unreadable(self) -> AsyncIterator[str | None]:
         """See ``DeletionStore``. Here are only values."""
         for account in list[str | None]():

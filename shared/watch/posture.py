@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,20 +42,19 @@ class Posture:
         """
         return await self.accounts.checks.read_all()
 
-    def broken(self, checks: Mapping[str | None, PostureCheck | None], now: datetime) -> frozenset[str]:
-        """Return the promises that cannot rest on the accounts, by their last checks.
+    def reasons(self, checks: Mapping[str | None, PostureCheck | None], now: datetime) -> Mapping[str, Sequence[str]]:
+        """Return why promises cannot rest on the accounts, by promise, as their last checks say.
 
         Args:
             checks: as ``last`` returned them.
             now: the time; a check older than three hours, or none, breaks all that rests on its account.
         """
-        return frozenset(
-            promise
-            for geo in (None, *self.accounts.storage)
-            for finding in self._findings(geo, checks.get(geo), now)
-            if not finding.holds
-            for promise in finding.promises
-        )
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for geo in (None, *self.accounts.storage):
+            for finding in self._findings(geo, checks.get(geo), now):
+                for promise in () if finding.holds else finding.promises:
+                    found[promise].append(f"{geo or 'Cosmos DB'}: {finding.path} is {finding.found}")
+        return found
 
     async def _check(self, geo: str | None, account: InspectedAccount) -> PostureCheck:
         rules = _rules(geo)

@@ -10,8 +10,10 @@ from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_prefix
+from shared.model.deletion import Deletion
 from shared.model.findings import FINDINGS, LedgerFault, Notable, Trespass
 from shared.model.heartbeats import Heartbeat
+from shared.model.items import format_instant
 from shared.model.ledger import OptedOut
 from shared.model.posture import PostureCheck
 from shared.ports import (
@@ -29,6 +31,7 @@ SWEEP_MAX_AGE = timedelta(hours=3)
 """Three schedules each: an older heartbeat means that the job does not run (P9)."""
 
 _UNSCHEDULED_SINCE = 2 * deadlines.DELETION_PERIOD  # so that one that is overdue does not drop out of sight
+_LATE_SINCE = timedelta(days=365)
 _PAGE = 10
 
 
@@ -75,15 +78,22 @@ class GeoStatus:
 class StatusReport:
     """The state of the service at ``at``: which promises hold, and from what that follows.
 
-    ``retention_days`` is how long a day's captures are kept.
+    ``retention_days`` is how long a day's captures are kept. ``reasons`` says of each promise why it does not hold; it
+    holds if there is none. ``late`` is how many deletions of the last year were finished after their deadline.
     """
 
     at: datetime
     retention_days: int
-    promises: Mapping[str, bool]
+    reasons: Mapping[str, Sequence[str]]
     overdue_deletions: int
     ledger: LedgerStatus
     geos: Mapping[str, GeoStatus]
+    late: int = 0
+
+    @property
+    def promises(self) -> Mapping[str, bool]:
+        """Which promises hold."""
+        return {promise: not reasons for promise, reasons in self.reasons.items()}
 
     @property
     def holds(self) -> bool:
@@ -165,17 +175,21 @@ class Status:
         statuses = await asyncio.gather(
             *(self._of_geo(each, now, purges.get(each.geo), sweeps.get(each.geo)) for each in self.accounts)
         )
-        promises = self._promises(now, sweeps.get(None), statuses, unscheduled, overdue)
+        by_geo = {account.geo: status for account, status in zip(self.accounts, statuses, strict=True)}
+        reasons = self._reasons(now, sweeps.get(None), by_geo, unscheduled, overdue)
         if unscheduled.unreadable or unreadable_deletions:  # perhaps overdue, and nobody carries it out
-            promises |= {"P5": False, "P9": False}
+            for promise in ("P5", "P9"):
+                reasons[promise].append("ledger: opt-outs or deletions cannot be read")
         if self.posture:
-            broken = self.posture.broken(checks, now)
             # P2 is kept while requests are answered, and leaves nothing to look at but what it cannot do without.
-            promises = {promise: holds and promise not in broken for promise, holds in {"P2": True, **promises}.items()}
+            reasons["P2"] = []
+            for promise, found in self.posture.reasons(checks, now).items():
+                if promise in reasons:
+                    reasons[promise] += found
         return StatusReport(
             at=now,
             retention_days=self.accounts.retention_days,
-            promises=dict(sorted(promises.items())),
+            reasons=dict(sorted(reasons.items())),
             overdue_deletions=overdue,
             ledger=LedgerStatus(
                 unscheduled=unscheduled.number,
@@ -186,37 +200,49 @@ class Status:
                 unreadable=unreadable[None],
             ),
             geos={
-                account.geo: replace(status, posture=checks.get(account.geo), unreadable=unreadable[account.geo])
-                for account, status in zip(self.accounts, statuses, strict=True)
+                geo: replace(status, posture=checks.get(geo), unreadable=unreadable[geo])
+                for geo, status in by_geo.items()
             },
+            late=await self.deletions.late(now - _LATE_SINCE),
         )
 
-    def _promises(
+    async def overdue(self, limit: int) -> Sequence[Deletion]:
+        """Return the deletions that are past their deadline, of all accounts, the longest overdue first.
+
+        Args:
+            limit: how many at most.
+        """
+        return await self.deletions.list_overdue(self.clock.now(), limit=limit)
+
+    def _reasons(
         self,
         now: datetime,
         ledger_sweep: Heartbeat | None,
-        geos: Sequence[GeoStatus],
+        geos: Mapping[str, GeoStatus],
         unscheduled: _Unscheduled,
         overdue: int,
-    ) -> dict[str, bool]:
-        def swept_without(*kinds: str) -> bool:
-            return all(_found_none(geo.last_sweep, now, kinds) for geo in geos)
+    ) -> dict[str, list[str]]:
+        """Return of each promise that can be seen why it does not hold."""
+
+        def swept(*kinds: str) -> list[str]:
+            return [why for geo, each in geos.items() for why in _faults(geo, each.last_sweep, now, kinds)]
 
         lost = unscheduled.oldest is not None and now - unscheduled.oldest > SWEEP_MAX_AGE
+        undone = unscheduled.deadline is not None and now > unscheduled.deadline
         return {
-            "P1": swept_without(Trespass.UNKNOWN_ENROLLMENT),
-            "P3": swept_without(Trespass.WRONG_ACCOUNT),
-            "P4": all(self._retention_holds(geo, now) for geo in geos)
-            and swept_without(Trespass.PAST_DEADLINE, Trespass.IMPOSSIBLE_DAY),
-            "P5": overdue == 0
-            and (unscheduled.deadline is None or now <= unscheduled.deadline)
-            and swept_without(Trespass.AFTER_RECEIPT),
-            "P6": swept_without(Trespass.AFTER_RECEIPT, Notable.SOFT_DELETED)
-            and _found_none(ledger_sweep, now, [LedgerFault.RECEIPT]),
-            "P9": not lost
-            and _found_none(ledger_sweep, now, LedgerFault)
-            and all(_runs(geo.last_purge, now, PURGE_MAX_AGE) for geo in geos)
-            and swept_without(),
+            "P1": swept(Trespass.UNKNOWN_ENROLLMENT),
+            "P3": swept(Trespass.WRONG_ACCOUNT),
+            "P4": [why for geo, each in geos.items() if (why := self._retention_fault(geo, each, now))]
+            + swept(Trespass.PAST_DEADLINE, Trespass.IMPOSSIBLE_DAY),
+            "P5": [f"{overdue} deletions are overdue"] * (overdue > 0)
+            + ["ledger: an opt-out without a deletion is past its deadline"] * undone
+            + swept(Trespass.AFTER_RECEIPT),
+            "P6": swept(Trespass.AFTER_RECEIPT, Notable.SOFT_DELETED)
+            + _faults("ledger", ledger_sweep, now, [LedgerFault.RECEIPT]),
+            "P9": ["ledger: an opt-out has waited for its deletion for more than three hours"] * lost
+            + _faults("ledger", ledger_sweep, now, LedgerFault)
+            + [why for geo, each in geos.items() if (why := _idle(geo, each.last_purge, now, PURGE_MAX_AGE))]
+            + swept(),
         }
 
     async def _unscheduled(self, now: datetime) -> _Unscheduled:
@@ -246,26 +272,38 @@ class Status:
             return GeoStatus(account.name, None, None, last_purge, last_sweep, error.code)
         return GeoStatus(account.name, oldest_day, counts, last_purge, last_sweep)
 
-    def _retention_holds(self, status: GeoStatus, now: datetime) -> bool:
+    def _retention_fault(self, geo: str, status: GeoStatus, now: datetime) -> str | None:
         if status.error is not None:
-            return False
-        return status.oldest_day is None or now < deadlines.day_deadline(
-            status.oldest_day, self.accounts.retention_days
-        )
+            return f"{geo}: it cannot be read ({status.error})"
+        day = status.oldest_day
+        if day is None or now < deadlines.day_deadline(day, self.accounts.retention_days):
+            return None
+        return f"{geo}: {day} is stored, which is past its deadline"
 
 
-def _runs(heartbeat: Heartbeat | None, now: datetime, max_age: timedelta) -> bool:
-    return heartbeat is not None and heartbeat.outcome != "failed" and now - heartbeat.at <= max_age
+def _idle(place: str, heartbeat: Heartbeat | None, now: datetime, max_age: timedelta) -> str | None:
+    """Return why a job is not one that runs, or None if it is."""
+    if heartbeat is None:
+        return f"{place}: a job has not run yet, or what it came to cannot be read"
+    if heartbeat.outcome == "failed":
+        return f"{place}: the last {heartbeat.kind} failed ({heartbeat.error})"
+    if now - heartbeat.at > max_age:
+        return f"{place}: the last {heartbeat.kind} was at {format_instant(heartbeat.at)}"
+    return None
 
 
-def _found_none(sweep: Heartbeat | None, now: datetime, kinds: Iterable[str]) -> bool:
-    """Tell whether the last whole round, and the one that is under way, failed nowhere and found none of some kinds."""
-    if sweep is None or not _runs(sweep, now, SWEEP_MAX_AGE):
-        return False
+def _faults(place: str, sweep: Heartbeat | None, now: datetime, kinds: Iterable[str]) -> list[str]:
+    """Return why the last whole round and the one under way do not show that there are none of some kinds."""
+    idle = _idle(place, sweep, now, SWEEP_MAX_AGE)
+    if sweep is None or idle is not None:
+        return [idle or ""]
     rounds = [sweep.counts]
     if sweep.cursor is not None:  # under way: the one before counts too, and without one nobody has seen everything
-        rounds.append({"failures": 1} if sweep.previous_counts is None else sweep.previous_counts)
-    return not any(counts.get(kind) for counts in rounds for kind in ("failures", *kinds))
+        if sweep.previous_counts is None:
+            return [f"{place}: the first round of the sweep is not over"]
+        rounds.append(sweep.previous_counts)
+    found = {kind: max(counts.get(kind, 0) for counts in rounds) for kind in ("failures", *kinds)}
+    return [f"{place}: the sweep has {number} {kind}" for kind, number in found.items() if number]
 
 
 async def _oldest_day(store: CaptureStore) -> date | None:

@@ -174,6 +174,26 @@ async def test_overdue_counts_those_of_every_account(deletions: DeletionStore) -
     assert await deletions.overdue(now) == before + 2
 
 
+async def test_the_longest_overdue_come_first_and_those_that_were_finished_late_are_counted(
+    deletions: DeletionStore,
+) -> None:
+    long_ago = START - timedelta(days=3000)  # before those of all other tests
+    owed = [deletion(opted_out_at=long_ago + timedelta(days=n)) for n in range(3)]
+    for each in owed:
+        await deletions.create(each)
+    now, since = long_ago + timedelta(days=32), long_ago + timedelta(days=30)
+    assert await deletions.list_overdue(now, limit=10) == owed[:2]
+    assert await deletions.list_overdue(now, limit=1) == owed[:1]
+    late = await deletions.late(since)
+    for each, at in ((owed[0], owed[0].deadline), (owed[1], owed[1].deadline - timedelta(minutes=5))):
+        stored = await deletions.read(each.tenant_id, each.enrollment_id)
+        assert stored is not None
+        await deletions.replace(verified(each, at), stored.etag)
+    assert await deletions.late(since) == late + 1, "the second look counts, and at the deadline it is not late"
+    assert await deletions.late(since + timedelta(microseconds=1)) == late, "whose deadline is before is left out"
+    assert await deletions.list_overdue(now, limit=10) == []
+
+
 async def test_the_deletions_come_by_tenant_and_those_of_one_by_ranges_of_sequences(deletions: DeletionStore) -> None:
     tenants = sorted(str(uuid.uuid4()) for _ in range(5))
     many = [deletion(tenant, sequence=n) for tenant in tenants for n in (2, 4)]

@@ -44,6 +44,7 @@ review_grants         GET      401  401  403  403  403  403  403    200   200   
 review_grant_approve  POST     401  401  403  403  403  403  403    403   403    403  403    403    403  200  403
 review_grant_revoke   POST     401  401  403  403  403  403  403    403   403    200  200    200    200  200  200
 access_log            GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
+overdue_deletions     GET      401  401  403  403  403  200  403    403   403    403  403    403    403  403  403
 status                GET      401  401  403  403  403  200  403    403   403    403  403    403    403  403  403
 """
 HEADER, *ROWS = [line.split() for line in TABLE.strip().splitlines()]

@@ -32,12 +32,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(histories: int, seed: int, jobs: int) -> int:
+    commit, told = campaign.commit(), list[int | str]()
+
+    def tell(violations: list[tuple[int | str, str]]) -> None:
+        """Tell of those that were not told of yet: a long run need not come to its end for them to be looked into."""
+        for found, what in violations[len(told) : 20]:
+            told.append(found)
+            print(f"seed {found} at {commit}: {what}\n  replay: .venv/bin/python -m tests.simulation replay {found}")
+
     def progress(so_far: campaign.Summary, seconds: float) -> None:
         print(
             f"{so_far.histories:,} of {histories:,} histories, {so_far.histories / seconds:.0f} a second, "
             f"{len(so_far.violations)} violations",
             flush=True,
         )
+        tell(so_far.violations)
 
     began = time.monotonic()
     total = crash_points.run_all(jobs)
@@ -45,9 +54,7 @@ def _run(histories: int, seed: int, jobs: int) -> int:
     random, _ = campaign.run_all(campaign.chunks(seed, histories), jobs, progress)
     total.merge(random)
     print(total.table(time.monotonic() - began))
-    commit = campaign.commit()
-    for found, what in total.violations[:20]:
-        print(f"\nseed {found} at {commit}: {what}\n  replay: .venv/bin/python -m tests.simulation replay {found}")
+    tell(total.violations)
     return 1 if total.violations else 0
 
 

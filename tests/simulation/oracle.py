@@ -286,6 +286,7 @@ class Oracle:
 
     def edit(self, kind: str, key: tuple[str, str], after: Any, *, back: bool) -> None:
         """Somebody writes to a deletion past the service."""
+        deadline = self._known[key].deadline
         self._edited[key] = Edited(kind, self._known[key], after, back)
         for each in self.planted:
             if each.enrollment == key[1]:
@@ -293,6 +294,8 @@ class Oracle:
         self._known[key] = after
         if kind == "earlier deadline":
             self._sooner[key] = after.deadline
+        elif after.deadline != deadline:
+            self._sooner.pop(key, None)  # that it was due sooner stood nowhere else
 
     def looked_into(self, tenant: str, looks: int) -> None:
         """So many runs have come by since all of a tenant's deletions could begin, and its turn was in each of them."""
@@ -302,11 +305,13 @@ class Oracle:
                 self.fail("P5", f"beside a flood a deletion was looked into {deletion.attempts} times, not {looks}")
 
     def overtaken(self) -> None:
-        """A purge has come round: what it has emptied again is no longer told at another time."""
+        """A purge has come round: what it has emptied again or proved is no longer as it was edited."""
         self.notice(None)
-        overtaken = [key for key, each in self._edited.items() if self._known[key].purged_at != each.after.purged_at]
-        for key in overtaken:
-            if self._edited[key].kind == "told at another time":
+        for key, each in list(self._edited.items()):
+            told_anew = each.kind == "told at another time" and self._known[key].purged_at != each.after.purged_at
+            # The receipt says when it was owed, so nothing of it is left.
+            proved = each.kind == "earlier deadline" and self._known[key].status == "verified"
+            if told_anew or proved:
                 del self._edited[key]
 
     def check_edits(self, found: int) -> None:
@@ -324,7 +329,8 @@ class Oracle:
                 if now.status != "verified" and now.deadline != each.after.deadline:
                     self.fail("P5", "a repair moved a deadline later")
                 continue
-            same = now.deadline == each.before.deadline if unfinished else _told(now) == _told(each.before)
+            owed = self.terms[key[1]].opted_out_at + timedelta(days=30)
+            same = now.deadline == owed if unfinished else _told(now) == _told(each.before)
             if each.back and not same:
                 self.fail("P6", f"a deletion by hand ({each.kind}) was not set back to what it was")
             if not each.back and (now.status, now.deadline) != ("scheduled", each.before.deadline):

@@ -96,6 +96,12 @@ def test_a_violation_is_told_with_the_command_that_shows_it_again(capsys: pytest
     assert main(["replay", str(seed)]) == 0
 
 
+@pytest.mark.parametrize("name", mutants.MUTANTS)
+def test_each_bug_can_be_planted_in_the_rules_as_they_are(name: str) -> None:
+    with mutants.MUTANTS[name]():
+        pass
+
+
 def test_as_many_known_bugs_are_planted_as_the_documents_say() -> None:
     told = (HERE.parents[1] / "docs" / "simulation.md").read_text(encoding="utf-8")
     assert f"plants {len(mutants.MUTANTS)} known bugs" in told

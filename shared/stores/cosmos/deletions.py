@@ -1,7 +1,7 @@
 """Container ``deletions``."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -129,6 +129,26 @@ class CosmosDeletions(CosmosContainer):
         """See ``DeletionStore``."""
         query = f"SELECT VALUE COUNT(1) {_UNFINISHED} AND {_HAS_DEADLINE} AND c.deadline < @now"
         return int(await self._one(query, {"@now": format_instant(now)}))
+
+    async def list_overdue(self, now: datetime, *, limit: int) -> Sequence[Deletion]:
+        """See ``DeletionStore``."""
+        query = f"SELECT * {_UNFINISHED} AND {_HAS_DEADLINE} AND c.deadline < @now ORDER BY c.deadline"
+        found: list[Deletion] = []
+        async for row in self._query(query, {"@now": format_instant(now)}, page_size=limit):
+            deletion = self._understood(Deletion.from_json, row)
+            if deletion is not None:
+                found.append(deletion)
+            if len(found) == limit:
+                break
+        return found
+
+    async def late(self, since: datetime) -> int:
+        """See ``DeletionStore``."""
+        query = (
+            "SELECT VALUE COUNT(1) FROM c WHERE c.status = 'verified' AND c.deadline >= @since"
+            " AND c.receipt.secondLookAt > c.deadline"
+        )
+        return int(await self._one(query, {"@since": format_instant(since)}))
 
     async def unreadable(self) -> AsyncIterator[str | None]:
         """See ``DeletionStore``."""
