@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -136,12 +137,20 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api) -> Non
         if each in OPERATIONS:
             await api.call(each, role=None)
 
+    await api.world.opt_in()
+    await api.world.opt_out()
+    await api.world.feed()
+    later = {"exp": int(api.world.clock.now().timestamp()) + 86400 * 40}
+    api.world.clock.move(timedelta(days=31))
+    as_operator = {"authorization": f"Bearer {token(Role.OPERATOR, claims=later)}"}
+    await api.call("overdue_deletions", role=None, headers=as_operator)
+
     documented = examples()
     [capture] = map(json.loads, lines.splitlines())
     ndjson = json.loads(documented.pop(("Captures_Read", 200)))
     assert differences(ndjson, capture) == []
     wrong = {
-        where: [differences(example, answered) for answered in api.answered.get(where, [])] or "never answered"
+        where: [differences(example, answered) for answered in api.answered.get(where, [])] or ["never answered"]
         for where, example in documented.items()
     }
     assert {where: each for where, each in wrong.items() if [] not in each} == {}
