@@ -36,6 +36,7 @@ OPEN = {
     "findings",
     "geos",
     "promises",
+    "reasons",
     "components",
     "paths",
     "info",
