@@ -24,8 +24,8 @@ simulate: setup  ## many random histories on the fakes, with virtual time and ev
 simulate-mutants: setup  ## plants known bugs one by one; the simulation must find each
 	@$(IN_VENV) -m tests.simulation mutants --jobs $(or $(JOBS),2)
 
-run: setup  ## keep the local stack up until interrupted
-	@$(IN_VENV) -m local up
+run: setup  ## keep the local stack up until interrupted; PORT fixes the host's port
+	@$(IN_VENV) -m local up $(if $(PORT),--port $(PORT))
 
 bench: setup  ## what it costs, next to bare storage calls; about ten minutes (bench/README.md)
 	@$(IN_VENV) -m bench

@@ -6,6 +6,7 @@ import sys
 import uuid
 from pathlib import Path
 
+from audit.command_line import Parser
 from audit.posture import PostureError
 from audit.posture import run as check_posture
 from audit.receipts import ReceiptError, read_keys, read_receipt
@@ -13,7 +14,7 @@ from audit.receipts import ReceiptError, read_keys, read_receipt
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or 1 if what was checked does not hold or could not be checked."""
-    parser = argparse.ArgumentParser(prog="python -m audit", description="Checks from outside the service.")
+    parser = Parser(prog="python -m audit", description="Checks from outside the service.")
     commands = parser.add_subparsers(dest="command", required=True)
     receipt = commands.add_parser("verify-receipt", help="check a deletion's receipt, offline (docs/receipts.md)")
     receipt.add_argument("file", type=Path, help="a deletion as the API answers it, or the receipt's jws alone")

@@ -1,6 +1,5 @@
 """``python -m bench [--quick | --full] [--only SCENARIO]... [--repeat N]``: measure, and say what was found."""
 
-import argparse
 import asyncio
 import json
 import sys
@@ -11,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from audit.command_line import Parser, count
 from bench import batches, captures, cold_start, consent, memory, purge, report, retention, toggle
 from bench.generator import Generator
 from bench.plan import DEFAULT, FULL, QUICK, Plan
@@ -39,14 +39,14 @@ _RESULTS = ROOT / "bench" / "results"
 def main() -> int:
     """Measure and return the exit code: 0, also when a target is missed; 1 when something did not work."""
     names = [*ON_A_STACK, *ALONE]
-    parser = argparse.ArgumentParser(prog="python -m bench", description="What the service costs.")
+    parser = Parser(prog="python -m bench", description="What the service costs.")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--quick", action="store_true", help="only prove that it runs: tiny sizes, figures without meaning"
     )
     size.add_argument("--full", action="store_true", help="also what takes long to fill: 100,000 blobs")
     parser.add_argument("--only", action="append", choices=names, metavar="SCENARIO", help=f"{', '.join(names)}")
-    parser.add_argument("--repeat", type=int, help="rounds (and, in the cold start, starts)")
+    parser.add_argument("--repeat", type=count, help="rounds (and, in the cold start, starts)")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL if options.full else DEFAULT
     if options.repeat:

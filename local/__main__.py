@@ -1,18 +1,20 @@
-"""``python -m local up | token | demo``."""
+"""``python -m local up | token | env | demo``."""
 
 import argparse
 import asyncio
 import json
 import os
+import shlex
 import sys
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from audit.command_line import Parser
 from local import private
 from local.issuer import load_key
 from local.lifetime import until_stopped
@@ -21,33 +23,47 @@ from local.stack import DESCRIPTION_FILE, Stack, StackError
 from local.tokens import SAMPLE_TENANT_ID, Role, mint
 
 _SETTINGS_FILE = "local.settings.json"
+_IN_SHELL = {
+    "ADMIN": Role.TENANT_ADMIN,
+    "SERVICE": Role.CAPTURE_SERVICE,
+    "OPERATOR": Role.OPERATOR,
+    "REVIEWER": Role.REVIEWER,
+    "APPROVER": Role.APPROVER,
+}
+"""The variable that has a role's token, as curl's ``-H`` takes it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or 1 when it could not do its work."""
-    parser = argparse.ArgumentParser(prog="python -m local", description="The development stack.")
+    parser = Parser(prog="python -m local", description="The development stack.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="keep the stack up until interrupted (LOCAL_DIR: where it keeps its files)")
     up.add_argument("--without-host", action="store_true", help="leave the Functions host out, for `func start`")
+    up.add_argument("--port", type=_port, help="where the host listens; any free port unless given")
     token = commands.add_parser("token", help="print a token that the stack which is up accepts")
     token.add_argument("--role", choices=[role.value for role in Role], required=True)
     token.add_argument("--tenant", type=_guid, help="the tenant admin's tenant; one for trying out unless given")
+    commands.add_parser("env", help="print exports for a shell: addresses, a tenant, a token for each role")
     commands.add_parser("demo", help="play the main job end to end")
     options = parser.parse_args(arguments)
 
     directory = Path(os.environ.get("LOCAL_DIR") or ROOT / ".local")
     match options.command:
         case "up":
-            return _report_failure(_up(directory, with_host=not options.without_host))
+            if options.port and options.without_host:
+                up.error("--port is the host's, and --without-host starts none.")
+            return _report_failure(lambda: asyncio.run(_up(directory, not options.without_host, options.port)))
         case "token":
             role = Role(options.role)
             if options.tenant and role is not Role.TENANT_ADMIN:
                 token.error("--tenant is for --role tenant-admin: all others belong to the operator's tenant.")
-            return _report_failure(_token(directory, role, options.tenant))
+            return _report_failure(lambda: asyncio.run(_token(directory, role, options.tenant)))
+        case "env":
+            return _report_failure(lambda: asyncio.run(_env(directory)))
         case _:
             from local.demo import run  # noqa: PLC0415 - `up` and `token` must work without what the demo imports
 
-            return asyncio.run(run())
+            return _report_failure(run)
 
 
 def _guid(text: str) -> str:
@@ -57,18 +73,24 @@ def _guid(text: str) -> str:
         raise argparse.ArgumentTypeError("a tenant is a GUID, such as " + SAMPLE_TENANT_ID) from None
 
 
-def _report_failure(command: Coroutine[Any, Any, int]) -> int:
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return int(text)
+
+
+def _report_failure(command: Callable[[], int]) -> int:
     try:
-        return asyncio.run(command)
-    except (StackError, ProcessError) as error:
+        return command()
+    except (StackError, ProcessError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
-async def _up(directory: Path, *, with_host: bool) -> int:
+async def _up(directory: Path, with_host: bool, port: int | None) -> int:
     """Keep the stack up until SIGTERM or SIGINT, which may come while it is still starting."""
     stopped = asyncio.create_task(until_stopped(exit_with_stdin=False))
-    running = asyncio.create_task(_run(directory, with_host=with_host))
+    running = asyncio.create_task(_run(directory, with_host, port))
     await asyncio.wait([stopped, running], return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         stopped.cancel()
@@ -79,9 +101,9 @@ async def _up(directory: Path, *, with_host: bool) -> int:
     return 0
 
 
-async def _run(directory: Path, *, with_host: bool) -> int:
+async def _run(directory: Path, with_host: bool, port: int | None) -> int:
     """Return 1 once a process of the stack has died."""
-    async with Stack(directory, with_host=with_host, report=_say) as stack:
+    async with Stack(directory, with_host=with_host, port=port, report=_say) as stack:
         if not with_host:
             _write_settings(stack)
         _say(_where(stack))
@@ -112,6 +134,7 @@ def _where(stack: Stack) -> str:
         ),
         f"  cosmos   {description.cosmos.endpoint}  (database {description.cosmos.database})",
         f"  files    {stack.directory}  ({DESCRIPTION_FILE}, logs/)",
+        f'  shell    eval "$({Path(sys.executable)} -m local env)"',
         f"  token    {Path(sys.executable)} -m local token --role {{{','.join(Role)}}}",
     ]
     return "\n".join(["The stack is up. Ctrl-C stops it.", *lines])
@@ -122,13 +145,39 @@ def _say(line: str) -> None:
 
 
 async def _token(directory: Path, role: Role, tenant: str | None) -> int:
-    try:
-        description = json.loads((directory / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StackError(f"No stack is up in {directory}. Start one: python -m local up") from None
+    description = _description(directory)
     now = await _now(description["host"])
     print(mint(load_key(directory), role, issuer=description["issuer"], now=now, tenant=tenant))
     return 0
+
+
+async def _env(directory: Path) -> int:
+    description = _description(directory)
+    now = await _now(description["host"])
+    key = load_key(directory)
+    variables = {
+        "API": description["api"],
+        "HOST": description["host"],
+        "TENANT": SAMPLE_TENANT_ID,
+        **{
+            name: f"Authorization: Bearer {mint(key, role, issuer=description['issuer'], now=now)}"
+            for name, role in _IN_SHELL.items()
+        },
+    }
+    for name, value in variables.items():
+        if value is not None:  # without a host there is no address
+            print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _description(directory: Path) -> dict[str, Any]:
+    file = directory / DESCRIPTION_FILE
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise StackError(f"No stack is up in {directory}. Start one: python -m local up") from None
+    except ValueError:
+        raise StackError(f"{file} is no description of a stack. Stop the stack and start it again.") from None
 
 
 async def _now(host: str | None) -> datetime:

@@ -1,9 +1,10 @@
 """Azurite, the storage of the stack: one process per geo, so that one geo can be down alone."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.process import ROOT
+from local.process import ROOT, ProgramMissing
 
 _BLOB_SERVICE = ROOT / "local/node_modules/azurite/dist/src/blob/main.js"
 _EXIT_WITH_STDIN = ROOT / "local/exit-with-stdin.cjs"
@@ -12,6 +13,14 @@ _EXIT_WITH_STDIN = ROOT / "local/exit-with-stdin.cjs"
 def account_name(geo: str) -> str:
     """Return the name of the storage account that stands for ``geo``."""
     return f"st{geo}"
+
+
+def require() -> None:
+    """Raise ``ProgramMissing`` unless Node and Azurite are there."""
+    if shutil.which("node") is None:
+        raise ProgramMissing("There is no node on the PATH, on which Azurite runs: install Node 20 or newer.")
+    if not _BLOB_SERVICE.exists():
+        raise ProgramMissing("Azurite is not installed: run `make setup`.")
 
 
 def command(*, port: int, location: Path) -> list[str]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -13,10 +15,14 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientError
+
 from audit.receipts import ReceiptError, read_keys, read_receipt
 from local.client import Answer, Client
+from local.process import ROOT, ProcessError, ProgramMissing
 from local.samples import Sample, load
 from local.stack import Stack
+from local.terminal import Style, say
 from local.tokens import Role
 from shared.model.containers import DayContainer
 from shared.model.items import format_instant
@@ -26,7 +32,13 @@ BELLOWS = "b4f0e2d9-7c13-4a68-95be-1f3d8a60c25e"
 EUROPE, UNITED_STATES = "europe", "unitedstates"
 
 _DAYS = 4
-_MARKS = {True: "✓", False: "✗"}
+_MARKS = {True: ("✓ ", Style.GOOD), False: ("✗ ", Style.BAD)}
+_TITLE = 62
+
+_PROMISES = ROOT / "docs" / "concepts.md"
+_PROMISE = re.compile(r"^\| \*\*(?P<number>P\d+) (?P<name>[^*]+)\*\*:? ?(?P<text>[^|]*) \|", re.MULTILINE)
+
+_INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C has ended
 
 
 class DemoFailed(Exception):
@@ -46,7 +58,8 @@ class Timeline:
         """Begin a part of the story."""
         now = await self.client.now()
         self.chapters.append((f"{promise:<4}{title}", self.checks, time.monotonic()))
-        print(f"\n{now:%Y-%m-%d %H:%M}  {promise}  {title}", flush=True)
+        say()
+        say(f"{now:%Y-%m-%d %H:%M}  {promise}  {title}", style=Style.HEADING)
 
     def check(self, what: str, holds: bool, found: object = "") -> None:
         """Print what should be so, and go on only if it is.
@@ -54,7 +67,8 @@ class Timeline:
         Raises:
             DemoFailed: if it is not.
         """
-        print(f"                  {_MARKS[holds]} {what}", flush=True)
+        mark, style = _MARKS[holds]
+        say(what, mark=mark, indent=4, style=style)
         if not holds:
             raise DemoFailed(f"{what}: found {found!r}")
         self.checks += 1
@@ -62,10 +76,10 @@ class Timeline:
     def summary(self) -> None:
         """Print a line for each chapter: how many checks held, and how long it took."""
         ends = [(checks, at) for _, checks, at in self.chapters[1:]] + [(self.checks, time.monotonic())]
-        print(f"\n{'promise and what was shown':<66}{'checks':>7}{'seconds':>9}")
+        print(f"\n{'promise and what was shown':<{_TITLE}}{'checks':>8}{'seconds':>10}")
         for (title, checks, at), (checks_after, at_after) in zip(self.chapters, ends, strict=True):
-            print(f"{title:<66}{checks_after - checks:>7}{at_after - at:>9.1f}")
-        print(f"{'all held':<66}{self.checks:>7}{time.monotonic() - self.started:>9.1f}")
+            print(f"{title:<{_TITLE}}{checks_after - checks:>8}{at_after - at:>10.1f}")
+        print(f"{'all held':<{_TITLE}}{self.checks:>8}{time.monotonic() - self.started:>10.1f}")
 
 
 @dataclass
@@ -79,25 +93,69 @@ class Tenant:
     enrollment_id: str = ""
 
 
-async def run() -> int:
-    """Start a stack of its own, play the story, and return the process's exit code."""
+def run() -> int:
+    """Start a stack of its own, play the story, and return the process's exit code.
+
+    Raises:
+        ProgramMissing: if what the stack runs on is not installed; nothing is left then.
+    """
+    _introduce()
     # In a directory of its own, so that two demos, or one beside `make run`, never meet.
     directory = Path(tempfile.mkdtemp(prefix="data-sharing-demo-"))
-    print(f"Starting the local stack in {directory}", flush=True)
-    started = time.monotonic()
     try:
-        async with AsyncExitStack() as exit_stack:
-            stack = await exit_stack.enter_async_context(
-                Stack(directory, report=lambda line: print(f"  {line}", flush=True))
-            )
-            client = await exit_stack.enter_async_context(Client(stack))
-            print(f"Up after {time.monotonic() - started:.1f} s.", flush=True)
-            await _Story(client, directory).play()
-    except DemoFailed as failed:
-        print(f"\nNot so: {failed}\nLogs are in {directory / 'logs'}", file=sys.stderr)
+        asyncio.run(_play(directory))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        shutil.rmtree(directory, ignore_errors=True)
+        print("\nStopped. Nothing of the demo is left.", file=sys.stderr)
+        return _INTERRUPTED
+    except ProgramMissing:
+        shutil.rmtree(directory)
+        raise
+    except (DemoFailed, ProcessError, ClientError) as failed:
+        why = f"Not so: {failed}" if isinstance(failed, DemoFailed) else failed
+        print(f"\n{why}\nLogs are in {directory / 'logs'}", file=sys.stderr)
         return 1
     shutil.rmtree(directory)
+    say()
+    say("What to do next:", style=Style.HEADING)
+    say("keeps such a stack up. README.md has a walk through the API for it.", mark=f"{'make run':<18}", indent=2)
+    say("the words, and how each promise is kept.", mark=f"{_PROMISES.relative_to(ROOT)!s:<18}", indent=2)
+    say("all tests.", mark=f"{'make test':<18}", indent=2)
     return 0
+
+
+def _introduce() -> None:
+    say("A month of consent-based data sharing", style=Style.HEADING)
+    say(
+        "Two customer organisations opt in, share what their users ask and get from AI assistants, and one opts out. "
+        "The clock is moved, so a month takes a minute. Each step says what should be so, and is checked against "
+        "storage itself."
+    )
+    say()
+    say(
+        "The functions and the libraries that speak to Azure are those of production. Storage is Azurite, Microsoft's "
+        "emulator. Cosmos DB, the Functions host and the issuer of tokens are stand-ins of this project for "
+        "development (local/): they show what the service does, and nothing about Azure."
+    )
+    say()
+    say("P and a number is a promise of the service; D is a decision (docs/design.md):")
+    for promise in _PROMISE.finditer(_PROMISES.read_text(encoding="utf-8")):
+        text = ": ".join(each for each in (promise["name"], promise["text"]) if each)
+        say(text, mark=f"{promise['number']:<5}", indent=2, style=Style.HEADING)
+    say()
+
+
+async def _play(directory: Path) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    say(f"Starting the local stack in {directory}")
+    started = time.monotonic()
+    async with AsyncExitStack() as exit_stack:
+        stack = await exit_stack.enter_async_context(Stack(directory, report=lambda line: say(line, indent=2)))
+        client = await exit_stack.enter_async_context(Client(stack))
+        say(f"Up after {time.monotonic() - started:.1f} s.")
+        await _Story(client, directory).play()
 
 
 class _Story:
@@ -197,7 +255,7 @@ class _Story:
         )
 
     async def _review(self) -> None:
-        await self.timeline.chapter("P7", "A reviewer reads: elevated, for a time and a purpose, on the record")
+        await self.timeline.chapter("P7", "A reviewer reads: elevated, for a purpose, on the record")
         tenant, day = self.adatum, self._day(0)
         batch_id = next(iter(await self.client.batches(EUROPE, tenant.enrollment_id))).partition("/")[2]
         path = f"captures/{day}/{batch_id}"
@@ -229,7 +287,7 @@ class _Story:
         log = (await self.client.as_admin("GET", tenant.id, "access-log")).body["value"]
         for each in reversed(log):
             what = " ".join(str(each[name]) for name in ("action", "purpose", "day", "batchId") if name in each)
-            print(f"                    {each['sequence']}  {each['actor'][:8]}  {what}")
+            say(what, mark=f"{each['sequence']}  {each['actor'][:8]}  ", indent=6)
         seen = ["read", "listed", "approved", "requested", "purposeRefused"]
         self._check("the tenant sees all of it", [each["action"] for each in log] == seen, log)
         await self.client.move_to(await self.client.now() + timedelta(minutes=61))
@@ -305,8 +363,8 @@ class _Story:
         receipt = deletion["receipt"]
         self._check("with the same deadline, and in time", deletion["deadline"] == self.deletion["deadline"])
         for name, value in receipt.items():
-            shown = f"{value[:60]}..." if name == "jws" else value
-            print(f"                    {name:<18} {shown}")
+            shown = f"{value[:40]}..." if name == "jws" else str(value)
+            say(shown, mark=f"{name:<18} ", indent=6)
         days = (receipt["firstDay"], receipt["lastDay"])
         self._check("the receipt covers its days", days == (str(self._day(0)), str(self._day(_DAYS - 1))), days)
         await self._check_signature(deletion)
@@ -331,7 +389,7 @@ class _Story:
     async def _sweep(self) -> None:
         await self.timeline.chapter("P9", "The sweep compares storage with the ledger")
         await self._run("sweep")
-        before = (await self.client.status())["findings"]
+        before = (await self._status())["findings"]
         left = await self.client.all_containers()
         day = self._day(_DAYS - 1)
         wrong_geo = DayContainer(self.bellows.enrollment_id, day).name
@@ -345,7 +403,7 @@ class _Story:
         self._check("what came back after its receipt is deleted", restored not in now[EUROPE], now)
         kept = {**left, EUROPE: sorted([*left[EUROPE], foreign])}
         self._check("what is not ours, and all else, is left alone", now == kept, now)
-        status = await self.client.status()
+        status = await self._status()
         found = {kind: count - before.get(kind, 0) for kind, count in status["findings"].items()}
         expected = {"wrongAccount": 1, "afterReceipt": 1, "foreignContainers": 1}
         self._check("each is counted as what it is", expected.items() <= found.items(), found)
@@ -378,7 +436,7 @@ class _Story:
         self._check(f"its live days are all there: {', '.join(days)}", days == kept, days)
         setting = await self.client.as_admin("GET", BELLOWS, "data-sharing")
         self._check("and it still shares data", setting.body["enabled"] is True, setting)
-        status = await self.client.status()
+        status = await self._status()
         self._check("the operator's status says that every promise holds", status["holds"] is True, status)
 
     async def _no_leaks(self) -> None:
@@ -420,6 +478,12 @@ class _Story:
         outcome = await self.client.run(timer)
         if outcome != "completed":
             raise DemoFailed(f"the {timer} {outcome}")
+
+    async def _status(self) -> dict[str, Any]:
+        answer = await self.client.status()
+        if "holds" not in answer:
+            raise DemoFailed(f"the status cannot be read: {answer}")
+        return dict(answer)
 
     async def _everything(self) -> list[str]:
         return sorted(name for names in (await self.client.all_containers()).values() for name in names)

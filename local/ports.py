@@ -10,6 +10,18 @@ _RANGE = range(10_000, 32_000)
 _ATTEMPTS = 1_000
 
 
+def is_free(port: int) -> bool:
+    """Whether something could listen on ``port`` at 127.0.0.1."""
+    with socket.socket() as candidate:
+        # As a server does: connections that have just ended do not count.
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_ports(count: int) -> list[int]:
     """Return ``count`` different ports on which nothing listens at 127.0.0.1.
 

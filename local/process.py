@@ -25,6 +25,10 @@ class ProcessError(Exception):
     """A process did not become ready; the message says which, why and where its log is."""
 
 
+class ProgramMissing(ProcessError):
+    """What a process of the stack runs on is not installed; the message says what, in one line."""
+
+
 class Process:
     """One child process that serves HTTP on one port, and can be stopped and started again there.
 

@@ -1,40 +1,80 @@
 #!/usr/bin/env bash
 # Sets up .venv and local/node_modules, or with `scan` .checkov; does nothing when neither requirements nor lock file changed.
+# PYTHON names the interpreter; .venv remembers it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-find_python() {  # 3.13 if there is one, also where pyenv keeps it; else any 3.11 or newer
-  local candidate
-  for candidate in ${PYTHON:-} python3.13 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13*/bin/python python3 python3.12 python3.11; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+fail() {
+  echo "$1" >&2
+  exit 1
+}
+
+fits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+find_python() {  # the one that PYTHON names, now or before; else 3.13, also where pyenv keeps it; else any 3.11 or newer
+  local candidate chosen
+  if [ -n "${PYTHON:-}" ]; then
+    fits "$PYTHON" || fail "PYTHON=$PYTHON is not Python 3.11 or newer."
+    echo "$PYTHON"
+    return
+  fi
+  chosen=$(cat .venv/PYTHON 2>/dev/null || true)
+  for candidate in "$chosen" python3.13 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13*/bin/python python3 python3.12 python3.11; do
+    if fits "$candidate"; then
       echo "$candidate"
       return
     fi
   done
-  echo "Python 3.11 or newer is needed (set PYTHON to name one)." >&2
-  return 1
+  fail "Python 3.11 or newer is needed (set PYTHON to name one)."
 }
 
-quietly() {  # runs a command with a line that says what and how long; its output only if it fails
-  local what=$1 log started=$SECONDS
+check_node() {  # first, so that nobody waits for Python's packages only to read this
+  local version
+  version=$(node --version 2>/dev/null) || fail "Node 20 or newer is needed, and there is no node on the PATH."
+  command -v npm >/dev/null || fail "npm is needed, which comes with Node, and there is none on the PATH."
+  version=${version#v}
+  [ "${version%%.*}" -ge 20 ] || fail "Node 20 or newer is needed, and node is $version."
+}
+
+ticker=
+trap '[ -z "$ticker" ] || kill "$ticker" 2>/dev/null' EXIT
+
+quietly() {  # runs a command with a line that says what, that it still runs, and how long it took; its output only if it fails
+  local what=$1 log started=$SECONDS failed=
   shift
   log=$(mktemp)
-  printf '%s ... ' "$what"
-  if "$@" >"$log" 2>&1; then
-    echo "$((SECONDS - started)) s"
-  else
-    echo "failed"
+  printf '%s ' "$what"
+  # Ends with this script too if that is killed, and does not keep the lock.
+  (while sleep 2 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do printf '.'; done) 9<&- &
+  ticker=$!
+  "$@" >"$log" 2>&1 || failed=yes
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  ticker=
+  if [ -n "$failed" ]; then
+    echo " failed"
     cat "$log" >&2
-    rm -f "$log"
-    return 1
+  else
+    echo " $((SECONDS - started)) s"
   fi
   rm -f "$log"
+  [ -z "$failed" ]
 }
+
+alone() {  # waits for another setup in this folder; the lock is the system's, which takes it from whoever dies
+  exec 9<local/setup.sh
+  "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null && return
+  quietly "Another setup runs in this folder. Waiting for it to end" "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+}
+
+is_installed() { [ "$(cat "$1/installed" 2>/dev/null)" = "$2" ]; }
 
 python=$(find_python)
 if [ "${1:-}" = scan ]; then
   wanted=$({ "$python" --version; pwd; cat infra/requirements-check.txt; } | sha256sum)
-  if [ "$(cat .checkov/installed 2>/dev/null)" != "$wanted" ]; then
+  is_installed .checkov "$wanted" && exit
+  alone
+  if ! is_installed .checkov "$wanted"; then
     quietly "Creating .checkov" "$python" -m venv --clear .checkov
     quietly "Installing checkov" .checkov/bin/pip install --quiet --disable-pip-version-check -r infra/requirements-check.txt
     # The version that checkov asks for does not know all of Bicep's functions.
@@ -44,16 +84,21 @@ if [ "${1:-}" = scan ]; then
   exit
 fi
 
-wanted=$({ "$python" --version; pwd; cat requirements.txt requirements-dev.txt constraints.txt; } | sha256sum)
-if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
+packages=$({ "$python" --version; pwd; cat requirements.txt requirements-dev.txt constraints.txt; } | sha256sum)
+modules=$(sha256sum local/package-lock.json)
+is_installed .venv "$packages" && is_installed local/node_modules "$modules" && exit
+check_node
+alone
+
+if ! is_installed .venv "$packages"; then
   quietly "Creating .venv with $("$python" --version)" "$python" -m venv --clear .venv
-  quietly "Installing Python packages" .venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-  echo "$wanted" >.venv/installed
+  [ -z "${PYTHON:-}" ] || "$python" -c 'import sys; print(sys.executable)' >.venv/PYTHON
+  quietly "Installing Python packages, which takes a minute or two" \
+    .venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+  echo "$packages" >.venv/installed
 fi
 
-wanted=$(sha256sum local/package-lock.json)
-if [ "$(cat local/node_modules/installed 2>/dev/null)" != "$wanted" ]; then
-  node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { echo "Node 20 or newer is needed." >&2; exit 1; }
+if ! is_installed local/node_modules "$modules"; then
   quietly "Installing Azurite" npm ci --prefix local --ignore-scripts --no-audit --no-fund
-  echo "$wanted" >local/node_modules/installed
+  echo "$modules" >local/node_modules/installed
 fi

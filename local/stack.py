@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey
 
 from local import azurite, private
 from local.issuer import Issuer, load_key
-from local.ports import free_ports
+from local.ports import free_ports, is_free
 from local.process import Process
 from local.tokens import AUDIENCE, OPERATOR_TENANT_ID
 from shared.stores.cosmos.account import DATABASE
@@ -93,6 +93,7 @@ class Stack:
         geos: Sequence[str] = GEOS,
         *,
         with_host: bool = True,
+        port: int | None = None,
         settings: Mapping[str, str] | None = None,
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -102,6 +103,7 @@ class Stack:
             directory: see above; made if it does not exist.
             geos: which geos have storage.
             with_host: False leaves the Functions host out.
+            port: where the host listens; None for any port that is free.
             settings: further application settings, which win over the stack's own.
             report: is called with a line for each thing that is up.
         """
@@ -109,6 +111,7 @@ class Stack:
         self.processes: dict[str, Process] = {}
         self._geos = geos
         self._with_host = with_host
+        self._port = port
         self._settings = settings or {}
         self._report = report
         self._lock = -1
@@ -120,7 +123,8 @@ class Stack:
         """Start everything, and return when all of it answers.
 
         Raises:
-            StackError: if another stack uses the directory.
+            StackError: if another stack uses the directory, or something the port.
+            ProgramMissing: if Node or Azurite is missing; then nothing was touched.
             ProcessError: if a process did not become ready; then nothing is left running.
         """
         async with AsyncExitStack() as exit_stack:
@@ -170,6 +174,9 @@ class Stack:
             await asyncio.sleep(0.2)
 
     async def _start(self) -> None:
+        azurite.require()
+        if self._port is not None and not is_free(self._port):
+            raise StackError(f"Port {self._port} is in use. Choose another one.")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is captured lies in it
         await self._take_directory()
         description_file = self.directory / DESCRIPTION_FILE
@@ -177,7 +184,9 @@ class Stack:
         (self.directory / "logs").mkdir(exist_ok=True)
         self._keys = {name: self._key(name) for name in ("storage", "cosmos")}
         private.read_or_create(self.directory / RECEIPT_KEYS_FILE, _new_receipt_keys)
-        issuer_port, host_port, cosmos_port, *storage_ports = free_ports(3 + len(self._geos))
+        others = [port for port in free_ports(4 + len(self._geos)) if port != self._port]
+        any_port, issuer_port, cosmos_port, *storage_ports = others[: 3 + len(self._geos)]
+        host_port = self._port or any_port
         self.issuer = Issuer(load_key(self.directory), issuer_port)
         self.description = self._describe(host_port, cosmos_port, storage_ports)
 

@@ -19,6 +19,7 @@ STARTING = {"stack", "stamps", "cosmos", "server"}
 LONGEST = (
     "e2e/test_p9_chaos.py",
     "e2e/test_openapi_fuzz.py",
+    "e2e/test_documents.py",
     "e2e/test_outages.py",
     "e2e/test_p9_large_account.py",
     "clients/test_generated.py",

@@ -1,6 +1,5 @@
 """The SQLite file: databases, containers, and the transactions in which items are read and written."""
 
-import base64
 import json
 import re
 import secrets
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.cosmos import indexing, partition_key, ranges
+from local.cosmos import indexing, partition_key, ranges, rid
 from local.cosmos.errors import Exists, Invalid, NotFound, NotImplementedHere, OwnerNotFound
 
 _SCHEMA = """
@@ -113,10 +112,12 @@ class Database:
     def create_database(self, definition: dict[str, Any]) -> dict[str, Any]:
         """Raises ``Exists`` if there is one of that name, ``Invalid`` if the name is not usable."""
         name = checked_id(definition.get("id"))
+        if rid.is_of_database(name):
+            raise NotImplementedHere("A database whose name could be a _rid is not implemented.")
         # A random number: a client that outlives its data file must not take the new one for the old.
         number = secrets.randbits(31)
-        rid = encode_rid(number.to_bytes(4, "big"))
-        properties = {"id": name, **self._stamp(rid, f"dbs/{rid}/"), "_colls": "colls/", "_users": "users/"}
+        own = rid.encode(number.to_bytes(4, "big"))
+        properties = {"id": name, **self._stamp(own, f"dbs/{own}/"), "_colls": "colls/", "_users": "users/"}
         try:
             self.connection.execute("INSERT INTO databases VALUES (?, ?, ?)", (number, name, json.dumps(properties)))
         except sqlite3.IntegrityError:
@@ -165,12 +166,12 @@ class Database:
             assert number is not None
             # Numbers are never used twice, so a container that is made anew has a new _rid and old tokens end.
             owner_bytes = owner[0].to_bytes(4, "big")
-            rid = encode_rid(owner_bytes + (number | 1 << 31).to_bytes(4, "big"))
+            own = rid.encode(owner_bytes + (number | 1 << 31).to_bytes(4, "big"))
             defaults = {"indexingPolicy": {"indexingMode": "consistent", "automatic": True}}
-            stamp = self._stamp(rid, f"dbs/{encode_rid(owner_bytes)}/colls/{rid}/")
+            stamp = self._stamp(own, f"dbs/{rid.encode(owner_bytes)}/colls/{own}/")
             properties = {**defaults, **definition, **stamp, "_docs": "docs/"}
             connection.execute(
-                "UPDATE containers SET rid = ?, properties = ? WHERE number = ?", (rid, json.dumps(properties), number)
+                "UPDATE containers SET rid = ?, properties = ? WHERE number = ?", (own, json.dumps(properties), number)
             )
         return properties
 
@@ -183,10 +184,10 @@ class Database:
         ).fetchone()
         if row is None:
             raise OwnerNotFound("The container does not exist.")
-        number, rid, lsn, text = row
+        number, own, lsn, text = row
         properties = json.loads(text)
         path = partition_key.definition_path(properties["partitionKey"])
-        return Container(number, database, name, rid, lsn, properties, path, properties.get("defaultTtl"))
+        return Container(number, database, name, own, lsn, properties, path, properties.get("defaultTtl"))
 
     def read_container(self, database: str, name: str) -> dict[str, Any]:
         """Raises ``NotFound`` if it is missing, ``OwnerNotFound`` if its database is."""
@@ -207,13 +208,34 @@ class Database:
                 raise OwnerNotFound("The database does not exist.") from None
             raise NotFound("There is no such container.") from None
 
-    def _stamp(self, rid: str, link: str) -> dict[str, Any]:
-        return {"_rid": rid, "_self": link, "_etag": new_etag(), "_ts": int(self.clock())}
+    def names(self, segments: list[str]) -> list[str]:
+        """A path by names, where it is one by ids; raises ``NotFound`` or ``OwnerNotFound`` if there is none of an id.
 
+        Ids of items are not implemented; nobody who is served here asks by them.
+        """
+        if not rid.addresses(segments):
+            return segments
+        _, database, *rest = segments
+        number = int.from_bytes(rid.decode(database), "big")
+        row = self.connection.execute("SELECT name FROM databases WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            missing = "There is no database of this _rid."
+            raise OwnerNotFound(missing) if rest else NotFound(missing)
+        match rest:
+            case []:
+                return ["dbs", row[0]]
+            case ["colls", container, *children] if len(children) < 2:
+                found = self.connection.execute(
+                    "SELECT name FROM containers WHERE database = ? AND rid = ?", (number, container)
+                ).fetchone()
+                if found is None:
+                    missing = "There is no container of this _rid."
+                    raise OwnerNotFound(missing) if children else NotFound(missing)
+                return ["dbs", row[0], "colls", found[0], *children]
+        raise NotImplementedHere("This address by _rid is not implemented.")
 
-def encode_rid(raw: bytes) -> str:
-    """A ``_rid`` as the service writes it: base64 that is safe in an address."""
-    return base64.b64encode(raw, b"+-").decode()
+    def _stamp(self, own: str, link: str) -> dict[str, Any]:
+        return {"_rid": own, "_self": link, "_etag": new_etag(), "_ts": int(self.clock())}
 
 
 def new_etag() -> str:

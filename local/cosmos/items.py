@@ -1,14 +1,13 @@
 """Items: reading one, and the writes of one transaction."""
 
-import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from local.cosmos import partition_key
-from local.cosmos.database import Container, Database, checked_id, checked_ttl, encode_rid, new_etag
+from local.cosmos import partition_key, rid
+from local.cosmos.database import Container, Database, checked_id, checked_ttl, new_etag
 from local.cosmos.errors import (
     Exists,
     Invalid,
@@ -165,12 +164,12 @@ class Writer:
 
     def _stamped(self, number: int, document: dict[str, Any]) -> tuple[Item, tuple[Any, ...]]:
         # 16 bytes, of which the container's 8 come first: the layout of a real _rid.
-        rid = encode_rid(base64.b64decode(self._container.rid, b"+-") + number.to_bytes(8, "little"))
+        own = rid.encode(rid.decode(self._container.rid) + number.to_bytes(8, "little"))
         ts = int(self._database.clock())
         etag = new_etag()
         stamp = {
-            "_rid": rid,
-            "_self": f"{self._container.properties['_self']}docs/{rid}/",
+            "_rid": own,
+            "_self": f"{self._container.properties['_self']}docs/{own}/",
             "_etag": etag,
             "_attachments": "attachments/",
             "_ts": ts,

@@ -7,7 +7,7 @@ the change feed), and that must be exercised as on Azure.
 import hashlib
 from typing import Any
 
-from local.cosmos.errors import RangeGone
+from local.cosmos.errors import ContainerRecreated, RangeGone
 
 COUNT = 4
 # Of effective partition keys. Those of version 2 begin with a byte below 40 (hexadecimal). The service's own hash is
@@ -20,11 +20,19 @@ def of_partition(partition: str) -> int:
     return hashlib.sha256(partition.encode()).digest()[0] % COUNT
 
 
-def from_header(header: str) -> int:
-    """The range that ``x-ms-documentdb-partitionkeyrangeid`` names; raises ``RangeGone`` if there is none."""
-    if header not in map(str, range(COUNT)):
+def from_header(header: str, container_rid: str) -> int:
+    """The range that ``x-ms-documentdb-partitionkeyrangeid`` names, alone or behind its container's ``_rid``.
+
+    Raises:
+        ContainerRecreated: it is another container's.
+        RangeGone: there is none.
+    """
+    owner, _, number = header.rpartition(",")
+    if owner not in ("", container_rid):
+        raise ContainerRecreated("The container was made anew.")
+    if number not in map(str, range(COUNT)):
         raise RangeGone("There is no such partition key range any more.")
-    return int(header)
+    return int(number)
 
 
 def described(container_rid: str) -> list[dict[str, Any]]:

@@ -27,6 +27,30 @@ _DEFAULT_PAGE = 100
 _PURGE_SECONDS = 10.0
 # What would change the answer if it were obeyed; ignoring it would be a wrong answer in silence.
 _REFUSED_HEADERS = ("x-ms-documentdb-pre-trigger-include", "x-ms-documentdb-post-trigger-include")
+# The .NET SDK, in which the real Functions host's trigger is written, refuses an account without it. The limits are the
+# service's own: what is not implemented here is refused by itself.
+_QUERY_ENGINE = {
+    "maxSqlQueryInputLength": 262144,
+    "maxJoinsPerSqlQuery": 5,
+    "maxLogicalAndPerSqlQuery": 500,
+    "maxLogicalOrPerSqlQuery": 500,
+    "maxUdfRefPerSqlQuery": 10,
+    "maxInExpressionItemsCount": 16000,
+    "queryMaxInMemorySortDocumentCount": 500,
+    "maxQueryRequestTimeoutFraction": 0.9,
+    "sqlAllowNonFiniteNumbers": False,
+    "sqlAllowAggregateFunctions": True,
+    "sqlAllowSubQuery": True,
+    "sqlAllowScalarSubQuery": True,
+    "allowNewKeywords": True,
+    "sqlAllowLike": True,
+    "sqlAllowGroupByClause": True,
+    "maxSpatialQueryCells": 12,
+    "spatialMaxGeometryPointCount": 256,
+    "sqlDisableOptimizationFlags": 0,
+    "sqlAllowTop": True,
+    "enableSpatialIndexing": True,
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +91,7 @@ class Server:
             signature.verify(
                 self._key, headers.get("authorization", ""), request.method, segments, headers.get("x-ms-date", "")
             )
-            answer = self._route(request, segments, await request.read())
+            answer = self._route(request, self._database.names(segments), await request.read())
         except Refusal as refused:
             answer = _refusal(refused)
         except sqlite3.OperationalError:
@@ -178,7 +202,9 @@ class Server:
 
     def _query(self, container: Container, headers: CIMultiDictProxy[str], raw: bytes) -> _Answer:
         _refuse_part_of_range(headers)
-        scope: str | int | None = _partition(headers) if "x-ms-documentdb-partitionkey" in headers else _range(headers)
+        scope: str | int | None = (
+            _partition(headers) if "x-ms-documentdb-partitionkey" in headers else _range(container, headers)
+        )
         if scope is None and headers.get("x-ms-documentdb-query-enablecrosspartition", "").lower() != "true":
             raise Invalid("The query crosses partitions, and the request does not allow it.")
         page = query.run(
@@ -199,7 +225,7 @@ class Server:
         _refuse_part_of_range(headers)
         if "x-ms-documentdb-partitionkey" in headers:
             raise NotImplementedHere("The change feed of one partition key is not implemented.")
-        range_number = _range(headers)
+        range_number = _range(container, headers)
         if range_number is None:
             raise Invalid("The change feed is that of one partition key range, which the request does not name.")
         after = change_feed.position(container, headers.get("if-none-match"))
@@ -229,6 +255,7 @@ def _account(endpoint: str) -> dict[str, Any]:
         "readableLocations": here,
         "enableMultipleWriteLocations": False,
         "userConsistencyPolicy": {"defaultConsistencyLevel": "Strong"},
+        "queryEngineConfiguration": items.dump(_QUERY_ENGINE),
     }
 
 
@@ -292,6 +319,6 @@ def _refuse_part_of_range(headers: CIMultiDictProxy[str]) -> None:
         raise NotImplementedHere("A range of effective partition keys (x-ms-start-epk) is not implemented.")
 
 
-def _range(headers: CIMultiDictProxy[str]) -> int | None:
+def _range(container: Container, headers: CIMultiDictProxy[str]) -> int | None:
     header = headers.get("x-ms-documentdb-partitionkeyrangeid")
-    return None if header is None else ranges.from_header(header)
+    return None if header is None else ranges.from_header(header, container.rid)

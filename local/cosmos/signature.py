@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote
 
+from local.cosmos import rid
 from local.cosmos.errors import Unauthorized
 
 _MASTER = re.compile(r"type=master&ver=1\.0&sig=(?P<signature>[A-Za-z0-9+/=]+)")
@@ -36,7 +37,9 @@ def verify(key: bytes, authorization: str, method: str, segments: Sequence[str],
     # An even path ends with a resource's own name, an odd one with the type of what it contains.
     named = len(segments) % 2 == 0
     resource_type = "" if not segments else segments[-2 if named else -1]
-    link = "/".join(segments if named else segments[:-1])
+    owners = segments if named else segments[:-1]
+    # An address by _rid needs no names: the last one says it all.
+    link = owners[-1].lower() if rid.addresses(segments) else "/".join(owners)
     text = f"{method.lower()}\n{resource_type.lower()}\n{link}\n{date.lower()}\n\n"
     if not hmac.compare_digest(hmac.new(key, text.encode(), hashlib.sha256).digest(), given):
         raise Unauthorized("The signature does not match the account's key.")

@@ -29,9 +29,10 @@ def main() -> int:
     arguments = parser.parse_args()
     arguments.app = arguments.app.resolve()
     arguments.directory.mkdir(parents=True, exist_ok=True)
-    to_stderr()
+    clock = MovableClock(arguments.directory)
+    to_stderr(clock)
     try:
-        ended = asyncio.run(_run(arguments))
+        ended = asyncio.run(_run(arguments, clock))
     except (RefusedError, OSError) as error:
         print(f"local host: refused to start: {error}", file=sys.stderr)
         return 1
@@ -42,9 +43,8 @@ def main() -> int:
     return 0
 
 
-async def _run(arguments: argparse.Namespace) -> bool:
+async def _run(arguments: argparse.Namespace, clock: MovableClock) -> bool:
     directory: Path = arguments.directory
-    clock = MovableClock(directory)
     app: Path = arguments.app
     bootstrap = _bootstrap()
     if bootstrap is not None:

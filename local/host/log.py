@@ -2,9 +2,11 @@
 
 import logging
 import sys
-import time
 import traceback
+from datetime import UTC, datetime
 from types import TracebackType
+
+from local.host.clock import MovableClock
 
 
 def where(error: BaseException) -> str:
@@ -17,11 +19,18 @@ def where(error: BaseException) -> str:
 
 
 class _ContentFree(logging.Formatter):
-    """One line per record, real time in UTC; a traceback keeps its places and loses its messages."""
+    """One line per record, with real time and the stack's; a traceback keeps its places and loses its messages."""
 
-    converter = time.gmtime  # type: ignore[assignment]  # typeshed forgets the optional argument
-    default_msec_format = "%s.%03dZ"
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    def __init__(self, clock: MovableClock) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        self._clock = clock
+
+    def formatTime(  # noqa: N802 - the name is logging's
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        times = (datetime.fromtimestamp(record.created, UTC), self._clock.at(record.created))
+        real, moved = (time.isoformat(timespec="milliseconds").replace("+00:00", "Z") for time in times)
+        return f"{real} stack={moved}"
 
     def formatException(  # noqa: N802 - the name is logging's
         self,
@@ -30,13 +39,15 @@ class _ContentFree(logging.Formatter):
         return where(ei[1]) if ei[1] is not None else ""
 
 
-def to_stderr() -> None:
+def to_stderr(clock: MovableClock) -> None:
     """Send the host's and the app's records from INFO to standard error; what is quieter than that is the app's to say.
+
+    Each says the machine's time, and ``clock``'s.
 
     aiohttp's access log has query strings and is never switched on.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_ContentFree("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_ContentFree(clock))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # It warns once per attempt while Cosmos DB is away; the change feed says so itself, less often.
     logging.getLogger("azure.cosmos.LocationCache").setLevel(logging.ERROR)

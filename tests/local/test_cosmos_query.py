@@ -87,6 +87,8 @@ async def ask(
         ("IS_STRING(c.n)", "c"),
         ("IS_NUMBER(c.n)", "abd"),
         ("NOT IS_NUMBER(c.n)", "cef"),
+        ("IS_NULL(c.n)", "e"),
+        ("NOT IS_NULL(c.n)", "abcdf"),  # what is undefined is not null
         ("RegexMatch(c.s, '^b.e$')", "d"),
         ("RegexMatch(c.n, '3')", "c"),
         ("NOT RegexMatch(c.n, '4')", "c"),  # of what is no text it is undefined

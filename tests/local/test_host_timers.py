@@ -11,6 +11,7 @@ import pytest
 
 from local.host import timers
 from local.host.clock import MovableClock
+from local.host.log import to_stderr
 from local.host.schedule import following
 from tests.local.host_app import running, until, write_app
 
@@ -47,8 +48,8 @@ async def test_the_clock_moves_through_the_admin_api_and_stays_moved(tmp_path: P
     async with running(write_app(tmp_path, hourly()), tmp_path / "s") as host:
         answer = await (await host.client.get("/admin/clock")).json()
         assert abs(datetime.fromisoformat(answer["now"]) - datetime.now(UTC)) < timedelta(seconds=2)
-        assert await move(host, advance="P28D") == 200
-        assert await move(host, advance="-PT1H") == 200
+        assert await move(host, advance="P27D") == 200
+        assert await move(host, advance="PT23H") == 200
     moved = MovableClock(tmp_path / "s").now() - datetime.now(UTC)
     assert abs(moved - timedelta(days=28, hours=-1)) < timedelta(seconds=2)
     async with running(tmp_path / "function_app.py", tmp_path / "s") as host:
@@ -80,6 +81,39 @@ async def test_a_move_that_cannot_be_read_is_400_and_moves_nothing(tmp_path: Pat
             assert answer.status == 400, body
             assert "ISO 8601" in (await answer.json())["error"]
         assert abs(host.clock.now() - datetime.now(UTC)) < timedelta(seconds=2)
+
+
+async def test_the_clock_cannot_go_back(tmp_path: Path) -> None:
+    async with running(write_app(tmp_path, hourly()), half_past(tmp_path)) as host:
+        before = host.clock.now()
+        for body in ({"advance": "-PT1H"}, {"advance": "-PT0.5S"}, {"now": "2030-01-01T00:00:00Z"}):
+            answer = await host.client.post("/admin/clock", json=body)
+            assert answer.status == 400, body
+            assert "the clock cannot go back" in (await answer.json())["error"]
+        assert timedelta() <= host.clock.now() - before < timedelta(seconds=5)
+
+
+async def test_who_sends_the_time_back_that_was_just_answered_moves_nothing(tmp_path: Path) -> None:
+    async with running(write_app(tmp_path, hourly()), half_past(tmp_path)) as host:
+        now = (await (await host.client.get("/admin/clock")).json())["now"]
+        await asyncio.sleep(0.2)
+        assert await move(host, now=now) == 200
+        assert host.clock.now() > datetime.fromisoformat(now) + timedelta(seconds=0.1)
+
+
+def test_a_line_of_the_log_has_the_machines_time_and_the_stacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = MovableClock(tmp_path)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    to_stderr(clock)
+    clock.advance(timedelta(days=28))
+    logging.getLogger("local.host").info("one line")
+    real, stack, *rest = capsys.readouterr().err.split()
+    assert rest == ["INFO", "local.host", "one", "line"]
+    assert datetime.fromisoformat(stack.removeprefix("stack=")) - datetime.fromisoformat(real) == timedelta(days=28)
 
 
 async def test_a_moved_clock_makes_a_timer_due_once(tmp_path: Path) -> None:

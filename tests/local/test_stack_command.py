@@ -4,8 +4,10 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -19,10 +21,12 @@ from aiohttp import web
 from azure.storage.blob.aio import BlobServiceClient
 from joserfc import jwt
 
+from local import azurite
 from local.__main__ import main
 from local.issuer import load_key
 from local.ports import free_ports
 from local.process import ROOT
+from local.tokens import SAMPLE_TENANT_ID
 
 TENANT = "00000000-1111-2222-3333-444444444444"
 
@@ -203,6 +207,76 @@ async def test_a_token_is_valid_by_the_hosts_clock(directory: Path, capsys: pyte
     assert printed.err == ""
 
 
+async def test_env_prints_exports_that_a_shell_takes(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with host_at("2031-02-03T04:05:06.789Z") as host:
+        described = {"api": f"{host}/api", "host": host, "issuer": "http://127.0.0.1:1"}
+        (directory / "stack.json").write_text(json.dumps(described))
+        assert await asyncio.to_thread(main, ["env"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    names = ["API", "HOST", "TENANT", "ADMIN", "SERVICE", "OPERATOR", "REVIEWER", "APPROVER"]
+    assert re.findall(r"^export (\w+)=", printed.out, re.MULTILINE) == names
+    shown = "; ".join(f'echo "${name}"' for name in names)
+    shell = await asyncio.create_subprocess_exec(
+        *("bash", "-euc", f'eval "$0"; {shown}', printed.out), stdout=asyncio.subprocess.PIPE
+    )
+    lines = (await shell.communicate())[0].decode().splitlines()
+    assert lines[:3] == [f"{host}/api", host, SAMPLE_TENANT_ID]
+    for line in lines[3:]:
+        claims = jwt.decode(line.removeprefix("Authorization: Bearer "), load_key(directory)).claims
+        assert claims["iat"] == int(datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC).timestamp())
+        assert (claims["tid"] == SAMPLE_TENANT_ID) == (line == lines[3])
+
+
+def test_env_of_a_stack_without_a_host_has_no_addresses(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    described = {"api": None, "host": None, "issuer": "http://127.0.0.1:1"}
+    (directory / "stack.json").write_text(json.dumps(described))
+    assert main(["env"]) == 0
+    printed = capsys.readouterr().out
+    assert "export ADMIN=" in printed and "export API=" not in printed and "export HOST=" not in printed
+
+
+@pytest.mark.parametrize("command", [["token", "--role", "operator"], ["env"]])
+def test_a_description_that_cannot_be_read_is_told_in_one_line(
+    directory: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    (directory / "stack.json").write_text("{")
+    assert main(command) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_directory_that_cannot_be_made_is_told_in_one_line(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "file").touch()
+    monkeypatch.setenv("LOCAL_DIR", str(directory / "file"))
+    monkeypatch.setattr(azurite, "require", lambda: None)
+    assert main(["up"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told_in_one_line_before_anything_is_touched(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(azurite, "require", lambda: None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["up", "--port", port]) == 1
+    assert capsys.readouterr().err == f"Port {port} is in use. Choose another one.\n"
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize(("given", "said"), [(["PORT=7071"], "local up --port 7071\n"), ([], "local up \n")])
+def test_make_run_takes_the_port(given: list[str], said: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PORT"}
+    made = subprocess.run(
+        ["make", "--dry-run", "run", *given], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert made.stdout.endswith(said)
+
+
 def test_no_token_without_a_stack(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "--role", "operator"]) == 1
     printed = capsys.readouterr()
@@ -233,4 +307,5 @@ def test_wrong_arguments_are_explained(
     with pytest.raises(SystemExit) as ended:
         main(["token", *arguments])
     assert ended.value.code == 2
-    assert complaint in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert complaint in errors and errors.count("\n") == 1

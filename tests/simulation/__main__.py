@@ -1,34 +1,51 @@
 """``python -m tests.simulation``: run histories, replay one, or plant bugs and see them found."""
 
 import argparse
+import re
 import sys
 import time
 
+from audit.command_line import Parser, count
 from tests.simulation import campaign, crash_points, mutants
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says and return the exit code: 1 if a promise was broken or a planted bug survived."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = Parser(prog="python -m tests.simulation", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run many histories")
-    run.add_argument("--histories", type=int, default=10_000)
+    run.add_argument("--histories", type=count, default=10_000)
     run.add_argument("--seed", type=int, default=1, help="the first one")
-    run.add_argument("--jobs", type=int, default=2)
+    run.add_argument("--jobs", type=count, default=2)
     replay = commands.add_parser("replay", help="run one history again")
-    replay.add_argument("seed")
+    replay.add_argument("seed", type=_seed, help="a number, or a script's crash point, as it was printed")
     replay.add_argument("--verbose", action="store_true", help="tell of each call")
     planted = commands.add_parser("mutants", help="plant known bugs one by one; each must be found")
-    planted.add_argument("--histories", type=int, default=2_000, help="at most, for each bug")
+    planted.add_argument("--histories", type=count, default=2_000, help="at most, for each bug")
     planted.add_argument("--seed", type=int, default=1)
-    planted.add_argument("--jobs", type=int, default=2)
-    planted.add_argument("--only", help="the name of one of them")
+    planted.add_argument("--jobs", type=count, default=2)
+    planted.add_argument("--only", type=_planted, help="the name of one of them")
     options = parser.parse_args(arguments)
     if options.command == "run":
         return _run(options.histories, options.seed, options.jobs)
     if options.command == "replay":
         return _replay(options.seed, options.verbose)
     return _mutants(options.histories, options.seed, options.jobs, options.only)
+
+
+def _seed(text: str) -> str:
+    script, _, point = text.partition("/")
+    if text.isascii() and text.isdigit():
+        return text
+    if script in crash_points.SCRIPTS and re.fullmatch(r"\d+/(before|after)", point):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor script/call/before or script/call/after")
+
+
+def _planted(text: str) -> str:
+    if text not in mutants.MUTANTS:
+        raise argparse.ArgumentTypeError(f"no planted bug is called {text!r}; without --only all names are printed")
+    return text
 
 
 def _run(histories: int, seed: int, jobs: int) -> int:

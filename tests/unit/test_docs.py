@@ -11,17 +11,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.documents import DOCUMENTS, FENCE, ROOT
+
 README = ROOT / "README.md"
-DOCUMENTS = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "bench" / "README.md",
-    ROOT / "infra" / "README.md",
-]
 COST = ROOT / "docs" / "limits-and-cost.md"
 
-FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 SETTING = re.compile(r"`([A-Z][A-Z_]+(?:__\w+)?)`")
