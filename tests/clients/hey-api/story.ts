@@ -9,6 +9,7 @@ import {
   statusGet,
 } from "./sdk";
 import { client } from "./sdk/client.gen";
+import type { DataSharingRequest, ReviewGrantRequest } from "./sdk/types.gen";
 
 const { api, tenantId, tokens } = JSON.parse(process.env["STORY"] ?? "") as {
   api: string;
@@ -19,6 +20,11 @@ client.setConfig({ baseUrl: api });
 const path = { tenantId };
 const throwOnError = true;
 const reviewer = { auth: tokens.reviewer };
+
+// @ts-expect-error there is no such geo
+void ({ enabled: true, geo: "atlantis" } satisfies DataSharingRequest);
+// @ts-expect-error captures are not read for that
+void ({ purpose: "train", justification: "", durationMinutes: 1 } satisfies ReviewGrantRequest);
 
 async function main() {
   const admin = { auth: tokens.admin, path, throwOnError } as const;

@@ -18,6 +18,11 @@ function good<T>(answer: { data?: T; error?: Problem }): T {
   return answer.data;
 }
 
+// @ts-expect-error there is no such geo
+void ({ enabled: true, geo: "atlantis" } satisfies components["schemas"]["DataSharingRequest"]);
+// @ts-expect-error captures are not read for that
+void ({ purpose: "train", justification: "", durationMinutes: 1 } satisfies components["schemas"]["ReviewGrantRequest"]);
+
 async function main() {
   const admin = as(tokens.admin);
   const reviewer = as(tokens.reviewer);
