@@ -84,6 +84,12 @@ param operatorIds array = []
 @description('Origins of pages elsewhere that may call the API from a browser, such as https://admin.example.com.')
 param allowedOrigins array = []
 
+@description('The https:// address by which clients know the API, in the place of /api; empty: the app has no gateway.')
+param publicAddress string = ''
+
+@description('Hosts, with commas between them, that the gateway may name in X-Forwarded-Host; links lead to the one named.')
+param trustedForwardedHosts string = ''
+
 @description('How many requests an instance answers at the same time.')
 @minValue(1)
 @maxValue(1000)
@@ -310,6 +316,8 @@ module app 'modules/function-app.bicep' = {
     retentionDays: retentionDays
     geoEndpoints: geoEndpoints
     allowedOrigins: allowedOrigins
+    publicAddress: publicAddress
+    trustedForwardedHosts: trustedForwardedHosts
     perInstanceConcurrency: perInstanceConcurrency
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount

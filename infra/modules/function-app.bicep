@@ -21,6 +21,8 @@ param retentionDays int
 param geoEndpoints object
 
 param allowedOrigins array
+param publicAddress string
+param trustedForwardedHosts string
 param perInstanceConcurrency int
 param instanceMemoryMB int
 param maximumInstanceCount int
@@ -95,11 +97,13 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         { name: 'COSMOS_CONNECTION__credential', value: 'managedidentity' }
         { name: 'GEO_ENDPOINTS', value: string(geoEndpoints) }
         { name: 'OPERATOR_TENANT_ID', value: operatorTenantId }
+        { name: 'PUBLIC_ADDRESS', value: publicAddress }
         { name: 'RECEIPT_KEY', value: receiptKey }
         { name: 'RETENTION_DAYS', value: string(retentionDays) }
         { name: 'REVIEW_AUTH_CONTEXT', value: reviewAuthContext }
         { name: 'STORAGE_ACCOUNTS', value: string(toObject(storageAccounts, each => each.geo, each => each.endpoint)) }
         { name: 'TOKEN_AUDIENCES', value: tokenAudiences }
+        { name: 'TRUSTED_FORWARDED_HOSTS', value: trustedForwardedHosts }
       ]
       // Pages elsewhere that may call the API from a browser; what they may do is up to the user's token. No cookies.
       cors: {

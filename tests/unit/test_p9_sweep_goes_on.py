@@ -92,7 +92,7 @@ async def test_what_was_repaired_is_on_record_though_the_sweep_is_killed_later()
     put(world, "europe", STRANGER, world.clock.now().date())
 
     async def kill(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
-        if prefix == "f-" and "include_deleted" not in more:  # when that shard's turn to be repaired has come
+        if prefix == "f-" and not more.get("include_deleted"):  # when that shard's turn to be repaired has come
             raise Crash
         async for each in list_containers(prefix, **more):
             yield each
