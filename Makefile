@@ -4,7 +4,7 @@ IN_VENV := .venv/bin/python
 # Two workers. Each takes whole modules, in the order of tests/conftest.py, and has a stack of its own.
 IN_PARALLEL := -n 2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-quick simulate simulate-mutants mutants run bench bench-quick lint scan bicep check format setup
+.PHONY: help demo test test-quick simulate simulate-mutants mutants run bench bench-quick lint scan bicep openapi check format setup
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ demo: setup  ## play the main job end to end on a local stack of its own, and ex
 test: setup  ## all tests, with the coverage of functions/ and shared/
 	@$(IN_VENV) -m pytest $(IN_PARALLEL) --cov --cov-report=term
 
-test-quick: setup  ## what needs no stack, but for two tests that take long
+test-quick: setup  ## what needs no stack, but for a few tests that take long
 	@$(IN_VENV) -m pytest $(IN_PARALLEL) -m "not stack and not long"
 
 simulate: setup  ## many random histories on the fakes, with virtual time and every fault: HISTORIES, SEED, JOBS
@@ -55,6 +55,9 @@ bicep:  ## build and lint infra/ with Bicep's own compiler, where bicep or az bi
 	else \
 		echo "Nothing was checked: neither bicep nor az bicep is on the PATH."; \
 	fi
+
+openapi: setup  ## write docs/openapi.json anew, as the service answers it
+	@$(IN_VENV) -m local.openapi
 
 check:  ## what CI runs
 	@.ci/run

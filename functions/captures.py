@@ -73,7 +73,13 @@ _POST = Operation(
         201: Answer("The batch is stored, all of it.", _ANSWER),
         200: Answer("It was stored before, by a request with the same key and body.", _ANSWER),
     },
-    problems=(DataSharingOff, GeoNotServed, CapturedTooEarly, CapturedTooLate, IdempotencyKeyReused),
+    problems=(
+        DataSharingOff,
+        GeoNotServed(GeoNotServed.TENANTS_GEO),
+        CapturedTooEarly,
+        CapturedTooLate,
+        IdempotencyKeyReused,
+    ),
 )
 
 

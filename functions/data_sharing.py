@@ -26,10 +26,10 @@ blueprint = func.Blueprint()
 
 BODY_MAX_BYTES = 4 * 1024
 
-# To opt out, geo means nothing and may be anything.
 _GEO_TO_OPT_IN: dict[str, Any] = {
     "if": {"properties": {"enabled": {"const": True}}},
-    "then": {"properties": {"geo": {"enum": sorted(GEOS)}}, "required": ["geo"]},
+    # Linters take what a schema does not name for forbidden, so enabled is named again.
+    "then": {"properties": {"enabled": {}, "geo": {"type": "string"}}, "required": ["geo"]},
 }
 
 
@@ -39,7 +39,12 @@ class DataSharingRequest(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=_GEO_TO_OPT_IN)
 
     enabled: bool
-    geo: str | None = Field(None, description="Where the data shall stay; needed to opt in.")
+    # Any text is taken: to opt out it means nothing and must stop nobody. Clients see here which texts mean a geo.
+    geo: str | None = Field(
+        None,
+        description="Where the data shall stay; needed to opt in, without meaning to opt out.",
+        json_schema_extra={"enum": [*sorted(GEOS), None]},
+    )
 
 
 class DataSharingAnswer(AnswerModel):

@@ -77,7 +77,7 @@ _GET = Operation(
     who=(Who.TENANT_ADMIN, Who.OPERATOR),
     parameters=(_ENROLLMENT_ID,),
     answers={200: Answer("The deletion.", _EXAMPLE)},
-    problems=(NotFound,),
+    problems=(NotFound(NotFound.DELETION),),
 )
 _EXPEDITE = Operation(
     "Deletions_Expedite",
@@ -88,7 +88,7 @@ _EXPEDITE = Operation(
     who=(Who.TENANT_ADMIN,),
     parameters=(_ENROLLMENT_ID,),
     answers={202: Answer("The deletion.", _EXAMPLE)},
-    problems=(NotFound, DeletionFinished),
+    problems=(NotFound(NotFound.DELETION), DeletionFinished),
 )
 
 

@@ -19,8 +19,21 @@ class Document(AnswerModel):
     """An OpenAPI 3.1 document."""
 
     openapi: str
+    info: dict[str, Any]
+    servers: list[dict[str, Any]]
+    tags: list[dict[str, Any]]
+    paths: dict[str, Any]
+    components: dict[str, Any]
 
 
+_EXAMPLE = Document(
+    openapi="3.1.0",
+    info={"title": "Copilot data sharing", "version": "1.0.0"},
+    servers=[{"url": "/api"}],
+    tags=[{"name": "Service", "description": "For operators and for whoever writes a client."}],
+    paths={},
+    components={},
+)
 _GET = Operation(
     "OpenApi_Get",
     "GET",
@@ -28,7 +41,7 @@ _GET = Operation(
     "Show this document.",
     tag="Service",
     who=EVERYBODY,
-    answers={200: Answer("The OpenAPI 3.1 document of this API.", Document(openapi="3.1.0"))},
+    answers={200: Answer("The OpenAPI 3.1 document of this API.", _EXAMPLE)},
     problems=(InternalError,),
 )
 

@@ -14,7 +14,7 @@ from functions._api.operations import Answer, Body, Operation
 from functions._api.parameters import BEFORE, LIMIT, Parameter, id_in_path, number, text
 from shared.bootstrap import services
 from shared.identity.callers import Who
-from shared.model.capture import BATCH_MAX
+from shared.model.capture import BATCH_MAX, Capture
 from shared.model.grants import DURATION_MAX, AccessRecord, GrantStatus, Purpose, ReviewGrant
 from shared.model.items import ENROLLMENT_ID, EnrollmentId, Item
 from shared.problems import (
@@ -47,13 +47,17 @@ def _says_something(text: str) -> str:
 
 
 class ReviewGrantRequest(BaseModel):
-    """The body of a POST that asks for a grant. ``purpose`` is any text: what it may not be is refused by its name."""
+    """The body of a POST that asks for a grant. A ``purpose`` that is none of ours is refused by its name."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True, frozen=True
     )
 
-    purpose: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    purpose: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=200),
+        Field(json_schema_extra={"enum": [each.value for each in Purpose]}),
+    ]
     justification: Annotated[
         str,
         StringConstraints(max_length=500),
@@ -109,7 +113,18 @@ _PENDING = ReviewGrant(
     requested_by="b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
     requested_at=_NOW,
 )
-_APPROVED = GrantAnswer.of(_PENDING.approved("1f0a9d3c-7b64-4e25-8c1d-2a5e6f7b8c90", _NOW), _NOW)
+_LIVE = _PENDING.approved("1f0a9d3c-7b64-4e25-8c1d-2a5e6f7b8c90", _NOW)
+_APPROVED = GrantAnswer.of(_LIVE, _NOW)
+_REVOKED = GrantAnswer.of(_LIVE.revoked(_PENDING.requested_by, _NOW), _NOW)
+_LINE = Capture.model_validate(
+    {
+        "capturedAt": "2026-11-21T12:00:00Z",
+        "feature": "power-fx.formula",
+        "input": "Total of all open orders",
+        "output": 'Sum(Filter(Orders, Status = "Open"), Amount)',
+        "telemetry": {"latencyMs": 812},
+    }
+).model_dump_json(by_alias=True, exclude_none=True)
 _READ = AccessRecord(
     tenant_id=_PENDING.tenant_id,
     sequence=3,
@@ -125,7 +140,6 @@ _READ = AccessRecord(
     batch_id=_EXAMPLE_ID,
 )
 _WISH = ReviewGrantRequest.model_validate({"purpose": "improve", "justification": _REASON, "durationMinutes": 60})
-_READING_PROBLEMS = (GrantRequired, NotFound, GeoNotServed)
 _BODY = Body(_WISH, BODY_MAX_BYTES)
 _GRANT_ID = id_in_path("grantId", "A review grant, as its POST answered it.")
 _BATCH_ID = id_in_path("batchId", "A batch, as its POST answered it.")
@@ -163,7 +177,7 @@ _ASK = Operation(
     step_up=True,
     body=_BODY,
     answers={201: Answer("The grant, which another person has to approve.", GrantAnswer.of(_PENDING, _NOW))},
-    problems=(PurposeRefused, NotFound),
+    problems=(PurposeRefused, NotFound(NotFound.NEVER_SHARED)),
 )
 _LIST = Operation(
     "ReviewGrants_List",
@@ -194,7 +208,7 @@ _REVOKE = Operation(
     tag=_TAG,
     who=(Who.REVIEWER, Who.APPROVER),
     parameters=(_GRANT_ID,),
-    answers={200: Answer("The grant.", _APPROVED)},
+    answers={200: Answer("The grant.", _REVOKED)},
     problems=(NotFound,),
 )
 _LIST_CAPTURES = Operation(
@@ -207,7 +221,7 @@ _LIST_CAPTURES = Operation(
     step_up=True,
     parameters=(_DAY_LISTED, LIMIT, _AFTER),
     answers={200: Answer("Days or batches.", CapturesPageAnswer(value=[CapturesEntry(day=_NOW.date())]))},
-    problems=_READING_PROBLEMS,
+    problems=(GrantRequired, NotFound(NotFound.DAY), GeoNotServed(GeoNotServed.TENANTS_GEO)),
 )
 _BATCH = Operation(
     "Captures_Read",
@@ -219,11 +233,9 @@ _BATCH = Operation(
     step_up=True,
     parameters=(_DAY, _BATCH_ID, _LINES, _OFFSET),
     answers={
-        200: Answer(
-            "Captures as JSON Lines.", '{"input": "..."}\n', headers=("Link",), media_type="application/x-ndjson"
-        )
+        200: Answer("Captures as JSON Lines.", f"{_LINE}\n", headers=("Link",), media_type="application/x-ndjson")
     },
-    problems=_READING_PROBLEMS,
+    problems=(GrantRequired, NotFound(NotFound.BATCH), GeoNotServed(GeoNotServed.TENANTS_GEO)),
 )
 _LOG = Operation(
     "AccessLog_List",

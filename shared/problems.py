@@ -6,7 +6,7 @@ sentence stands here once, under a name if its kind has several, or beside the b
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from shared.model.geos import GEOS
@@ -58,6 +58,16 @@ class InvalidRequest(Problem):
     NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
     GEO_NEEDED = "geo is needed to opt in."
+
+    @classmethod
+    def unknown_parameter(cls, known: Iterable[str]) -> Self:
+        """Return the refusal of a query that has another parameter than those ``known``."""
+        return cls(f"The query may have {', '.join(known) or 'nothing'} here, and something else is in it.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one of a query that may have nothing in it."""
+        return cls.unknown_parameter(())
 
 
 class Unauthenticated(Problem):

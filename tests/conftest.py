@@ -22,6 +22,7 @@ LONGEST = (
     "e2e/test_documents.py",
     "e2e/test_outages.py",
     "e2e/test_p9_large_account.py",
+    "clients/test_generated.py",
     "local/test_stack_command.py",
     "simulation/test_simulation.py",
     "e2e/test_p5_purge_killed.py",

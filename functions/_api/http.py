@@ -181,13 +181,11 @@ def _refuse_unheeded(operation: Operation, req: func.HttpRequest) -> None:
     for name in PRECONDITIONS:
         if name in req.headers and name not in headers:
             raise InvalidRequest(f"{name} is not evaluated here; send the request without it.")
-    query = {each.name: each for each in operation.parameters if each.where == "query"}
+    query = operation.query
     # Of the address, because the platform passes on no empty values: who pages by one would begin anew for ever.
     for name, value in parse_qsl(urlsplit(req.url).query, keep_blank_values=True):
         if name not in query:
-            raise InvalidRequest(
-                f"The query may have {', '.join(query) or 'nothing'} here, and something else is in it."
-            )
+            raise InvalidRequest.unknown_parameter(query)
         if not value:
             raise query[name].problem(query[name].sentence)
 

@@ -39,7 +39,12 @@ HEADERS: Mapping[str, _Header] = {
     CORRELATION_ID.name: _Header(
         "The request's, or a new one.", CORRELATION_ID.example, text_schema(CORRELATION_PATTERN)
     ),
-    "Link": _Header("The address of the next page, if there is one (RFC 8288).", '<...>; rel="next"', {}),
+    "Link": _Header(
+        "The address of the next page, if there is one (RFC 8288).",
+        "<https://api.example/api/tenants/3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30/captures/2026-11-21/"
+        '0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a?limit=100&offset=100>; rel="next"',
+        text_schema('<https?://[^>]+>; rel="next"'),
+    ),
     "ETag": _Header("The setting's ledger sequence, for If-Match.", '"1"', text_schema('"[0-9]{1,9}"')),
     "Accept-Encoding": _Header("The encoding that a body may have.", "gzip", {"const": "gzip"}),
     "Retry-After": _Header("Seconds after which to send the same request again.", "5", text_schema("[0-9]+")),
@@ -48,6 +53,15 @@ HEADERS: Mapping[str, _Header] = {
     ),
 }
 """Every header that an answer of ours can have."""
+
+TAGS: Mapping[str, str] = {
+    "Captures": "For Copilot services: storing what was captured.",
+    "Data sharing": "For a tenant's administrators: the toggle and its history.",
+    "Deletions": "For a tenant's administrators: what became of the data after an opt-out, and the proof of it.",
+    "Review": "For reviewers and approvers: grants, and reading under them. For the tenant: who has read what.",
+    "Service": "For operators and for whoever writes a client: how the service is, and what it takes.",
+}
+"""What each group of operations is for."""
 
 COMMON_HEADERS = (
     "Cache-Control",
@@ -75,11 +89,11 @@ def document() -> Members:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/api"}],
-        "tags": [{"name": tag} for tag in sorted({each.tag for each in operations})],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Problem": _PROBLEM_SCHEMA},
-            "responses": {each.__name__: _problem_response([each]) for each in all_problems()},
+            "schemas": {**schemas, "Problem": _problem_schema()},
+            "responses": _shared_responses(paths),
             "headers": {name: _header(header) for name, header in HEADERS.items()},
             "securitySchemes": {"bearer": _BEARER},
         },
@@ -103,28 +117,54 @@ _BEARER: Members = {
     "operator tenant with Captures.Review and Captures.Approve.",
 }
 
-_PROBLEM_SCHEMA: Members = {
-    "type": "object",
-    "description": "A refusal or failure (RFC 9457). The detail never repeats what was sent.",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {
-            "type": "string",
-            "pattern": "^urn:problem:[a-z-]+$",
-            "description": "Stable: tell problems apart by it.",
+
+def _problem_schema() -> Members:
+    """Return the one schema of all problems: a client has one type to catch, whatever is refused."""
+    return {
+        "type": "object",
+        "description": "A refusal or failure (RFC 9457). The detail never repeats what was sent.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {
+                "type": "string",
+                "pattern": "^urn:problem:[a-z-]+$",
+                "description": "Stable: tell problems apart by it.",
+            },
+            "title": {"type": "string"},
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": {
+                "type": "string",
+                "description": "For a person to read; its words may change.",
+                "x-ms-primary-error-message": True,  # Kiota makes it the message of its exception
+            },
+            **{
+                name: {"type": "string", "description": description}
+                for each in all_problems()
+                for name, description in each.members.items()
+            },
         },
-        "title": {"type": "string"},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string", "description": "For a person to read; its words may change."},
-    },
-}
+    }
 
 
 class _Schemas(GenerateJsonSchema):
-    """Describes answers as ``to_json`` writes them: every member there, or absent where an Item has no value."""
+    """Describes what ``to_json`` writes and requests say, in the one way that every generator of clients reads.
+
+    Members of answers are all there, or absent where an Item has no value.
+    """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        # A generator takes a member with a default for one that is always there; absent is what we mean.
+        return self.generate_inner(schema["schema"])
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        # From anyOf, generators for C# make wrappers into which nothing can be read. A reference has no other form.
+        described = self.generate_inner(schema["schema"])
+        if "type" not in described:
+            return super().nullable_schema(schema)
+        return {**described, "type": [described["type"], "null"]}
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         described = super().model_schema(schema)
@@ -139,11 +179,15 @@ def _make_absent(properties: dict[str, Members]) -> set[str]:
     """Take null from what the members may be, and return the names of those that may be absent instead."""
     absent = set()
     for name, member in properties.items():
-        kinds = [kind for kind in member.get("anyOf", []) if kind != {"type": "null"}]
-        if "anyOf" in member and len(kinds) < len(member["anyOf"]):
-            absent.add(name)
-            rest = {key: value for key, value in member.items() if key not in {"anyOf", "default"}}
-            properties[name] = {**rest, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})}
+        rest = {key: value for key, value in member.items() if key not in {"anyOf", "type"}}
+        match member:
+            case {"type": [kind, "null"]}:
+                properties[name] = {"type": kind, **rest}
+            case {"anyOf": [kind, {"type": "null"}]}:
+                properties[name] = {**kind, **rest}
+            case _:
+                continue
+        absent.add(name)
     return absent
 
 
@@ -160,7 +204,15 @@ def _model_schemas(operations: Sequence[Operation]) -> tuple[_Named, Members]:
                 wanted[type(answer.example), "serialization"] = None
     names, definitions = models_json_schema(list(wanted), ref_template=_SCHEMA_REF, schema_generator=_Schemas)
     schemas: Members = definitions.get("$defs", {})
+    for schema in schemas.values():
+        if "description" in schema:
+            schema["description"] = _markdown(schema["description"])
     return {(model, mode): schema for (model, mode), schema in names.items()}, schemas
+
+
+def _markdown(docstring: str) -> str:
+    """Return what a class says of itself, without its attributes, which have other names in JSON."""
+    return docstring.partition("\n\nAttributes:")[0].replace("``", "`")
 
 
 def _operation(operation: Operation, names: _Named) -> Members:
@@ -172,7 +224,7 @@ def _operation(operation: Operation, names: _Named) -> Members:
         "parameters": [each.to_json() for each in operation.all_parameters],
         "responses": {
             **{str(status): _answer(answer, names) for status, answer in operation.answers.items()},
-            **_problem_responses(operation.all_problems),
+            **_problem_responses(operation),
         },
     }
     if operation.description:
@@ -201,50 +253,58 @@ def _answer(answer: Answer, names: _Named) -> Members:
         "headers": _header_refs((*COMMON_HEADERS, *answer.headers)),
     }
     if isinstance(answer.example, str):
-        described["content"] = {answer.media_type: {"schema": {"type": "string"}, "example": answer.example}}
+        # What is neither JSON nor known to a generator reaches its caller as bytes, and only if it is called binary.
+        schema: Members = {"type": "string", "format": "binary"}
+        described["content"] = {answer.media_type: {"schema": schema, "example": answer.example}}
     elif answer.example is not None:
         schema = names[type(answer.example), "serialization"]
         described["content"] = {answer.media_type: {"schema": schema, "example": answer.example.to_json()}}
     return described
 
 
-def _problem_responses(problems: Sequence[type[Problem]]) -> Members:
+def _problem_responses(operation: Operation) -> Members:
     """Return the responses by status: a reference where one problem has it, else one response for all that do."""
-    by_status: dict[int, list[type[Problem]]] = {}
-    for each in problems:
-        by_status.setdefault(each.status, []).append(each)
+    by_status: dict[int, list[Problem]] = {}
+    for kind in operation.all_problems:
+        by_status.setdefault(kind.status, []).append(operation.example_of(kind))
     return {
-        str(status): {"$ref": f"#/components/responses/{each[0].__name__}"}
-        if len(each) == 1
-        else _problem_response(each)
-        for status, each in by_status.items()
+        str(status): {"$ref": f"#/components/responses/{_kind(problems[0])}"}
+        if [each.detail for each in problems] == [type(problems[0]).example().detail]
+        else _problem_response(problems)
+        for status, problems in by_status.items()
     }
 
 
-def _problem_response(problems: Sequence[type[Problem]]) -> Members:
-    types = list(dict.fromkeys(f"urn:problem:{each.slug}" for each in problems))
-    headers = [name for each in problems for name in each.example().headers]
+def _problem_response(problems: Sequence[Problem]) -> Members:
+    titles = {f"urn:problem:{each.slug}": each.title for each in problems}
+    headers = dict.fromkeys(name for each in problems for name in each.headers)
     return {
-        "description": " ".join(dict.fromkeys(each.title for each in problems)),
-        "headers": _header_refs((*COMMON_HEADERS, *dict.fromkeys(headers))),
+        "description": "\n".join(f"`{type}`: {title}" for type, title in titles.items()),
+        "headers": _header_refs((*COMMON_HEADERS, *headers)),
         "content": {
             "application/problem+json": {
-                "schema": {
-                    "$ref": _SCHEMA_REF.format(model="Problem"),
-                    "properties": {
-                        "type": {"const": types[0]} if len(types) == 1 else {"enum": types},
-                        "status": {"const": problems[0].status},
-                        **{
-                            name: {"type": "string", "description": description}
-                            for each in problems
-                            for name, description in each.members.items()
-                        },
-                    },
-                },
-                "examples": {each.__name__: {"value": each.example().to_json()} for each in problems},
+                # Nothing beside the reference: generators drop the rest of the problem over it, or fail.
+                "schema": {"$ref": _SCHEMA_REF.format(model="Problem")},
+                "examples": {_kind(each): {"value": each.to_json()} for each in problems},
             }
         },
     }
+
+
+def _kind(problem: Problem) -> str:
+    return type(problem).__name__
+
+
+def _shared_responses(paths: Members) -> Members:
+    """Return the responses that the paths refer to."""
+    used = {
+        response["$ref"].rpartition("/")[2]
+        for methods in paths.values()
+        for operation in methods.values()
+        for response in operation["responses"].values()
+        if "$ref" in response
+    }
+    return {each.__name__: _problem_response([each.example()]) for each in all_problems() if each.__name__ in used}
 
 
 def _header(header: _Header) -> Members:

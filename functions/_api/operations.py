@@ -84,7 +84,7 @@ class Operation:
         body: what it takes.
         answers: by status.
         problems: beyond those that follow from the rest: 400; 401, 403, 500 and 503 with a ``who``; 411, 413
-            and 415 with a body.
+            and 415 with a body. Either a kind, or one of it as this operation answers it.
         description: what the summary leaves open.
     """
 
@@ -99,7 +99,7 @@ class Operation:
     step_up: bool = False
     parameters: tuple[Parameter[Any], ...] = ()
     body: Body[Any] | None = None
-    problems: tuple[type[Problem], ...] = ()
+    problems: tuple[type[Problem] | Problem, ...] = ()
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -125,7 +125,8 @@ class Operation:
     @property
     def all_problems(self) -> list[type[Problem]]:
         """The problems that it declares and those that follow from what it is, by status."""
-        found: set[type[Problem]] = {InvalidRequest, *self.problems}
+        found: set[type[Problem]] = {InvalidRequest}
+        found |= {type(each) if isinstance(each, Problem) else each for each in self.problems}
         if self.who:
             found |= {Unauthenticated, Forbidden, InternalError, Unavailable}
         if self.step_up:
@@ -133,6 +134,22 @@ class Operation:
         if self.body:
             found |= {LengthRequired, PayloadTooLarge, UnsupportedEncoding}
         return sorted(found, key=lambda each: (each.status, each.__name__))
+
+    def example_of(self, kind: type[Problem]) -> Problem:
+        """Return a problem of that kind as this operation answers it."""
+        for each in self.problems:
+            if type(each) is kind:
+                return each
+        if kind is InvalidRequest:
+            return InvalidRequest.unknown_parameter(self.query)
+        if kind is PayloadTooLarge and self.body:
+            return PayloadTooLarge(self.body.max_bytes)
+        return kind.example()
+
+    @property
+    def query(self) -> Mapping[str, Parameter[Any]]:
+        """The parameters of its query, by name."""
+        return {each.name: each for each in self.parameters if each.where == "query"}
 
 
 OPERATIONS: dict[str, Operation] = {}

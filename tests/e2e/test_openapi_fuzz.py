@@ -16,6 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CASES_AT_LEAST = 2_000
 SEED = 20261121
+HOOKS = "tests.e2e.schemathesis_hooks"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # Without a token every answer but two is 401; with the wrong role many are 403. Together they reach everything.
 ROLES: list[Role | None] = [None, *Role]
@@ -53,7 +54,7 @@ async def fuzz(stack: Stack, token: str | None, directory: Path) -> tuple[int, s
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=directory,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "COLUMNS": "200"},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "COLUMNS": "200", "SCHEMATHESIS_HOOKS": HOOKS},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -81,6 +81,7 @@ class Recorder(Api):
     def __init__(self) -> None:
         super().__init__()
         self.seen: set[tuple[str, int]] = set()
+        self.answered: dict[tuple[str, int], list[Any]] = {}
 
     async def call(self, function: str, method: str = "GET", **kwargs: Any) -> tuple[int, Any, dict[str, str]]:
         status, content, headers = await super().call(function, method, **kwargs)
@@ -93,8 +94,7 @@ class Recorder(Api):
         if not mimetype:
             assert method == "HEAD" or status == 304, "whatever else is answered has a body"
         elif mimetype == "application/problem+json":
-            kind = media["schema"]["properties"]["type"]
-            assert f"urn:problem:{content}" in kind.get("enum", [kind.get("const")])
+            assert f"urn:problem:{content}" in {each["value"]["type"] for each in media["examples"].values()}
         else:
             check(media["schema"], content)
         names = {name.lower() for name in response["headers"]}
@@ -105,6 +105,8 @@ class Recorder(Api):
             if value is not None:
                 check(resolved(header)["schema"], value)
         self.seen.add((f"{method} {function}", status))
+        if status < 400:
+            self.answered.setdefault((each.id, status), []).append(content)
         return status, content, headers
 
 
@@ -112,7 +114,7 @@ class Recorder(Api):
 def recorder(api: Api) -> Recorder:
     api.__class__ = Recorder
     assert isinstance(api, Recorder)
-    api.seen = set()
+    api.seen, api.answered = set(), {}
     return api
 
 
@@ -138,13 +140,18 @@ def test_a_route_cannot_be_declared_twice() -> None:
 
 
 def test_it_has_every_problem() -> None:
-    names = {each.__name__ for each in all_problems()}
-    assert set(DOCUMENT["components"]["responses"]) == names
-    used = {each.__name__ for d in OPERATIONS.values() for each in d.all_problems}
-    assert names == used, "name it among an operation's problems"
-    for each in all_problems():
-        media = DOCUMENT["components"]["responses"][each.__name__]["content"]["application/problem+json"]
-        assert media["schema"]["properties"]["type"] == {"const": f"urn:problem:{each.slug}"}
+    used = {each for d in OPERATIONS.values() for each in d.all_problems}
+    assert set(all_problems()) == used, "name it among an operation's problems"
+    for function, each in OPERATIONS.items():
+        responses = DOCUMENT["paths"][f"/{each.route}"][each.method.lower()]["responses"]
+        for status in {problem.status for problem in each.all_problems}:
+            examples = resolved(responses[str(status)])["content"]["application/problem+json"]["examples"]
+            wanted = {problem.__name__ for problem in each.all_problems if problem.status == status}
+            assert set(examples) == wanted, function
+            for name, example in examples.items():
+                [kind] = [problem for problem in each.all_problems if problem.__name__ == name]
+                said = (example["value"]["type"], example["value"]["status"], example["value"]["title"])
+                assert said == (f"urn:problem:{kind.slug}", status, kind.title)
 
 
 def test_every_operation_says_who_may_call_it_and_all_that_it_needs() -> None:
@@ -259,9 +266,15 @@ def test_requests_are_described_as_strictly_as_they_are_checked() -> None:
     assert schemas["CaptureBatch"]["properties"]["captures"]["maxItems"] == 500
     assert schemas["Capture"]["properties"]["input"]["maxLength"] == 256 * 1024
     assert schemas["Capture"]["properties"]["capturedAt"]["pattern"].startswith("^[0-9]{4}-")
-    check({"$ref": "#/components/schemas/DataSharingRequest"}, {"enabled": False, "geo": "anything"})
-    for wrong in ({"enabled": True}, {"enabled": True, "geo": "atlantis"}, {"enabled": False, "more": 1}):
-        with pytest.raises(Exception, match=r"required|not one of|unexpected"):
+    for right in ({"enabled": False}, {"enabled": False, "geo": None}, {"enabled": True, "geo": "europe"}):
+        check({"$ref": "#/components/schemas/DataSharingRequest"}, right)
+    for wrong in (
+        {"enabled": True},
+        {"enabled": True, "geo": None},
+        {"enabled": True, "geo": "atlantis"},
+        {"enabled": False, "more": 1},
+    ):
+        with pytest.raises(Exception, match=r"required|not one of|unexpected|not of type"):
             check({"$ref": "#/components/schemas/DataSharingRequest"}, wrong)
 
 

@@ -1,0 +1,201 @@
+"""The document's examples are what is really answered: the same members, of the same forms."""
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+
+import azure.functions as func
+import pytest
+
+from functions._api.openapi import document
+from functions._api.operations import OPERATIONS
+from local.tokens import Role
+from shared.problems import NotFound
+from tests.functions import FUNCTIONS
+from tests.functions.api import Api
+from tests.tokens import token
+from tests.world import TENANT
+
+DOCUMENT = document()
+DAY = "2026-11-21"
+IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": DAY}
+WISH = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
+FORMS = {
+    "instant": r"[\d-]{10}T[\d:]{8}\.\d{6}Z",
+    "day": r"\d{4}-\d\d-\d\d",
+    "GUID": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "digits": r"[0-9a-f]{32}",
+    "hash": r"[0-9a-f]{64}",
+}
+OPEN = {
+    "counts",
+    "previousCounts",
+    "totals",
+    "findings",
+    "geos",
+    "promises",
+    "reasons",
+    "components",
+    "paths",
+    "info",
+    "telemetry",
+}
+"""Members whose own members have no names of ours, or too many."""
+
+
+def form(value: Any) -> str:
+    if isinstance(value, str):
+        return next((name for name, pattern in FORMS.items() if re.fullmatch(pattern, value)), "text")
+    return "number" if type(value) in {int, float} else type(value).__name__
+
+
+def differences(example: Any, answered: Any, at: str = "$") -> list[str]:
+    """Where an example is of another form than an answer; null and the empty list stand for any."""
+    if example is None or answered is None or [] in (example, answered):
+        return []
+    if isinstance(example, list) and isinstance(answered, list):
+        return differences(example[0], answered[0], f"{at}[0]")
+    if not (isinstance(example, dict) and isinstance(answered, dict)):
+        return [] if form(example) == form(answered) else [f"{at}: {example} for {answered}"]
+    if at.rpartition(".")[2] in OPEN:
+        example, answered = ({"*": next(iter(each.values()), None)} for each in (example, answered))
+    found = [f"{at}: {name}" for name in example.keys() ^ answered.keys()]
+    return found + [
+        each
+        for name in example.keys() & answered.keys()
+        for each in differences(example[name], answered[name], f"{at}.{name}")
+    ]
+
+
+class Recorder(Api):
+    answered: dict[tuple[str, int], list[Any]]
+
+    async def call(self, function: str, method: str = "GET", **kwargs: Any) -> tuple[int, Any, dict[str, str]]:
+        status, content, headers = await super().call(function, method, **kwargs)
+        self.answered.setdefault((OPERATIONS[function].id, status), []).append(content)
+        return status, content, headers
+
+
+async def sent(function: str, role: Role | None, *, query: str = "", body: bytes = b"", **ids: str) -> Any:
+    """The text of an answer, whatever it is."""
+    request = func.HttpRequest(
+        method=OPERATIONS[function].method,
+        url=f"https://api.example/api/something?{query}",
+        headers={"content-length": str(len(body))} | ({"authorization": f"Bearer {token(role)}"} if role else {}),
+        params=dict(parse_qsl(query)),
+        route_params={"tenantId": TENANT, **ids},
+        body=body,
+    )
+    return (await FUNCTIONS[function].get_user_function()(request)).get_body().decode()
+
+
+def examples() -> dict[tuple[str, int], Any]:
+    return {
+        (operation["operationId"], int(status)): media["example"]
+        for methods in DOCUMENT["paths"].values()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+        for media in response.get("content", {}).values()
+        if "example" in media
+    }
+
+
+async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api) -> None:
+    api.__class__ = Recorder
+    assert isinstance(api, Recorder)
+    api.answered = {("Health_Get", 503): [{"status": "not ready"}]}  # held in test_http
+    person: dict[str, Any] = {"function": "review_grant_request", "method": "POST", "role": Role.REVIEWER, "body": WISH}
+
+    await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"})
+    await api.call("data_sharing_get")
+    batch = api.batch(telemetry={"latencyMs": 812})
+    stored = (await api.post(batch))[1]
+    await api.post(batch)
+
+    grant = (await api.call(**person))[1]["grantId"]
+    await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant)
+    await api.call("captures_list", role=Role.REVIEWER)
+    lines = await sent("batch", Role.REVIEWER, day=DAY, batchId=stored["batchId"])
+    await api.call("review_grants", role=Role.REVIEWER)
+    await api.call("access_log")
+    await api.call("review_grant_revoke", "POST", role=Role.REVIEWER, grantId=grant)
+
+    await api.call("data_sharing_history")
+    await api.call("data_sharing", "PUT", body={"enabled": False})
+    await api.world.feed()
+    await api.call("deletions")
+    enrollment = stored["enrollmentId"]
+    await api.call("deletion", enrollmentId=enrollment)
+    await api.call("deletion_expedite", "POST", enrollmentId=enrollment)
+
+    for _ in range(3):
+        await FUNCTIONS["purge"].get_user_function()(None)
+        await FUNCTIONS["sweep"].get_user_function()(None)
+    await api.call("status", role=Role.OPERATOR)
+    for each in ("health", "receipt_keys", "openapi", "geos"):
+        if each in OPERATIONS:
+            await api.call(each, role=None)
+
+    await api.world.opt_in()
+    await api.world.opt_out()
+    await api.world.feed()
+    later = {"exp": int(api.world.clock.now().timestamp()) + 86400 * 40}
+    api.world.clock.move(timedelta(days=31))
+    as_operator = {"authorization": f"Bearer {token(Role.OPERATOR, claims=later)}"}
+    await api.call("overdue_deletions", role=None, headers=as_operator)
+
+    documented = examples()
+    [capture] = map(json.loads, lines.splitlines())
+    ndjson = json.loads(documented.pop(("Captures_Read", 200)))
+    assert differences(ndjson, capture) == []
+    wrong = {
+        where: [differences(example, answered) for answered in api.answered.get(where, [])] or ["never answered"]
+        for where, example in documented.items()
+    }
+    assert {where: each for where, each in wrong.items() if [] not in each} == {}
+
+
+def example(function: str, kind: str) -> Any:
+    operation = OPERATIONS[function]
+    responses = DOCUMENT["paths"][f"/{operation.route}"][operation.method.lower()]["responses"].values()
+    named = DOCUMENT["components"]["responses"]
+    bodies = [named[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in responses]
+    [value] = [
+        media["examples"][kind]["value"]
+        for body in bodies
+        for media in body.get("content", {}).values()
+        if kind in media.get("examples", {})
+    ]
+    return value
+
+
+def some_role(function: str) -> Role | None:
+    return next((Role(who.value) for who in OPERATIONS[function].who), None)
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if each.method != "HEAD"])
+async def test_a_wrong_query_is_refused_as_the_example_says(api: Api, function: str) -> None:
+    answered = await sent(function, some_role(function), query="Limit=1", **IDS)
+    assert json.loads(answered) == example(function, "InvalidRequest")
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if each.body])
+async def test_a_body_that_is_too_large_is_refused_as_the_example_says(api: Api, function: str) -> None:
+    answered = await sent(function, some_role(function), body=b" " * 5_000_000)
+    assert json.loads(answered) == example(function, "PayloadTooLarge")
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if NotFound in each.all_problems])
+async def test_what_there_is_not_is_refused_as_the_example_says(api: Api, function: str) -> None:
+    if OPERATIONS[function].tag == "Review" and OPERATIONS[function].method == "GET":
+        # Only with a grant is anything looked for.
+        await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"})
+        grant = (await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=WISH))[1]["grantId"]
+        await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant)
+    body = json.dumps(WISH).encode() if OPERATIONS[function].body else b""
+    answered = await sent(
+        function, some_role(function), body=body, query=f"day={DAY}" * (function == "captures_list"), **IDS
+    )
+    assert json.loads(answered) == example(function, "NotFound")
