@@ -4,7 +4,7 @@ IN_VENV := .venv/bin/python
 # Two workers. Each takes whole modules, in the order of tests/conftest.py, and has a stack of its own.
 IN_PARALLEL := -n 2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-quick simulate simulate-mutants mutants run bench bench-quick lint scan bicep openapi check format setup
+.PHONY: help demo test test-quick chaos fuzz simulate simulate-mutants mutants run bench bench-quick lint scan bicep openapi check format setup
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ test: setup  ## all tests, with the coverage of functions/ and shared/
 
 test-quick: setup  ## what needs no stack, but for a few tests that take long
 	@$(IN_VENV) -m pytest $(IN_PARALLEL) -m "not stack and not long"
+
+chaos: setup  ## the stack under load while its parts are killed: ROUNDS (60), CHAOS_SEED
+	@CHAOS_ROUNDS=$(or $(ROUNDS),60) $(IN_VENV) -m pytest tests/e2e/test_p9_chaos.py
+
+fuzz: setup  ## every operation in every role with made-up requests: EXAMPLES (75) for each
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),75) $(IN_VENV) -m pytest tests/e2e/test_openapi_fuzz.py
 
 simulate: setup  ## many random histories on the fakes, with virtual time and every fault: HISTORIES, SEED, JOBS
 	@$(IN_VENV) -m tests.simulation run --histories $(or $(HISTORIES),10000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)

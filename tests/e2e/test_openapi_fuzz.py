@@ -1,6 +1,10 @@
-"""Schemathesis against the running stack in every role: no 5xx, and every answer is as the document says."""
+"""Schemathesis against the running stack in every role: no 5xx, and every answer is as the document says.
+
+``FUZZ_EXAMPLES`` says how many examples it makes up for each operation and phase.
+"""
 
 import asyncio
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,7 +18,8 @@ from local.tokens import SAMPLE_TENANT_ID, Role
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-CASES_AT_LEAST = 2_000
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+CASES_AT_LEAST = 130 * EXAMPLES
 SEED = 20261121
 HOOKS = "tests.e2e.schemathesis_hooks"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -36,7 +41,7 @@ async def prepare(client: Client) -> None:
 async def fuzz(stack: Stack, token: str | None, directory: Path) -> tuple[int, str]:
     """Run Schemathesis once and return its exit code and what it printed."""
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
-    command += [f"{stack.description.api}/openapi.json", "--seed", str(SEED), "--max-examples", "15", "--workers", "2"]
+    command += [f"{stack.description.api}/openapi.json", "--seed", str(SEED), "--max-examples", str(EXAMPLES), "--workers", "2"]
     # All but one: the Functions host answers a wrong method with 404, not 405, before any code of ours runs.
     command += [
         "--checks",
@@ -63,7 +68,7 @@ async def fuzz(stack: Stack, token: str | None, directory: Path) -> tuple[int, s
     return process.returncode, output.decode()
 
 
-async def test_no_case_of_thousands_finds_a_5xx_or_an_answer_that_is_not_documented(
+async def test_no_case_finds_a_5xx_or_an_answer_that_is_not_documented(
     client: Client, stack: Stack, tmp_path: Path
 ) -> None:
     await prepare(client)

@@ -20,7 +20,7 @@ from local.stack import Stack
 from tests.e2e.chaos import Load, Witness
 
 GEOS = ("europe", "unitedstates")
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))
 LOOK_EVERY = 10
 
 OUTAGES = (
