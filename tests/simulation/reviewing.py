@@ -18,7 +18,7 @@ MINUTE = 60.0
 REVIEWERS = ("ann", "bob")
 APPROVERS = ("carol", "dave", "ann")
 PURPOSES = ("build", "improve", "validate")
-NO_PURPOSES = ("train", "train-foundation-model", "IMPROVE", "")
+NO_PURPOSES = ("train", "train-foundation-model", "improve?", "")
 _HELD_UP = ("read_batch", "read_batch", "commit", "head", "approved_grants", "read_setting", "read_grant", "read_grant")
 JUSTIFICATION = "To see why formulas are refused so often."
 
@@ -127,6 +127,7 @@ async def ask(history: "History", who: str) -> Asked | None:
     random, oracle = history.random, history.oracle
     reviewer = random.choice(REVIEWERS)
     purpose = random.choice(NO_PURPOSES if random.random() < 0.15 else PURPOSES)
+    named = random.choice((purpose, f" {purpose.upper()}\n")) if purpose in PURPOSES else purpose
     minutes = random.choice((1, 5, 60, 60, 480))
     enrollment = None
     if oracle.terms and random.random() < 0.25:
@@ -137,7 +138,7 @@ async def ask(history: "History", who: str) -> Asked | None:
         "request",
         who,
         reviewer,
-        lambda each: each.access.request(who, reviewer, GrantRequest(purpose, JUSTIFICATION, minutes, enrollment)),
+        lambda each: each.access.request(who, reviewer, GrantRequest(named, JUSTIFICATION, minutes, enrollment)),
         purpose=purpose,
         justification=JUSTIFICATION,
         minutes=minutes,
