@@ -12,11 +12,11 @@ help:  ## what each target does
 demo: setup  ## play the main job end to end on a local stack of its own, and exit
 	@$(IN_VENV) -m local demo
 
-test: setup  ## all tests, with the coverage of functions/ and shared/
-	@$(IN_VENV) -m pytest $(IN_PARALLEL) --cov --cov-report=term
+test: setup  ## the tests, with the coverage of functions/ and shared/; ALL=1 adds those that take minutes
+	@$(IN_VENV) -m pytest $(IN_PARALLEL) $(if $(ALL),,-m "not campaign") --cov --cov-report=term
 
 test-quick: setup  ## what needs no stack, but for a few tests that take long
-	@$(IN_VENV) -m pytest $(IN_PARALLEL) -m "not stack and not long"
+	@$(IN_VENV) -m pytest $(IN_PARALLEL) -m "not stack and not long and not campaign"
 
 chaos: setup  ## the stack under load while its parts are killed: ROUNDS (60), CHAOS_SEED
 	@CHAOS_ROUNDS=$(or $(ROUNDS),60) $(IN_VENV) -m pytest tests/e2e/test_p9_chaos.py

@@ -41,7 +41,7 @@ class Sender:
         bodies: dict[str, Any] = {
             "data-sharing": {"enabled": True, "geo": "europe"},
             "captures": {"captures": [await capture(self.client)]},
-            "review-grants": {"purpose": "improve", "justification": "To see how the pages are used.", "durationMinutes": 5},
+            "review-grants": {"purpose": "improve", "justification": "To see how they are used.", "durationMinutes": 5},
         }
         return json.dumps(bodies[self.path]).encode()
 

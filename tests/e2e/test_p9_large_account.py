@@ -77,7 +77,7 @@ async def account() -> AsyncIterator[ListingAccount]:
         yield account
 
 
-@pytest.mark.long
+@pytest.mark.campaign
 async def test_a_sweep_of_100_000_containers_stays_under_300_mb_and_asks_for_none_of_them(
     account: ListingAccount,
 ) -> None:

@@ -12,7 +12,7 @@ from tests.simulation import campaign, crash_points, mutants
 from tests.simulation.__main__ import main
 
 HERE = Path(__file__).parent
-HISTORIES = 200
+HISTORIES = 100
 
 
 def test_random_histories_keep_every_promise() -> None:

@@ -30,7 +30,7 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(autouse=True, params=[1, 2, 500], ids="{} at a time".format)
+@pytest.fixture(autouse=True, params=[1, 500], ids="{} at a time".format)
 def _items_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a ledger is: as a whole or in parts it comes to the same."""
     monkeypatch.setattr(ledger_sweep, "_ITEMS_MAX", request.param)

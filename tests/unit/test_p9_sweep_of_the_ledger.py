@@ -15,7 +15,7 @@ from tests.unit.sweeps import STRANGER, proved_again, put, swept, tenant_id, ver
 from tests.world import OTHER_TENANT, TENANT, Steps, World
 
 
-@pytest.fixture(autouse=True, params=[1, 2, 500], ids="{} at a time".format)
+@pytest.fixture(autouse=True, params=[1, 500], ids="{} at a time".format)
 def _items_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a ledger is: as a whole or in parts it comes to the same."""
     monkeypatch.setattr(ledger_sweep, "_ITEMS_MAX", request.param)
