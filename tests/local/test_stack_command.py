@@ -272,7 +272,12 @@ def test_a_port_that_is_taken_is_told_in_one_line_before_anything_is_touched(
 def test_make_run_takes_the_port(given: list[str], said: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PORT"}
     made = subprocess.run(
-        ["make", "--no-print-directory", "--dry-run", "run", *given], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "--dry-run", "run", *given],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert made.stdout.endswith(said)
 
