@@ -3,8 +3,7 @@
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.clock import Clock
@@ -98,14 +97,10 @@ class LedgerSweep:
             if run.more:
                 return
             self._done_with(after := place.tenant_id)
-        ledgers = self.ledger.ledgers(after, at_most=_ITEMS_MAX)
-        deletions = self.deletions.tenants(after, at_most=_ITEMS_MAX)
-        async with aclosing(_side_by_side(ledgers, deletions)) as tenants:
-            await self._compare_each(tenants)
-
-    async def _compare_each(self, tenants: AsyncIterator[tuple[TenantLedger, TenantDeletions]]) -> None:
-        run, compared = self.round.run, 0
-        async for ledger, deletions in tenants:
+        compared = 0
+        async for ledger, deletions in _SideBySide(
+            self.ledger.ledgers(after, at_most=_ITEMS_MAX), self.deletions.tenants(after, at_most=_ITEMS_MAX)
+        ):
             if ledger.whole and deletions.whole:
                 await run.isolated(self._reconcile(ledger, deletions))
             else:
@@ -312,18 +307,30 @@ async def _setting_of(ledger: LedgerStore, tenant_id: str) -> _FoundSetting:
         return _FoundSetting(None, Counter([LedgerFault.UNREADABLE]))
 
 
-async def _side_by_side(
-    ledgers: AsyncIterator[TenantLedger], deletions: AsyncIterator[TenantDeletions]
-) -> AsyncGenerator[tuple[TenantLedger, TenantDeletions]]:
-    """Yield each tenant's ledger with its deletions; both come in the order of the tenants' ids."""
-    ledger, found = await anext(ledgers, None), await anext(deletions, None)
-    while ledger is not None or found is not None:
-        tenant_id = min(each.tenant_id for each in (ledger, found) if each is not None)
+class _SideBySide:
+    """Each tenant's ledger with its deletions; both come in the order of the tenants' ids."""
+
+    def __init__(self, ledgers: AsyncIterator[TenantLedger], deletions: AsyncIterator[TenantDeletions]) -> None:
+        self._ledgers = ledgers
+        self._deletions = deletions
+        self._ledger: TenantLedger | None = None
+        self._found: TenantDeletions | None = None
+        self._advance = [True, True]
+
+    def __aiter__(self) -> "_SideBySide":
+        return self
+
+    async def __anext__(self) -> tuple[TenantLedger, TenantDeletions]:
+        if self._advance[0]:
+            self._ledger = await anext(self._ledgers, None)
+        if self._advance[1]:
+            self._found = await anext(self._deletions, None)
+        ids = [each.tenant_id for each in (self._ledger, self._found) if each is not None]
+        if not ids:
+            raise StopAsyncIteration
+        tenant_id = min(ids)
+        ledger = self._ledger if self._ledger is not None and self._ledger.tenant_id == tenant_id else None
+        found = self._found if self._found is not None and self._found.tenant_id == tenant_id else None
+        self._advance = [ledger is not None, found is not None]
         # A tenant of whom only deletions are left had a ledger once.
-        its_ledger = ledger if ledger is not None and ledger.tenant_id == tenant_id else None
-        its_deletions = found if found is not None and found.tenant_id == tenant_id else None
-        yield its_ledger or TenantLedger(tenant_id, None, []), its_deletions or TenantDeletions(tenant_id, [])
-        if its_ledger is not None:
-            ledger = await anext(ledgers, None)
-        if its_deletions is not None:
-            found = await anext(deletions, None)
+        return ledger or TenantLedger(tenant_id, None, []), found or TenantDeletions(tenant_id, [])
