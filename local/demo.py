@@ -120,7 +120,7 @@ def run() -> int:
     say("What to do next:", style=Style.HEADING)
     say("keeps such a stack up. README.md has a walk through the API for it.", mark=f"{'make run':<18}", indent=2)
     say("the words, and how each promise is kept.", mark=f"{_PROMISES.relative_to(ROOT)!s:<18}", indent=2)
-    say("all tests.", mark=f"{'make test':<18}", indent=2)
+    say("the tests, in parallel.", mark=f"{'make test':<18}", indent=2)
     return 0
 
 

@@ -13,6 +13,15 @@ from shared import ports
 
 T = TypeVar("T")
 
+ALWAYS: Mapping[str, str] = {
+    # No other is of use to an API that no browser renders: there are no frames, scripts or referrers to restrict.
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    # The platform decides whose pages may call; which headers they may read it does not say.
+    "Access-Control-Expose-Headers": "ETag, Link, Retry-After, WWW-Authenticate, x-correlation-id",
+}
+"""The headers that every answer has, with the same values."""
+
 
 class AnswerModel(BaseModel):
     """A JSON object that answers a request: camelCase members, null where there is no value."""

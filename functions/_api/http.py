@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import azure.functions as func
 from pydantic import BaseModel
 
+from functions._api.answers import ALWAYS
 from functions._api.content import content
 from functions._api.etags import PRECONDITIONS
 from functions._api.operations import Body, Operation, declare
@@ -29,10 +30,6 @@ from shared.problems import Forbidden, InternalError, InvalidRequest, Problem, S
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
 
-# No other is of use to an API that no browser renders: there are no frames, scripts or referrers to restrict.
-_SECURITY = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-# The platform decides whose pages may call; which headers they may read it does not say.
-_EXPOSED = {"Access-Control-Expose-Headers": "ETag, Link, Retry-After, WWW-Authenticate, x-correlation-id"}
 # W3C Trace Context, version 00; ids of zeros alone are invalid there.
 _TRACEPARENT = re.compile(r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}")
 
@@ -117,7 +114,7 @@ def serves(blueprint: func.Blueprint, operation: Operation) -> Callable[[Handler
             request = _request(name, req)
             with log.during(request):
                 response = await _answered(operation, handler, req)
-                response.headers.update({**_SECURITY, **_EXPOSED, CORRELATION_ID.name: request.correlation_id})
+                response.headers.update({**ALWAYS, CORRELATION_ID.name: request.correlation_id})
                 measured = {"status": response.status_code, "durationMs": round((time.monotonic() - started) * 1000, 1)}
                 _log.info("answered %(status)d in %(durationMs).1f ms", measured)
             return response

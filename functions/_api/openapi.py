@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from functions._api.answers import AnswerModel, Page
+from functions._api.answers import ALWAYS, AnswerModel, Page
 from functions._api.json_text import DEPTH_MAX, MEMBERS_MAX, NUMBER_MAX, VALUES_MAX
 from functions._api.operations import OPERATIONS, Answer, Body, Operation
 from functions._api.parameters import CORRELATION_ID, CORRELATION_PATTERN, text_schema
@@ -29,11 +29,17 @@ class _Header:
 
 
 HEADERS: Mapping[str, _Header] = {
-    "Cache-Control": _Header("No answer is to be stored by anybody on the way.", "no-store", {"const": "no-store"}),
-    "X-Content-Type-Options": _Header("The content is what its type says.", "nosniff", {"const": "nosniff"}),
+    "Cache-Control": _Header(
+        "No answer is to be stored by anybody on the way.", ALWAYS["Cache-Control"], {"const": ALWAYS["Cache-Control"]}
+    ),
+    "X-Content-Type-Options": _Header(
+        "The content is what its type says.",
+        ALWAYS["X-Content-Type-Options"],
+        {"const": ALWAYS["X-Content-Type-Options"]},
+    ),
     "Access-Control-Expose-Headers": _Header(
         "What a page of another origin may read.",
-        "ETag, Link, Retry-After, WWW-Authenticate, x-correlation-id",
+        ALWAYS["Access-Control-Expose-Headers"],
         {},
     ),
     CORRELATION_ID.name: _Header(
@@ -63,12 +69,7 @@ TAGS: Mapping[str, str] = {
 }
 """What each group of operations is for."""
 
-COMMON_HEADERS = (
-    "Cache-Control",
-    "X-Content-Type-Options",
-    "Access-Control-Expose-Headers",
-    CORRELATION_ID.name,
-)
+COMMON_HEADERS = (*ALWAYS, CORRELATION_ID.name)
 """Carried by every answer."""
 
 

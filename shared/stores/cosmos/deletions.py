@@ -206,8 +206,11 @@ class CosmosDeletions(CosmosContainer):
             served = [tenant_id for tenant_id, number in taken.items() if number == of_tenant]
             passed_over = 0
             async for row in self._query(query, {**parameters, **times, "@since": since, "@served": served}):
-                deletion = self._understood(Deletion.from_json, row)
-                if deletion is None or (deletion.tenant_id, deletion.enrollment_id) in seen:
+                stored = self._stored(row)
+                if stored is None:
+                    continue
+                deletion = stored.value
+                if (deletion.tenant_id, deletion.enrollment_id) in seen:
                     continue
                 if taken[deletion.tenant_id] == of_tenant:
                     passed_over += 1
@@ -217,7 +220,7 @@ class CosmosDeletions(CosmosContainer):
                 taken[deletion.tenant_id] += 1
                 seen.add((deletion.tenant_id, deletion.enrollment_id))
                 since = format_instant(deletion.deadline)
-                yield Stored(deletion, row["_etag"])
+                yield stored
             else:
                 return
 
