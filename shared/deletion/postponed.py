@@ -17,8 +17,9 @@ class PostponedDays:
     Should it be forgotten, all of them are tried again, and nothing else happens.
     """
 
-    def __init__(self, last: Heartbeat | None, now: datetime) -> None:
+    def __init__(self, last: Heartbeat | None, now: datetime, retention_days: int) -> None:
         """Go on from the last run's heartbeat, if there is one, as far as it can be believed at ``now``."""
+        self._retention_days = retention_days
         before = (last and last.postponed) or ()
         latest = deadlines.latest_retry(now)
         # One that is long past was tried no more: its container has gone. Not sooner, for runs may have been missed.
@@ -35,11 +36,12 @@ class PostponedDays:
         return known is not None and deadlines.waits(known.retry_at, now)
 
     def failed(self, container: DayContainer, now: datetime, error: str) -> None:
-        """Leave a container alone for a while, twice as long as the last time."""
+        """Leave a container alone for a while, twice as long as the last time, and not until it is too late."""
         known = self._of_container.get(container.name)
         failures = 1 if known is None else known.failures + 1
+        deadline = deadlines.day_deadline(container.day, self._retention_days)
         self._of_container[container.name] = Postponed(
-            container=container.name, failures=failures, error=error, retry_at=deadlines.retry_at(now, failures)
+            container=container.name, failures=failures, error=error, retry_at=deadlines.retry_at(now, failures, deadline)
         )
 
     def deleted(self, container: DayContainer) -> None:

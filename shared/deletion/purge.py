@@ -98,7 +98,7 @@ class Purge:
 
     async def _purge_account(self, account: Account, last: Heartbeat | None) -> Heartbeat:
         run = Run("purge", self._clock, self._bounds.seconds)
-        postponed = PostponedDays(last, run.started_at)
+        postponed = PostponedDays(last, run.started_at, account.retention_days)
         await run.isolated(self._purge_paired(account, run, postponed))
         heartbeat = run.heartbeat(account, more=run.more)
         heartbeat = heartbeat.model_copy(update={"postponed": postponed.kept or None})

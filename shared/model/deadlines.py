@@ -92,11 +92,18 @@ def second_look_due(now: datetime) -> datetime:
     return now - SECOND_LOOK_DELAY
 
 
-def retry_at(now: datetime, failures: int) -> datetime:
-    """Return when to try again what has failed ``failures`` times in a row, the last time at ``now`` (D12)."""
+def retry_at(now: datetime, failures: int, deadline: datetime) -> datetime:
+    """Return when to try again what has failed ``failures`` times in a row, the last time at ``now`` (D12).
+
+    A wait is at most a quarter of what is left until ``deadline``, so that what can be done by then is done; once that
+    has passed, nothing is gained by hurry.
+    """
     # Bounded before it is a power: the number is read from an item, and anybody may have written it.
     doublings = min(max(failures - 1, 0), 10)
-    return now + min(RETRY_FIRST * (1 << doublings), RETRY_MAX)
+    wait = min(RETRY_FIRST * (1 << doublings), RETRY_MAX)
+    if now < deadline:
+        wait = min(wait, max((deadline - now) / 4, RETRY_FIRST))
+    return now + wait
 
 
 def latest_retry(now: datetime) -> datetime:

@@ -172,7 +172,7 @@ class Deletion(Item):
         if error is None:
             return _FORGIVEN
         failures = self.failures + 1
-        return {"last_error": error, "failures": failures, "retry_at": deadlines.retry_at(now, failures)}
+        return {"last_error": error, "failures": failures, "retry_at": deadlines.retry_at(now, failures, self.deadline)}
 
     def purged(
         self, now: datetime, *, deleted: int, error: str | None = None, found: Iterable[date] = ()

@@ -17,6 +17,7 @@ import pytest
 
 from local.client import Client
 from local.stack import Stack
+from shared.model import deadlines
 from tests.e2e.chaos import Load, Witness
 
 GEOS = ("europe", "unitedstates")
@@ -33,8 +34,8 @@ OUTAGES = (
 )
 """What goes down together; every ten rounds have all of them, in an order of their own."""
 
-# Two steps at least between a deletion's begin and its deadline: one for each of its looks.
-STEP_HOURS = (12, 20)
+# Three steps at least between a deletion's begin and its deadline: one for each of its looks, and one to be lost.
+STEP_HOURS = (10, 14)
 
 UNTIL_DUE = timedelta(days=27)
 """How far the clock leaps after a quarter of the rounds: in the others the first deletions and days come due."""
@@ -83,6 +84,7 @@ class Chaos:
         await asyncio.gather(*(self.end(name) for name in outage))
         await asyncio.sleep(self.rng.uniform(0, 0.5))
         await asyncio.gather(*(self.stack.processes[name].start() for name in outage))
+        await self.load.jump(await self.client.now() + deadlines.RETRY_MAX)  # what has failed may be tried again
         await self.purge()
         died = [name for name, process in self.stack.processes.items() if process.died]
         assert not died, f"{died} ended without being killed"

@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.simulation.oracle import DAY, SKEW, Oracle, Sent
 
-CONTENT = ("tag-", "twin-")
-"""What the input of each capture begins with; nothing but a batch may hold it (P8)."""
+CONTENT = ("tag~", "twin~")
+"""What the input of each capture begins with; nothing but a batch may hold it (P8), and no hash or signature can."""
 
 _SAID_OF_THE_RUN_ITSELF = frozenset({"write", "read_all"})
 

@@ -292,13 +292,14 @@ class History:
         self._numbers += 1
         name = f"i{self._numbers}"
         instance = Instance(name, self.cloud, self.loop, self.setup.base, self.random, self.faults)
-        self.instances = [each for each in self.instances if each.process.alive] + [instance]
+        self.instances.append(instance)
         self.trace("start", name)
         return instance
 
     def instance(self, *, awake: bool = False) -> Instance:
         """Return one that lives; a dead one is replaced, as the platform does."""
-        while len([each for each in self.instances if each.process.alive]) < self.setup.instances:
+        self.instances = [each for each in self.instances if each.process.alive]
+        while len(self.instances) < self.setup.instances:
             self.instance_starts()
         if self.beside is not None and not awake and self.random.random() < 0.3:
             return self.beside
@@ -425,7 +426,7 @@ class History:
     ) -> None:
         """A Copilot service posts a batch of captures, and repeats it blindly until it is answered."""
         self._numbers += 1
-        tag = tag or f"tag-{self._numbers}"
+        tag = tag or f"tag~{self._numbers}"
         key = key or f"key-{tag}"
         instants = tuple(self.loop.time() + offset for offset in offsets)
         zone = timezone(timedelta(minutes=self.random.choice((0, 0, 330, -480, 840))))
@@ -786,7 +787,7 @@ async def _same_key_twice(history: History, who: str) -> None:
     number, random = history._numbers, history.random
     other = random.random() < 0.5
     for n in range(2):
-        tag = f"twin-{number}-{n if other else 0}"
+        tag = f"twin~{number}-{n if other else 0}"
         at = (-5.0,) if other else (-5.0 - n * 0.0,)
         history.spawn(history.post(who, at, tag=tag, key=f"twin-{number}", attempts=2))
         if random.random() < 0.6:

@@ -141,6 +141,31 @@ async def test_p5_a_deletion_that_failed_waits_twice_as_long_each_time_and_at_mo
     assert state(world, deletion).attempts == 7
 
 
+async def test_p5_what_can_be_deleted_again_20_minutes_before_the_deadline_is_proved_gone_by_then() -> None:
+    world = World()
+    deletion = owed(world, TENANT, "a" * 32, START - timedelta(days=29, hours=18))
+    hang(world, lambda name: True, wait=_unavailable)
+    await _purge_until(world, deletion.deadline - timedelta(minutes=20))
+    assert state(world, deletion).failures > 10
+    del world.stores["europe"].delete_container  # as it was
+    await _purge_until(world, deletion.deadline)
+    assert state(world, deletion).status == "verified"
+
+
+async def test_p5_a_deletion_that_is_overdue_is_not_tried_more_often_than_one_that_failed_long_before() -> None:
+    world = World()
+    deletion = owed(world, TENANT, "a" * 32, START - timedelta(days=31), failures=9)
+    hang(world, lambda name: True, wait=_unavailable)
+    await world.purge.run()
+    assert state(world, deletion).retry_at == START + timedelta(hours=1)
+
+
+async def _purge_until(world: World, end: datetime) -> None:
+    while world.clock.now() < end:
+        await world.purge.run()
+        world.clock.move(timedelta(minutes=5))
+
+
 async def _unavailable() -> None:
     raise StoreUnavailable("storage-503")
 
@@ -359,6 +384,20 @@ async def test_p4_a_container_that_failed_waits_twice_as_long_each_time_and_at_m
     del world.stores["europe"].delete_container  # as it was
     assert (await world.purge.run())["europe"].postponed is None
     assert days_of(world) == [live]
+
+
+async def test_p4_what_can_be_deleted_again_10_minutes_before_the_deadline_has_gone_by_then() -> None:
+    world = World()
+    day = deadlines.newest_expired_day(world.clock.now(), 30) + timedelta(days=1)
+    deadline = deadlines.day_deadline(day, 30)
+    put(world, "europe", "7" * 32, day)
+    world.clock.set(deadline - deadlines.RETENTION_LEAD)
+    tried = hang(world, lambda name: True, wait=_unavailable)
+    await _purge_until(world, deadline - timedelta(minutes=10))
+    assert len(tried) > 10
+    del world.stores["europe"].delete_container  # as it was
+    await _purge_until(world, deadline)
+    assert days_of(world) == []
 
 
 async def test_p4_of_failing_containers_those_are_remembered_that_failed_most_often() -> None:
