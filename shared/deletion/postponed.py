@@ -41,7 +41,10 @@ class PostponedDays:
         failures = 1 if known is None else known.failures + 1
         deadline = deadlines.day_deadline(container.day, self._retention_days)
         self._of_container[container.name] = Postponed(
-            container=container.name, failures=failures, error=error, retry_at=deadlines.retry_at(now, failures, deadline)
+            container=container.name,
+            failures=failures,
+            error=error,
+            retry_at=deadlines.retry_at(now, failures, deadline),
         )
 
     def deleted(self, container: DayContainer) -> None:

@@ -15,7 +15,7 @@ from local.process import ROOT
 from local.samples import load
 from shared.model.deadlines import SECOND_LOOK_DELAY
 from shared.model.items import format_instant
-from tests.e2e.deletions import deletion_of
+from tests.e2e.deletions import deletion_of, purge
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,9 +40,9 @@ async def verified(client: Client, tenant: str) -> dict[str, Any]:
     assert (await client.opt_out(tenant)).status == 200
     await deletion_of(client, tenant, enrollment_id)
     assert (await client.as_admin("POST", tenant, f"deletions/{enrollment_id}/expedite")).status == 202
-    assert await client.run("purge") == "completed"
+    await purge(client)
     await client.move_to(await client.now() + SECOND_LOOK_DELAY + timedelta(seconds=1))
-    assert await client.run("purge") == "completed"
+    await purge(client)
     return dict((await client.as_admin("GET", tenant, f"deletions/{enrollment_id}")).body)
 
 
