@@ -43,10 +43,14 @@ class Moment:
         return cls(clock, clock.monotonic(), clock.now())
 
     @property
+    def passed(self) -> float:
+        """Seconds since then, by the clock that says more."""
+        return max((self.clock.now() - self.wall).total_seconds(), self.clock.monotonic() - self.monotonic)
+
+    @property
     def age(self) -> float:
-        """Seconds since then, by the clock that says more; endless if the wall clock was set back behind it (D11)."""
-        by_wall = (self.clock.now() - self.wall).total_seconds()
-        return float("inf") if by_wall < 0 else max(by_wall, self.clock.monotonic() - self.monotonic)
+        """The same for what must not be believed too long: endless if the wall clock was set back behind it (D11)."""
+        return float("inf") if self.clock.now() < self.wall else self.passed
 
 
 # CLOCK_BOOTTIME goes on while the machine is suspended; a lease that stood still with it would outlive an opt-out (P2).

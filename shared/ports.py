@@ -182,7 +182,7 @@ class DeletionStore(Protocol):
         ...
 
     def due(
-        self, storage_account: str, now: datetime, *, of_tenant: int | None = None
+        self, storage_account: str, now: datetime, *, failed: bool | None = None, of_tenant: int | None = None
     ) -> AsyncIterator[Stored[Deletion]]:
         """Yield the deletions of an account whose first look may be taken at ``now``, by deadline (D12).
 
@@ -191,12 +191,19 @@ class DeletionStore(Protocol):
         Args:
             storage_account: the account.
             now: the time.
+            failed: only those whose last look came to nothing, or only the others; None for all.
             of_tenant: at most so many of each tenant, however many it has; None for all.
         """
         ...
 
     def unverified(
-        self, storage_account: str, purged_by: datetime, now: datetime, *, of_tenant: int | None = None
+        self,
+        storage_account: str,
+        purged_by: datetime,
+        now: datetime,
+        *,
+        failed: bool | None = None,
+        of_tenant: int | None = None,
     ) -> AsyncIterator[Stored[Deletion]]:
         """Yield the deletions of an account that await the second look at ``now``, as ``due`` does.
 

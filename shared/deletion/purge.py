@@ -1,10 +1,12 @@
 """The purge of the geo-pinned storage accounts: expired days, due deletions, and the second look (P4, P5, P6)."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
@@ -23,6 +25,8 @@ from shared.ports import (
     StoreUnavailable,
 )
 from shared.runs import CALL_SECONDS, BriefStore, Run
+
+T = TypeVar("T")
 
 _CONCURRENCY = 8
 _EXPIRING = 4  # in each of 16 shards
@@ -59,8 +63,9 @@ class Purge:
 
     Nobody holds up anybody else (D12). Deletions are taken by deadline, but of no tenant more than ``of_tenant`` while
     another's wait: the worst that a tenant is allowed, thirty enrollments a day and all expedited at once, takes
-    ten places of a thousand, and only what is left over goes to the rest of them. What fails leaves the queue for five
-    minutes, then ten, up to an hour; until then it costs ``call_seconds`` in one of several lanes, and never the run.
+    twenty places of a thousand, and only what is left over goes to the rest of them. What fails leaves the queue for
+    five minutes, then ten, up to an hour, and then takes turns with what was not tried yet; until then it costs
+    ``call_seconds`` in one of several lanes, and never the run.
     """
 
     def __init__(
@@ -271,11 +276,14 @@ class Purge:
     async def _collected(
         self, work: Callable[..., AsyncIterator[Stored[Deletion]]], run: Run
     ) -> Sequence[Stored[Deletion]]:
-        """Return as much work as a run may do: each tenant's share by deadline, and the rest if that leaves room."""
+        """Return as much work as a run may do: each tenant's share by deadline, and the rest if that leaves room.
+
+        What was not tried yet and what has failed take turns: neither comes late because there is much of the other.
+        """
         collected: dict[str, Stored[Deletion]] = {}
         of_tenants: Counter[str] = Counter()
         for share in (self._bounds.of_tenant, None):
-            async for stored in work(of_tenant=share):
+            async for stored in _in_turns(work(failed=failed, of_tenant=share) for failed in (False, True)):
                 if stored.value.enrollment_id in collected:
                     continue
                 if len(collected) >= self._bounds.deletions or run.out_of_time():
@@ -286,6 +294,16 @@ class Purge:
             if max(of_tenants.values(), default=0) < self._bounds.of_tenant:
                 break
         return list(collected.values())
+
+
+async def _in_turns(streams: Iterable[AsyncIterator[T]]) -> AsyncIterator[T]:
+    """Yield one of each stream after the other, and what is left of those that have more."""
+    waiting = deque(streams)
+    while waiting:
+        stream = waiting.popleft()
+        with suppress(StopAsyncIteration):
+            yield await anext(stream)
+            waiting.append(stream)
 
 
 async def _delete_all(store: BriefStore, containers: Sequence[DayContainer]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from shared.clock import Clock
+from shared.clock import Clock, Moment
 from shared.problems import Unavailable
 
 RENEW_AFTER = 3600.0
@@ -32,7 +32,7 @@ class SigningKeys:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._keys: KeySet | None = None
-        self._fetched_at = float("-inf")
+        self._fetched_at: Moment | None = None
         self._tried_at = float("-inf")
         self._failed = False
         self._renewal: asyncio.Task[None] | None = None  # held, or the event loop might drop it
@@ -57,7 +57,7 @@ class SigningKeys:
         return self._keys is not None and self._age() <= TRUST_FOR and any(key.kid == key_id for key in self._keys)
 
     def _age(self) -> float:
-        return self._clock.monotonic() - self._fetched_at
+        return float("inf") if self._fetched_at is None else self._fetched_at.passed
 
     def _may_fetch(self) -> bool:
         interval = FIRST_FETCH_INTERVAL if self._keys is None else FETCH_INTERVAL
@@ -69,7 +69,7 @@ class SigningKeys:
                 await self._renew()
 
     async def _renew(self) -> None:
-        started = self._clock.monotonic()
+        started = Moment.now(self._clock)  # a machine that stood still must not trust a key for longer
         try:
             published = (await self._fetch())["keys"]
             # Of other kinds of keys, which we do not use, an issuer may publish what the library does not know.

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TypeVar
 
 from shared.accounts import Accounts
-from shared.clock import Clock
+from shared.clock import Clock, Moment
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
@@ -304,14 +304,14 @@ class Access:
             Unavailable: if looking takes too long, again and again.
         """
         for _ in range(_LAST_LOOKS):
-            started = self.clock.monotonic()
+            started = Moment.now(self.clock)  # the machine may stand still between the answer and the look at the time
             ended = await self._readable(tenant_id, opened.grant.enrollment_id)
             grant = await self._grant(tenant_id, opened.grant.grant_id)
             if grant.status(self.clock.now()) is not GrantStatus.APPROVED:
                 raise GrantRequired()
             if self._has_passed(ended.deadline) or (day is not None and not self._day_is_live(day)):
                 raise NotFound(NotFound.DAY_GONE)
-            if self.clock.monotonic() - started < _LAST_LOOK_SECONDS:
+            if started.age < _LAST_LOOK_SECONDS:
                 return
         raise Unavailable(Unavailable.GRANT)
 

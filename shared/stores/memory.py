@@ -129,15 +129,21 @@ class MemoryDeletions:
         return _newest(deletions, lambda deletion: deletion.sequence, limit, before)
 
     async def due(
-        self, storage_account: str, now: datetime, *, of_tenant: int | None = None
+        self, storage_account: str, now: datetime, *, failed: bool | None = None, of_tenant: int | None = None
     ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
         scheduled = [each for each in self._of(storage_account, "scheduled") if each.value.not_before <= now]
-        for stored in _shared_out(scheduled, now, of_tenant):
+        for stored in _shared_out(scheduled, now, failed, of_tenant):
             yield stored
 
     async def unverified(
-        self, storage_account: str, purged_by: datetime, now: datetime, *, of_tenant: int | None = None
+        self,
+        storage_account: str,
+        purged_by: datetime,
+        now: datetime,
+        *,
+        failed: bool | None = None,
+        of_tenant: int | None = None,
     ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
         purged = [
@@ -145,7 +151,7 @@ class MemoryDeletions:
             for each in self._of(storage_account, "purged")
             if each.value.purged_at and each.value.purged_at <= purged_by
         ]
-        for stored in _shared_out(purged, now, of_tenant):
+        for stored in _shared_out(purged, now, failed, of_tenant):
             yield stored
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
@@ -387,9 +393,13 @@ class MemoryCaptures:
             raise ContainerBeingDeleted
 
 
-def _shared_out(work: Sequence[Stored[Deletion]], now: datetime, of_tenant: int | None) -> Iterator[Stored[Deletion]]:
+def _shared_out(
+    work: Sequence[Stored[Deletion]], now: datetime, failed: bool | None, of_tenant: int | None
+) -> Iterator[Stored[Deletion]]:
     taken: Counter[str] = Counter()
     for stored in sorted(work, key=lambda each: each.value.deadline):
+        if failed is not None and failed != (stored.value.retry_at is not None):
+            continue
         tenant_id = stored.value.tenant_id
         if not deadlines.waits(stored.value.retry_at, now) and (of_tenant is None or taken[tenant_id] < of_tenant):
             taken[tenant_id] += 1

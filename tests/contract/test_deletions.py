@@ -90,6 +90,9 @@ async def test_due_are_those_of_the_account_that_may_begin_and_do_not_wait_by_de
         await deletions.create(each)
     found = [stored async for stored in deletions.due(account, now)]
     assert [stored.value for stored in found] == expected
+    for failed in (False, True):
+        some = [stored.value async for stored in deletions.due(account, now, failed=failed)]
+        assert some == [each for each in expected if (each.retry_at is not None) == failed] != []
     await deletions.replace(expected[0].purged(now, deleted=0), found[0].etag)
     assert [stored.value async for stored in deletions.due(account, now)] == expected[1:]
 
@@ -134,6 +137,8 @@ async def test_a_second_look_that_failed_waits_as_a_first_one_does(deletions: De
     for after, number in ((timedelta(minutes=5, microseconds=-1), 0), (timedelta(minutes=5), 1)):
         now = START + after
         assert len([each async for each in deletions.unverified(account, START, now)]) == number
+        assert len([each async for each in deletions.unverified(account, START, now, failed=True)]) == number
+        assert [each async for each in deletions.unverified(account, START, now, failed=False)] == []
 
 
 async def test_more_than_a_page_is_found_whole_while_it_is_worked_on(deletions: DeletionStore) -> None:

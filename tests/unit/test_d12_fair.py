@@ -179,6 +179,23 @@ async def test_p5_a_deletion_that_failed_is_not_behind_all_that_come_after_it() 
     assert state(world, old).status == "purged"
 
 
+async def test_p5_and_p6_a_deletion_that_was_not_tried_yet_is_not_behind_all_that_failed() -> None:
+    """However much earlier they are due, and however many there are of them."""
+    world = World(bounds=Bounds(deletions=2))
+    failed: dict[str, Any] = {"attempts": 9, "failures": 9, "retry_at": START}
+    for n in range(10):
+        owed(world, tenant_id(n), f"{n:x}" * 32, START - timedelta(days=29, hours=20), **failed)
+        looked_at = {"status": "purged", "purged_at": START - timedelta(hours=1), **failed}
+        owed(world, tenant_id(n), f"{n:x}f" * 16, START - timedelta(days=29, hours=20), **looked_at)
+    hang(world, lambda name: name[-1] != "a" and not name.endswith("bb"), wait=_unavailable)
+    new = owed(world, TENANT, "a" * 32, START - timedelta(days=28, hours=1))
+    emptied = {"status": "purged", "purged_at": START - timedelta(hours=1)}
+    unproved = owed(world, OTHER_TENANT, "b" * 32, START - timedelta(days=28, hours=1), **emptied)
+    await world.purge.run()
+    assert state(world, new).status == "purged"
+    assert state(world, unproved).status == "verified"
+
+
 @pytest.mark.parametrize("ahead", [timedelta(hours=1, seconds=60, microseconds=1), timedelta(days=3_000)])
 async def test_p5_a_retry_further_ahead_than_any_of_ours_stops_nothing(ahead: timedelta) -> None:
     world = World()

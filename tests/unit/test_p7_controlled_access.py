@@ -337,15 +337,22 @@ async def test_nothing_leaves_once_its_grant_or_day_has_ended_however_slow_stora
     assert actions(world).count("read" if look == "read" else "listed") == 1
 
 
-async def test_a_last_look_at_the_grant_that_takes_long_is_taken_again_and_then_given_up() -> None:
+@pytest.mark.parametrize("stands_still", ["", "monotonic", "wall"])
+async def test_a_last_look_at_the_grant_that_takes_long_is_taken_again_and_then_given_up(stands_still: str) -> None:
     world, batch_id = await shared_world()
     await granted(world)
-    read_grant, looks = world.access_store.read_grant, list[float]()
+    read_grant, looks = world.access_store.read_grant, list[Any]()
 
     async def slowly(*args: Any) -> Any:
-        looks.append(world.clock.monotonic())
+        looks.append(args)
         found = await read_grant(*args)
-        world.clock.move(timedelta(seconds=1 if len(looks) == 3 else 2))
+        wall, passed = world.clock.now(), timedelta(seconds=1 if len(looks) == 3 else 2)
+        if stands_still == "monotonic":
+            world.clock.move_wall(passed)
+        else:
+            world.clock.move(passed)
+        if stands_still == "wall":
+            world.clock.set(wall)
         return found
 
     world.access_store.read_grant = slowly

@@ -25,6 +25,7 @@ from shared.stores.cosmos.account import (
 )
 
 _MAY_BE_TRIED = "(NOT IS_STRING(c.retryAt) OR c.retryAt <= @now OR c.retryAt > @latest)"
+_FAILED = {None: "", True: " AND IS_STRING(c.retryAt)", False: " AND NOT IS_STRING(c.retryAt)"}
 _INSTANT = (
     "^[2-8][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{6}Z$"
 )
@@ -98,17 +99,23 @@ class CosmosDeletions(CosmosContainer):
         return await self._page(Deletion.from_json, rows, limit)
 
     def due(
-        self, storage_account: str, now: datetime, *, of_tenant: int | None = None
+        self, storage_account: str, now: datetime, *, failed: bool | None = None, of_tenant: int | None = None
     ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        owed = "c.status = 'scheduled' AND c.notBefore <= @now"
+        owed = f"c.status = 'scheduled' AND c.notBefore <= @now{_FAILED[failed]}"
         return self._work(owed, {"@account": storage_account}, now, of_tenant)
 
     def unverified(
-        self, storage_account: str, purged_by: datetime, now: datetime, *, of_tenant: int | None = None
+        self,
+        storage_account: str,
+        purged_by: datetime,
+        now: datetime,
+        *,
+        failed: bool | None = None,
+        of_tenant: int | None = None,
     ) -> AsyncIterator[Stored[Deletion]]:
         """See ``DeletionStore``."""
-        owed = "c.status = 'purged' AND c.purgedAt <= @by"
+        owed = f"c.status = 'purged' AND c.purgedAt <= @by{_FAILED[failed]}"
         return self._work(owed, {"@account": storage_account, "@by": format_instant(purged_by)}, now, of_tenant)
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
