@@ -57,7 +57,7 @@ def _() -> Iterator[None]:
 @mutant("a retry a month ahead after the first failure")
 def _() -> Iterator[None]:
     with (
-        patched(deadlines, "retry_at", lambda now, failures: now + timedelta(days=30)),
+        patched(deadlines, "retry_at", lambda now, failures, deadline: now + timedelta(days=30)),
         patched(deadlines, "latest_retry", lambda now: now + timedelta(days=31)),
     ):
         yield
@@ -115,11 +115,13 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     due, unverified = MemoryDeletions.due, MemoryDeletions.unverified
 
-    def all_due(self: MemoryDeletions, *what: Any, of_tenant: int | None = None) -> Any:
-        return due(self, *what)
+    def all_due(self: MemoryDeletions, *what: Any, failed: bool | None = None, of_tenant: int | None = None) -> Any:
+        return due(self, *what, failed=failed)
 
-    def all_unverified(self: MemoryDeletions, *what: Any, of_tenant: int | None = None) -> Any:
-        return unverified(self, *what)
+    def all_unverified(
+        self: MemoryDeletions, *what: Any, failed: bool | None = None, of_tenant: int | None = None
+    ) -> Any:
+        return unverified(self, *what, failed=failed)
 
     with patched(MemoryDeletions, "due", all_due), patched(MemoryDeletions, "unverified", all_unverified):
         yield
@@ -129,8 +131,10 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     unverified = MemoryDeletions.unverified
 
-    def all_unverified(self: MemoryDeletions, *what: Any, of_tenant: int | None = None) -> Any:
-        return unverified(self, *what)
+    def all_unverified(
+        self: MemoryDeletions, *what: Any, failed: bool | None = None, of_tenant: int | None = None
+    ) -> Any:
+        return unverified(self, *what, failed=failed)
 
     with patched(MemoryDeletions, "unverified", all_unverified):
         yield
