@@ -33,7 +33,7 @@ class SigningKeys:
         self._lock = asyncio.Lock()
         self._keys: KeySet | None = None
         self._fetched_at: Moment | None = None
-        self._tried_at = float("-inf")
+        self._tried_at: Moment | None = None
         self._failed = False
         self._renewal: asyncio.Task[None] | None = None  # held, or the event loop might drop it
 
@@ -57,11 +57,11 @@ class SigningKeys:
         return self._keys is not None and self._age() <= TRUST_FOR and any(key.kid == key_id for key in self._keys)
 
     def _age(self) -> float:
-        return float("inf") if self._fetched_at is None else self._fetched_at.passed
+        return _since(self._fetched_at)
 
     def _may_fetch(self) -> bool:
         interval = FIRST_FETCH_INTERVAL if self._keys is None else FETCH_INTERVAL
-        return self._clock.monotonic() - self._tried_at >= interval
+        return _since(self._tried_at) >= interval
 
     async def _renew_once(self, still_wanted: Callable[[], bool]) -> None:
         async with self._lock:
@@ -80,4 +80,8 @@ class SigningKeys:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, JoseError):
             self._failed = True  # with_id decides whether the known ones can still be trusted
         finally:
-            self._tried_at = self._clock.monotonic()  # only now: who comes meanwhile waits for this fetch
+            self._tried_at = Moment.now(self._clock)  # only now: who comes meanwhile waits for this fetch
+
+
+def _since(moment: Moment | None) -> float:
+    return float("inf") if moment is None else moment.passed

@@ -180,6 +180,9 @@ async def test_known_keys_are_trusted_for_a_day_without_the_issuer_and_then_no_l
     pass_by(clock, timedelta(seconds=1))
     with pytest.raises(Unavailable):
         await keys.with_id(KEY.thumbprint())
+    issuer.down = False
+    pass_by(clock, timedelta(seconds=signing_keys.FETCH_INTERVAL))
+    assert await keys.with_id(KEY.thumbprint()), "as soon as the issuer is there"
 
 
 async def test_it_takes_one_of_those_who_may() -> None:
