@@ -44,7 +44,8 @@ class Bounds:
         seconds: no new work is begun this long after the start.
         containers: expired containers deleted in each shard.
         deletions: deletions begun, and second looks taken.
-        of_tenant: how many of them are one tenant's, as long as another's wait.
+        of_tenant: how many of them are one tenant's, as long as another's wait: of those that were not tried yet, and
+            as many of those that failed.
         call_seconds: how long one call to storage may take.
     """
 

@@ -315,22 +315,22 @@ class _SideBySide:
         self._deletions = deletions
         self._ledger: TenantLedger | None = None
         self._found: TenantDeletions | None = None
-        self._advance = [True, True]
 
     def __aiter__(self) -> "_SideBySide":
         return self
 
     async def __anext__(self) -> tuple[TenantLedger, TenantDeletions]:
-        if self._advance[0]:
+        if self._ledger is None:
             self._ledger = await anext(self._ledgers, None)
-        if self._advance[1]:
+        if self._found is None:
             self._found = await anext(self._deletions, None)
         ids = [each.tenant_id for each in (self._ledger, self._found) if each is not None]
         if not ids:
             raise StopAsyncIteration
-        tenant_id = min(ids)
-        ledger = self._ledger if self._ledger is not None and self._ledger.tenant_id == tenant_id else None
-        found = self._found if self._found is not None and self._found.tenant_id == tenant_id else None
-        self._advance = [ledger is not None, found is not None]
+        tenant_id, ledger, found = min(ids), None, None
+        if self._ledger is not None and self._ledger.tenant_id == tenant_id:
+            ledger, self._ledger = self._ledger, None
+        if self._found is not None and self._found.tenant_id == tenant_id:
+            found, self._found = self._found, None
         # A tenant of whom only deletions are left had a ledger once.
         return ledger or TenantLedger(tenant_id, None, []), found or TenantDeletions(tenant_id, [])
