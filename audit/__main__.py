@@ -16,8 +16,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or 1 if what was checked does not hold or could not be checked."""
     parser = Parser(prog="python -m audit", description="Checks from outside the service.")
     commands = parser.add_subparsers(dest="command", required=True)
-    receipt = commands.add_parser("verify-receipt", help="check a deletion's receipt, offline (docs/receipts.md)")
-    receipt.add_argument("file", type=Path, help="a deletion as the API answers it, or the receipt's jws alone")
+    receipt = commands.add_parser("verify-receipt", help="check a receipt, offline (docs/receipts.md)")
+    receipt.add_argument(
+        "file", type=Path, help="a deletion or a consent receipt as the API answers it, or the receipt's jws alone"
+    )
+    receipt.add_argument(
+        "--notice", type=Path, help="the text that was agreed to, which must be the one in the receipt"
+    )
+    receipt.add_argument("--ledger", type=Path, help="the tenant's history, which must have the events in the receipt")
     receipt.add_argument("--keys", type=Path, required=True, help="a JWK Set, as GET /api/receipt-keys answers")
     posture = commands.add_parser("posture", help="check how a deployment's accounts are set up (docs/posture.md)")
     posture.add_argument("--settings", type=Path, help="the service's settings, a JSON file; the environment if none")
@@ -26,7 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "verify-receipt":
-            print(read_receipt(options.file, read_keys(options.keys)).table())
+            signed = read_receipt(options.file, read_keys(options.keys))
+            if options.notice:
+                signed = signed.beside_notice(options.notice)
+            if options.ledger:
+                signed = signed.beside_ledger(options.ledger)
+            print(signed.table())
             return 0
         return asyncio.run(check_posture(options.settings, options.subscription, options.resource_group))
     except (ReceiptError, PostureError) as error:

@@ -10,6 +10,7 @@ import aiohttp
 
 from bench.results import BenchError
 from bench.scenario import GEO
+from local.client import to_opt_in
 from local.stack import Stack
 from local.tokens import Role
 
@@ -45,7 +46,7 @@ async def toggle(
         BenchError: if one is not answered with 200.
     """
     slots = asyncio.Semaphore(len(tenant_ids) if per_second else _CONCURRENCY)
-    body = {"enabled": True, "geo": GEO} if enabled else {"enabled": False}
+    body = to_opt_in(GEO, datetime.now(UTC)) if enabled else {"enabled": False}
     tokens = [stack.issuer.token(Role.TENANT_ADMIN, now=datetime.now(UTC), tenant=each) for each in tenant_ids]
 
     async def put(number: int, tenant_id: str) -> Toggled:

@@ -13,6 +13,7 @@ from shared.identity.callers import Who
 from shared.model.capture import Capture, CaptureBatch, Submission
 from shared.model.items import EnrollmentId, Instant
 from shared.problems import (
+    AgreementRanOut,
     CapturedTooEarly,
     CapturedTooLate,
     DataSharingOff,
@@ -75,6 +76,7 @@ _POST = Operation(
     },
     problems=(
         DataSharingOff,
+        AgreementRanOut,
         GeoNotServed(GeoNotServed.TENANTS_GEO),
         CapturedTooEarly,
         CapturedTooLate,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from functions._api.answers import AnswerModel, Page, json_answer, page_answer
 from functions._api.etags import IF_MATCH, IF_NONE_MATCH, etag
@@ -13,30 +14,51 @@ from functions._api.http import Call, serves
 from functions._api.operations import Answer, Body, Operation
 from functions._api.parameters import BEFORE, LIMIT
 from shared.bootstrap import services
-from shared.identity.callers import Who
+from shared.identity.callers import TENANT_ADMIN_ROLES, Who
 from shared.model import deadlines
 from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, Setting
-from shared.ports import StoreUnavailable
-from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, TooManyOptIns, UnknownGeo
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Administrator, Event, OptedIn, OptedOut, Setting
+from shared.model.notices import NOTICES, Agreement, Notices
+from shared.ports import Conflict, StoreUnavailable
+from shared.problems import (
+    GeoNotServed,
+    GeoPinned,
+    NoticeOutdated,
+    NoticeRequired,
+    PreconditionFailed,
+    TooManyOptIns,
+    UnknownGeo,
+)
 from shared.sharing.data_sharing import RequestedChange
 
 blueprint = func.Blueprint()
 
 BODY_MAX_BYTES = 4 * 1024
 
-_GEO_TO_OPT_IN: dict[str, Any] = {
+_TO_OPT_IN = ("geo", "notice", "locale")
+_NEEDED_TO_OPT_IN: dict[str, Any] = {
     "if": {"properties": {"enabled": {"const": True}}},
-    # Linters take what a schema does not name for forbidden, so enabled is named again.
-    "then": {"properties": {"enabled": {}, "geo": {"type": "string"}}, "required": ["geo"]},
+    # Linters take what a schema does not name for forbidden, so the others are named again.
+    "then": {
+        "properties": {"enabled": {}, "stopReview": {}, **{name: {"type": "string"} for name in _TO_OPT_IN}},
+        "required": [*_TO_OPT_IN],
+    },
 }
 
 
 class DataSharingRequest(BaseModel):
     """The body of a PUT."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=_GEO_TO_OPT_IN)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        alias_generator=to_camel,
+        validate_by_name=False,
+        serialize_by_alias=True,
+        json_schema_extra=_NEEDED_TO_OPT_IN,
+    )
 
     enabled: bool
     # Any text is taken: to opt out it means nothing and must stop nobody. Clients see here which texts mean a geo.
@@ -45,22 +67,43 @@ class DataSharingRequest(BaseModel):
         description="Where the data shall stay; needed to opt in, without meaning to opt out.",
         json_schema_extra={"enum": [*sorted(GEOS), None]},
     )
+    notice: str | None = Field(
+        None,
+        description="The version of the notice that the organisation agrees to; needed to opt in, without meaning to "
+        "opt out.",
+    )
+    locale: str | None = Field(
+        None, description="The language in which it was shown; needed to opt in, without meaning to opt out."
+    )
+    stop_review: bool = Field(
+        False, description="To opt out: nothing of the enrollment shall be read any more, whatever has been granted."
+    )
 
 
 class DataSharingAnswer(AnswerModel):
-    """A tenant's setting; ``geo`` and ``enrollmentId`` are null while data sharing is off."""
+    """A tenant's setting; ``geo`` and ``enrollmentId`` are null while data sharing is off.
+
+    ``notice`` is the version of the notice that was agreed to last, and ``agreedUntil`` the first instant at which that
+    counts no longer; null while it was not replaced. From then on, and with no notice, captures are refused until an
+    administrator agrees to the notice in force.
+    """
 
     tenant_id: TenantId
     enabled: bool
     geo: str | None
     enrollment_id: EnrollmentId | None
     since: Instant | None
+    notice: str | None
+    agreed_until: Instant | None
 
     @classmethod
-    def of(cls, setting: Setting) -> Self:
+    def of(cls, setting: Setting, notices: Notices) -> Self:
         """Return what to say of ``setting``."""
         enrollment = setting.enrollment
+        notice = None if setting.notice is None else notices.find(setting.notice)
         return cls(
+            notice=setting.notice,
+            agreed_until=None if notice is None else notice.accepted_until,
             tenant_id=setting.tenant_id,
             enabled=setting.enabled,
             geo=enrollment.geo if enrollment else None,
@@ -94,6 +137,7 @@ class LedgerPageAnswer(Page[Annotated[Event, Field(discriminator="kind")]]):
 _TAG = "Data sharing"
 _SINCE = datetime(2026, 11, 21, 12, tzinfo=UTC)
 _OPTED_OUT_AT = _SINCE + timedelta(days=1)
+_NOTICE = NOTICES.published[0]
 _OPTED_IN = OptedIn(
     enrollment_id="0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
     geo="europe",
@@ -103,6 +147,12 @@ _OPTED_IN = OptedIn(
     sequence=1,
     at=_SINCE,
     actor="b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+    channel="api",
+    client_id="0c6c1f9e-3e6d-4d55-9a4e-2f8f6f0f7b11",
+    role=TENANT_ADMIN_ROLES[0],
+    notice=_NOTICE.version,
+    notice_hash=_NOTICE.sha256["de"],
+    locale="de",
     previous_hash=FIRST_PREVIOUS_HASH,
 )
 _SETTING = Answer(
@@ -113,12 +163,17 @@ _SETTING = Answer(
         geo=_OPTED_IN.geo,
         enrollment_id=_OPTED_IN.enrollment_id,
         since=_SINCE,
+        notice=_OPTED_IN.notice,
+        agreed_until=None,
     ),
     headers=("ETag",),
 )
 
 
-_BODY = Body(DataSharingRequest(enabled=True, geo="europe"), BODY_MAX_BYTES)
+_BODY = Body(
+    DataSharingRequest.model_validate({"enabled": True, "geo": "europe", "notice": _NOTICE.version, "locale": "de"}),
+    BODY_MAX_BYTES,
+)
 _GET = Operation(
     "DataSharing_Get",
     "GET",
@@ -149,6 +204,8 @@ _PUT = Operation(
                 geo=None,
                 enrollment_id=None,
                 since=_OPTED_OUT_AT,
+                notice=None,
+                agreed_until=None,
                 deletion=OwedDeletionAnswer(
                     enrollment_id=_OPTED_IN.enrollment_id,
                     not_before=deadlines.deletion_not_before(deadlines.deletion_deadline(_OPTED_OUT_AT)),
@@ -158,10 +215,19 @@ _PUT = Operation(
             headers=("ETag",),
         )
     },
-    problems=(GeoPinned, PreconditionFailed, GeoNotServed, UnknownGeo, TooManyOptIns),
-    description="A change is answered after at least two seconds: once the answer to an opt-out has arrived, no "
-    "instance accepts captures any more. An answer of 412 comes as late while sharing is off. The same state again is "
-    "no new event. To move to another geo, opt out first.",
+    problems=(
+        GeoPinned,
+        PreconditionFailed,
+        GeoNotServed,
+        UnknownGeo,
+        NoticeRequired,
+        NoticeOutdated,
+        TooManyOptIns,
+    ),
+    description="An opt-in agrees to the notice in force. To agree to a newer one while sharing is on adds an event to "
+    "the same enrollment. A change is answered after at least two seconds: once the answer to an opt-out has arrived, "
+    "no instance accepts captures any more. An answer of 412 comes as late while sharing is off. The same state again "
+    "is no new event. To move to another geo, opt out first.",
 )
 _HISTORY = Operation(
     "DataSharing_ListHistory",
@@ -192,16 +258,28 @@ async def data_sharing(call: Call) -> func.HttpResponse:
     body, wanted, unwanted = call.body(_BODY), call.value(IF_MATCH), call.value(IF_NONE_MATCH)
     if unwanted is not None and unwanted.every:
         raise PreconditionFailed(PreconditionFailed.EXISTS)
+    caller = call.caller
     requested = RequestedChange(
         body.enabled,
+        Administrator(actor=caller.object_id, channel="api", client_id=caller.app_id, role=caller.admin_role),
         body.geo,
-        call.caller.object_id,
+        None if body.notice is None else Agreement(body.notice, body.locale or ""),
+        body.stop_review,
         if_sequence=None if wanted is None or wanted.every else wanted.strong_sequences,
         unless_sequence=frozenset() if unwanted is None else unwanted.sequences,
     )
-    setting = await services().data_sharing.put(call.tenant_id, requested)
+    try:
+        setting = await services().data_sharing.put(call.tenant_id, requested)
+    except NoticeRequired as refusal:
+        refusal.extensions["noticeAddress"] = call.address(refusal.extensions["noticeAddress"])
+        raise
+    ended = None if body.enabled else await _ended(call.tenant_id)
+    if ended is not None and body.stop_review:
+        with suppress(StoreUnavailable, Conflict):  # nobody reads it any more, whatever the record says
+            await services().access.end_all(call.tenant_id, ended.enrollment_id, caller.object_id)
     answer = DataSharingSetAnswer(
-        **dict(DataSharingAnswer.of(setting)), deletion=None if body.enabled else await _owed(call.tenant_id)
+        **dict(DataSharingAnswer.of(setting, services().notices)),
+        deletion=None if ended is None else await _owed(ended),
     )
     return json_answer(answer.to_json(), headers=_etag(setting))
 
@@ -214,19 +292,26 @@ async def data_sharing_history(call: Call) -> func.HttpResponse:
     return page_answer(call.url, limit, events, [event.to_json() for event in events.values])
 
 
-async def _owed(tenant_id: str) -> OwedDeletionAnswer | None:
-    with suppress(StoreUnavailable):  # nothing may make an opt-out that is done look like one that failed
-        event = await services().data_sharing.last_opt_out(tenant_id)
-        if event is not None:
-            deletion = await services().deletions.owed_for(event)
-            return OwedDeletionAnswer(
-                enrollment_id=deletion.enrollment_id, not_before=deletion.not_before, deadline=deletion.deadline
-            )
+# Nothing may make an opt-out that is done look like one that failed.
+
+
+async def _ended(tenant_id: str) -> OptedOut | None:
+    with suppress(StoreUnavailable):
+        return await services().data_sharing.last_opt_out(tenant_id)
+    return None
+
+
+async def _owed(event: OptedOut) -> OwedDeletionAnswer | None:
+    with suppress(StoreUnavailable):
+        deletion = await services().deletions.owed_for(event)
+        return OwedDeletionAnswer(
+            enrollment_id=deletion.enrollment_id, not_before=deletion.not_before, deadline=deletion.deadline
+        )
     return None
 
 
 def _setting_answer(setting: Setting) -> func.HttpResponse:
-    return json_answer(DataSharingAnswer.of(setting).to_json(), headers=_etag(setting))
+    return json_answer(DataSharingAnswer.of(setting, services().notices).to_json(), headers=_etag(setting))
 
 
 def _etag(setting: Setting) -> dict[str, str]:

@@ -71,6 +71,15 @@ param tokenAudiences string
 @maxLength(3)
 param reviewAuthContext string
 
+@description('Audiences of the tokens that open the tenant settings and nothing else, with commas between them; empty if none does.')
+param tenantSettingsAudiences string = ''
+
+@description('The geo of each tenant that opts in by a tool which names none, by tenant id; * stands for all others.')
+param homeGeos object = {}
+
+@description('Who operates the service, as consent receipts name it; empty if they shall name nobody.')
+param controller string = ''
+
 @description('Who is told of an alert.')
 @minLength(3)
 param alertEmail string
@@ -313,6 +322,9 @@ module app 'modules/function-app.bicep' = {
     operatorTenantId: operatorTenantId
     tokenAudiences: tokenAudiences
     reviewAuthContext: reviewAuthContext
+    tenantSettingsAudiences: tenantSettingsAudiences
+    homeGeos: homeGeos
+    controller: controller
     retentionDays: retentionDays
     geoEndpoints: geoEndpoints
     allowedOrigins: allowedOrigins

@@ -18,6 +18,7 @@ from local.stack import Stack
 from local.tokens import Role
 from shared.model.containers import DEPLOYMENT_PREFIX
 from shared.model.items import format_instant
+from shared.model.notices import DEFAULT_LOCALE, NOTICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,8 @@ class Client:
         return await self.call(method, f"tenants/{tenant}/{path}", token=token, body=body)
 
     async def opt_in(self, tenant: str, geo: str) -> Answer:
-        """Switch data sharing on."""
-        return await self.as_admin("PUT", tenant, "data-sharing", {"enabled": True, "geo": geo})
+        """Switch data sharing on, and agree to the notice in force."""
+        return await self.as_admin("PUT", tenant, "data-sharing", to_opt_in(geo, await self.now()))
 
     async def opt_out(self, tenant: str) -> Answer:
         """Switch data sharing off."""
@@ -181,6 +182,13 @@ class Client:
                     lines = gzip.decompress(content).splitlines()
                     found[f"{container}/{name}"] = [json.loads(line) for line in lines]
         return found
+
+
+def to_opt_in(geo: str, now: datetime) -> dict[str, Any]:
+    """Return the body of a PUT that switches data sharing on, and agrees to the notice in force at ``now``."""
+    notice = NOTICES.in_force(now)
+    assert notice is not None
+    return {"enabled": True, "geo": geo, "notice": notice.version, "locale": DEFAULT_LOCALE}
 
 
 def _parsed(content_type: str, text: str) -> Any:

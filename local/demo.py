@@ -26,6 +26,7 @@ from local.terminal import Style, say
 from local.tokens import Role
 from shared.model.containers import DayContainer
 from shared.model.items import format_instant
+from shared.model.notices import NOTICES
 
 ADATUM = "0a7d3c1e-58f2-4b96-a1d4-6c2e9f80b713"
 BELLOWS = "b4f0e2d9-7c13-4a68-95be-1f3d8a60c25e"
@@ -206,12 +207,43 @@ class _Story:
         await self._check_containers("no account holds anything", {})
 
     async def _opt_in(self) -> None:
+        await self.timeline.chapter("P11", "What an organisation agrees to")
+        shown = await self.client.call("GET", "notices")
+        [notice] = [each for each in shown.body["value"] if each["inForce"]]
+        languages = ", ".join(each["locale"] for each in notice["texts"])
+        self._check(f"the notice of {notice['version']} is in force, in {languages}", shown.status == 200, shown)
+        unnamed = {"enabled": True, "geo": self.adatum.geo}
+        answer = await self.client.as_admin("PUT", self.adatum.id, "data-sharing", unnamed)
+        refused = (answer.status, answer.problem) == (422, "notice-required")
+        self._check(
+            f"who does not say to have seen it cannot opt in: {answer.status} {answer.problem}", refused, answer
+        )
         await self.timeline.chapter("P3", "Two tenants opt in, each pinned to its geo")
         for tenant in (self.adatum, self.bellows):
             answer = await self.client.opt_in(tenant.id, tenant.geo)
             self._check(f"{tenant.name} shares data in {tenant.geo}", answer.status == 200, answer)
             tenant.enrollment_id = answer.body["enrollmentId"]
+        await self._check_consent(notice)
         await self._check_containers("still no account holds anything", {})
+
+    async def _check_consent(self, notice: dict[str, Any]) -> None:
+        [event] = (await self.client.as_admin("GET", self.adatum.id, "data-sharing/history")).body["value"]
+        sha256 = {each["locale"]: each["sha256"] for each in notice["texts"]}[event["locale"]]
+        self._check(f"the ledger has the hash of the text: {sha256[:16]}...", event["noticeHash"] == sha256, event)
+        path = f"enrollments/{self.adatum.enrollment_id}/consent-receipt"
+        receipt, text, keys = (self.directory / name for name in ("consent.json", "notice.md", "published-keys.json"))
+        receipt.write_text(json.dumps((await self.client.as_admin("GET", self.adatum.id, path)).body))
+        keys.write_text(json.dumps((await self.client.call("GET", "receipt-keys")).body))
+        text.write_bytes(NOTICES.published[-1].text(event["locale"]))
+        signed = read_receipt(receipt, read_keys(keys)).beside_notice(text)
+        self._check("anyone can check the consent receipt offline, with the text", len(signed.compared) == 2, signed)
+        text.write_bytes(text.read_bytes() + b"\n")
+        try:
+            forged = signed.beside_notice(text)
+        except ReceiptError:
+            self._check("with one byte more it is another text", True)
+        else:
+            self._check("with one byte more it is another text", False, forged)
 
     async def _capture(self) -> None:
         await self.timeline.chapter("P3", f"Copilot services post captures for {_DAYS} days")
@@ -377,7 +409,7 @@ class _Story:
         file = self.directory / "deletion.json"
         file.write_text(json.dumps(deletion))
         signed = read_receipt(file, read_keys(keys))
-        self._check("anyone can check it offline: its signature is good", signed.compared, signed)
+        self._check("anyone can check it offline: its signature is good", bool(signed.compared), signed)
         file.write_text(json.dumps({**deletion, "deadline": format_instant(await self.client.now())}))
         try:
             forged = read_receipt(file, read_keys(keys))

@@ -23,7 +23,7 @@ from local import azurite, private
 from local.issuer import Issuer, load_key
 from local.ports import free_ports, is_free
 from local.process import Process
-from local.tokens import AUDIENCE, OPERATOR_TENANT_ID
+from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, TOOLS_AUDIENCE
 from shared.stores.cosmos.account import DATABASE
 from shared.stores.cosmos.schema import CONTAINERS
 
@@ -148,6 +148,8 @@ class Stack:
             "STORAGE_ACCOUNTS": json.dumps(self.description.storage),
             "OPERATOR_TENANT_ID": OPERATOR_TENANT_ID,
             "TOKEN_AUDIENCES": AUDIENCE,
+            "TENANT_SETTINGS_AUDIENCES": f"{TOOLS_AUDIENCE},{TOOLS_AUDIENCE.rstrip('/')}",
+            "HOME_GEOS": json.dumps({"*": next(iter(self.description.storage))}),
             "REVIEW_AUTH_CONTEXT": "c1",
             "RECEIPT_KEY": str(self.directory / RECEIPT_KEYS_FILE),
             "TOKEN_ISSUER": f"{self.description.issuer}/{{tenantid}}/v2.0",

@@ -15,6 +15,8 @@ from joserfc.jwk import Key, RSAKey
 OPERATOR_TENANT_ID = "7d2f4c1e-5b0a-4e86-9c33-1f6a8e0b2d47"
 SAMPLE_TENANT_ID = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
 AUDIENCE = "api://copilot-data-sharing"
+TOOLS_AUDIENCE = "https://service.powerapps.com/"
+"""What admin tools ask tokens for, some of them without the slash (D16)."""
 LIFETIME = timedelta(hours=1)
 
 _POWER_PLATFORM_ADMINISTRATOR = "11648597-926c-4cf3-9c36-bcebb0ba8dcc"

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,11 +18,13 @@ from shared.deletion.purge import Purge
 from shared.deletion.receipts import Receipts
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
+from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
 from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
+from shared.sharing.consent_receipts import ConsentReceipts
 from shared.sharing.data_sharing import DataSharing
 from shared.stores import azure
 from shared.stores.signing_keys import fetch_keys
@@ -44,7 +46,9 @@ class Services:
     review_auth_context: str
     public_address: PublicAddress | None
     accounts: Accounts
+    notices: Notices
     data_sharing: DataSharing
+    consent_receipts: ConsentReceipts
     captures: Captures
     access: Access
     deletions: Deletions
@@ -132,6 +136,8 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
         tokens=Tokens(configuration, keys, clock),
         review_auth_context=configuration.review_auth_context,
         public_address=configuration.public_address,
+        home_geos=configuration.home_geos,
+        controller=configuration.controller,
     )
 
 
@@ -148,6 +154,9 @@ def assemble(
     tokens: Tokens,
     review_auth_context: str,
     public_address: PublicAddress | None = None,
+    notices: Notices = NOTICES,
+    home_geos: Mapping[str, str] | None = None,
+    controller: str | None = None,
     new_id: Callable[[], str] = new_id,
     purge_bounds: purge.Bounds | None = None,
     sweep_bounds: sweep.Bounds | None = None,
@@ -161,6 +170,9 @@ def assemble(
         tokens: who calls.
         review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy.
         public_address: by what address clients know the API; None for that of their requests.
+        notices: what tenants can agree to.
+        home_geos: the geos of tenants that opt in by a tool that names none.
+        controller: who operates the service, for whoever is shown a consent receipt.
         new_id: makes ids of 32 hexadecimal digits.
         purge_bounds: how much one purge may do, if not as much as usual.
         sweep_bounds: how much one sweep may do, if not as much as usual.
@@ -175,9 +187,11 @@ def assemble(
         review_auth_context=review_auth_context,
         public_address=public_address,
         accounts=accounts,
-        data_sharing=DataSharing(ledger, accounts, clock, new_id),
-        captures=Captures(Consent(ledger, clock), accounts, pairing, clock),
+        notices=notices,
+        data_sharing=DataSharing(ledger, accounts, notices, clock, new_id, home_geos or {}),
+        captures=Captures(Consent(ledger, notices, clock), accounts, pairing, clock),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
+        consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),
         deletions=Deletions(deletions),
         pairing=pairing,
         purge=Purge(accounts, pairing, deletions, operations, receipts, clock, purge_bounds),

@@ -54,6 +54,9 @@ class PublicAddress:
         return urlsplit(self.base)._replace(netloc=host).geturl() if host in self.trusted_hosts else self.base
 
 
+_CONTROLLER_MAX = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """What a deployment can choose.
@@ -70,6 +73,10 @@ class Configuration:
         retention_days: 3 to 30 (P4).
         geo_endpoints: the addresses of the deployments that serve other geos, without a slash at the end.
         public_address: by what address clients know this one; None for that of their requests.
+        tenant_settings_audiences: the client ids or App ID URIs that a token must be for that opens the tenant
+            settings, and nothing else (D16); empty if no token does.
+        home_geos: the geo of each tenant that opts in by a tool that names none, ``*`` for all others.
+        controller: who operates the service, as consent receipts name it; None if they shall name nobody.
     """
 
     cosmos: str
@@ -83,6 +90,9 @@ class Configuration:
     retention_days: int = deadlines.RETENTION_DAYS_MAX
     geo_endpoints: Mapping[str, str] = field(default_factory=dict)
     public_address: PublicAddress | None = None
+    tenant_settings_audiences: tuple[str, ...] = ()
+    home_geos: Mapping[str, str] = field(default_factory=dict)
+    controller: str | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Configuration":
@@ -105,6 +115,9 @@ class Configuration:
             retention_days=_retention_days(environment),
             geo_endpoints=_geo_endpoints(environment, storage),
             public_address=_public_address(environment),
+            tenant_settings_audiences=_tenant_settings_audiences(environment),
+            home_geos=_home_geos(environment),
+            controller=_controller(environment),
         )
 
 
@@ -208,6 +221,37 @@ def _public_address(environment: Mapping[str, str]) -> PublicAddress | None:
     return PublicAddress(base, frozenset(hosts))
 
 
+def _tenant_settings_audiences(environment: Mapping[str, str]) -> tuple[str, ...]:
+    text = environment.get("TENANT_SETTINGS_AUDIENCES", "").strip()
+    audiences = _several(text, "TENANT_SETTINGS_AUDIENCES") if text else ()
+    if set(audiences) & set(_audiences(environment)):
+        raise ConfigurationError("TENANT_SETTINGS_AUDIENCES and TOKEN_AUDIENCES must have no audience in common.")
+    return audiences
+
+
+def _home_geos(environment: Mapping[str, str]) -> Mapping[str, str]:
+    text = environment.get("HOME_GEOS", "").strip() or "{}"
+    try:
+        homes: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        homes = None
+    if not isinstance(homes, dict):
+        raise ConfigurationError("HOME_GEOS must be a JSON object of tenant id to geo.")
+    for tenant_id, geo in homes.items():
+        if tenant_id != "*" and not GUID.fullmatch(tenant_id):
+            raise ConfigurationError("HOME_GEOS must name tenants by their ids, GUIDs in lower case, or by *.")
+        if geo not in GEOS:
+            raise ConfigurationError("HOME_GEOS names a geo that does not exist.")
+    return homes
+
+
+def _controller(environment: Mapping[str, str]) -> str | None:
+    name = environment.get("CONTROLLER", "").strip()
+    if len(name) > _CONTROLLER_MAX or not name.isprintable():
+        raise ConfigurationError(f"CONTROLLER must be at most {_CONTROLLER_MAX} printable characters.")
+    return name or None
+
+
 def _operator_tenant(environment: Mapping[str, str]) -> str:
     tenant_id = _required(environment, "OPERATOR_TENANT_ID").lower()
     if not GUID.fullmatch(tenant_id):
@@ -216,9 +260,13 @@ def _operator_tenant(environment: Mapping[str, str]) -> str:
 
 
 def _audiences(environment: Mapping[str, str]) -> tuple[str, ...]:
-    values = tuple(value.strip() for value in _required(environment, "TOKEN_AUDIENCES").split(","))
+    return _several(_required(environment, "TOKEN_AUDIENCES"), "TOKEN_AUDIENCES")
+
+
+def _several(text: str, name: str) -> tuple[str, ...]:
+    values = tuple(value.strip() for value in text.split(","))
     if not all(values):
-        raise ConfigurationError("TOKEN_AUDIENCES must be audiences with a comma between them.")
+        raise ConfigurationError(f"{name} must be audiences with a comma between them.")
     return values
 
 

@@ -97,6 +97,16 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def agreed_to_others(self, version: str, *, limit: int, after: str) -> Sequence[Setting]:
+        """Return at most ``limit`` settings that are on and whose last agreement is to another notice, by tenant id.
+
+        Args:
+            version: the notice.
+            limit: how many at most.
+            after: only tenants whose id comes after this one.
+        """
+        ...
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
         ...
@@ -397,25 +407,42 @@ class Permit:
     Attributes:
         setting: as it was read.
         read_at: when the read *started*: what was committed before, it has seen.
+        agreed_until: the first instant at which what the tenant agreed to counts no longer (P11); None if that is not
+            known here.
     """
 
     setting: Setting
     read_at: Moment
+    agreed_until: datetime | None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the setting may still be relied on."""
+        return self.read_at.age < deadlines.CONSENT_LEASE_SECONDS
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether what the tenant agreed to counts no longer."""
+        return self.agreed_until is not None and self.read_at.clock.now() >= self.agreed_until
 
     @property
     def holds(self) -> bool:
         """Whether a write may begin now."""
-        return self.read_at.age < deadlines.CONSENT_LEASE_SECONDS
+        return self.is_fresh and self.agreed_until is not None and not self.ran_out
 
     @property
     def seconds_left(self) -> float:
         """For how long from now a write that has begun may still arrive."""
-        return deadlines.SIGNATURE_SECONDS - self.read_at.age
+        left = deadlines.SIGNATURE_SECONDS - self.read_at.age
+        if self.agreed_until is None:
+            return 0.0
+        return min(left, (self.agreed_until - self.read_at.clock.now()).total_seconds())
 
     @property
     def expires_at(self) -> datetime:
         """When a write that has begun may no longer arrive, by the wall clock of the machine that read."""
-        return self.read_at.wall + timedelta(seconds=deadlines.SIGNATURE_SECONDS)
+        latest = self.read_at.wall + timedelta(seconds=deadlines.SIGNATURE_SECONDS)
+        return latest if self.agreed_until is None else min(latest, self.agreed_until)
 
 
 class Put(Enum):

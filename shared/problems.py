@@ -57,7 +57,10 @@ class InvalidRequest(Problem):
     )
     NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
+    NO_OBJECT = "The body must be a JSON object."
+    NO_BOOLEAN = "enableModelDataSharing must be true or false."
     GEO_NEEDED = "geo is needed to opt in."
+    LOCALE = "locale must name the language in which the notice was shown, one of those in which there is its text."
 
     @classmethod
     def unknown_parameter(cls, known: Iterable[str]) -> Self:
@@ -68,6 +71,26 @@ class InvalidRequest(Problem):
     def example(cls) -> Self:
         """Return one of a query that may have nothing in it."""
         return cls.unknown_parameter(())
+
+
+class SettingNotSupported(Problem):
+    """A setting would be changed that is not kept here (D16)."""
+
+    slug, status, title = "setting-not-supported", 400, "The setting is not supported."
+    detail = (
+        "powerPlatform.modelExperimentation.enableModelDataSharing is the only setting that can be changed here; "
+        "nothing was changed."
+    )
+
+
+class HomeGeoUnknown(Problem):
+    """Nobody has said where the tenant's data shall stay (D16)."""
+
+    slug, status, title = "home-geo-unknown", 400, "The tenant's geo is not known."
+    detail = (
+        "Opt in once by the data sharing API, which takes a geo, or have this deployment configured with the "
+        "tenant's; opting out works."
+    )
 
 
 class Unauthenticated(Problem):
@@ -166,11 +189,14 @@ class NotFound(Problem):
     slug, status, title = "not-found", 404, "Not found."
     detail = GRANT = "There is no such grant for this tenant."
     DELETION = "This tenant has no deletion for that enrollment."
+    REVIEW_STOPPED = "The tenant's administrator has put an end to reading that enrollment."
     NEVER_SHARED = "This tenant has never shared data."
     ENROLLMENT = "There is no such enrollment, or its captures are gone."
     DAY = "There are no captures of that day."
     DAY_GONE = "The captures of that day are gone."
     BATCH = "There is no such batch."
+    NOTICE = "There is no such version of the notice."
+    NEVER_ENROLLED = "This tenant has never had such an enrollment."
 
 
 class DeletionFinished(Problem):
@@ -263,6 +289,48 @@ class GeoNotServed(Problem):
             self.extensions["endpoint"] = endpoint
 
 
+class NoticeRequired(Problem):
+    """Whoever opts in must say to which version of the notice the organisation agrees (P11)."""
+
+    slug, status, title = "notice-required", 422, "The notice that is agreed to must be named."
+    detail = "Show the notice that is in force, and send its version as notice and its language as locale."
+    members: ClassVar[Mapping[str, str]] = {
+        "notice": "The version of the notice that is in force.",
+        "noticeHash": "The SHA-256 of its text, in hexadecimal digits.",
+        "noticeAddress": "Where its text is.",
+    }
+
+    def __init__(self, version: str, sha256: str, address: str) -> None:
+        """Refuse, and say what can be agreed to instead.
+
+        Args:
+            version: the version that is in force.
+            sha256: that of its text, in the language that was asked for.
+            address: where that text is, below the address of the API.
+        """
+        super().__init__(self.detail + f" It is {version}.")
+        self.extensions |= {"notice": version, "noticeHash": sha256, "noticeAddress": address}
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that names a version."""
+        address = "https://api.example/api/notices/2026-11-01?locale=en"
+        return cls("2026-11-01", "897ac13b425aeb12657cbb4387c12e45282cda9631aa390fca6b89c8d18b4086", address)
+
+
+class NoticeOutdated(NoticeRequired):
+    """The version of the notice that is agreed to is no longer the one in force (P11)."""
+
+    slug, status, title = "notice-outdated", 409, "The notice is no longer in force."
+
+
+class AgreementRanOut(Problem):
+    """What the tenant agreed to counts no longer; an administrator has to agree to the notice in force (P11)."""
+
+    slug, status, title = "notice-outdated", 403, "The agreement to the notice has run out."
+    detail = "An administrator of the tenant has to agree to the notice that is in force."
+
+
 class UnknownGeo(Problem):
     """There is no such geo."""
 
@@ -345,6 +413,8 @@ class Unavailable(Problem):
     CONFLICT = "Others are changing the same thing; send the same request again."
     NOT_READY = "The service is not ready."
     CONSENT = "Consent cannot be read in time."
+    NOTICE = "The notice that the tenant agreed to is not known here yet."
+    NO_NOTICE = "There is no notice in force that could be agreed to."
     GRANT = "The grant cannot be read in time."
     CONTAINER_BEING_DELETED = "The day's container is being deleted."
     SIGNING_KEYS = "The issuer's signing keys cannot be had."

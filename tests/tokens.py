@@ -8,7 +8,7 @@ from typing import Any
 
 from joserfc.jwk import RSAKey
 
-from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, Role, jwk_set, mint
+from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, TOOLS_AUDIENCE, Role, jwk_set, mint
 from shared.configuration import Configuration
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
@@ -45,6 +45,7 @@ def verifier(
         storage={},
         operator_tenant_id=OPERATOR_TENANT_ID,
         audiences=(AUDIENCE, "5d1c0bde-0000-4000-8000-000000000000"),
+        tenant_settings_audiences=(TOOLS_AUDIENCE, TOOLS_AUDIENCE.rstrip("/")),
         review_auth_context="c1",
         receipt_key="receipt-keys.json",
         issuers=issuers or (f"{ISSUER}/{{tenantid}}/v2.0",),

@@ -5,7 +5,7 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from joserfc.jwk import ECKey
@@ -19,15 +19,17 @@ from shared.model.capture import CaptureBatch, StoredBatch, Submission
 from shared.model.containers import DEPLOYMENT_PREFIX, DayContainer, deployment_container
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut, Setting
+from shared.model.notices import NOTICES, Notices
 from shared.ports import Inspected, Permit, Stores
 from shared.review.access import Access
 from shared.sharing.captures import Captures
-from shared.sharing.data_sharing import DataSharing, RequestedChange
+from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.sweep.sweep import Sweep
 from shared.watch.status import Status
+from tests.changes import opting_in, opting_out
 from tests.clocks import ManualClock
 
 SIGNER = LocalSigner([ECKey.generate_key("P-256")])
@@ -50,7 +52,7 @@ def permit(seconds_ago: float = 0.0, clock: Clock | None = None) -> Permit:
     """Return what a consent read allows that began so long ago."""
     clock = clock or SystemClock()
     read_at = Moment(clock, clock.monotonic() - seconds_ago, clock.now() - timedelta(seconds=seconds_ago))
-    return Permit(Setting(tenant_id=TENANT), read_at)
+    return Permit(Setting(tenant_id=TENANT), read_at, datetime.max.replace(tzinfo=UTC))
 
 
 @dataclass
@@ -71,6 +73,8 @@ class World:
     ids: Iterator[str] = field(default_factory=lambda: (f"{n % 16:x}{n:031x}" for n in itertools.count(1)))
 
     elsewhere: dict[str, str] = field(default_factory=dict)
+    notices: Notices = NOTICES
+    home_geos: dict[str, str] = field(default_factory=lambda: {"*": "europe"})
     inspected: Inspected | None = None
 
     def __post_init__(self) -> None:
@@ -101,6 +105,9 @@ class World:
             self.clock,
             tokens=tokens,
             review_auth_context="c1",
+            notices=self.notices,
+            home_geos=self.home_geos,
+            controller="Contoso Ltd, privacy@contoso.example",
             new_id=lambda: next(self.ids),
             purge_bounds=self.bounds,
             sweep_bounds=self.sweep_bounds,
@@ -135,10 +142,10 @@ class World:
         return self.services().status
 
     async def opt_in(self, tenant: str = TENANT, geo: str = "europe") -> Setting:
-        return await self.data_sharing.put(tenant, RequestedChange(True, geo, "admin"))
+        return await self.data_sharing.put(tenant, opting_in(geo))
 
     async def opt_out(self, tenant: str = TENANT) -> OptedOut:
-        await self.data_sharing.put(tenant, RequestedChange(False, None, "admin"))
+        await self.data_sharing.put(tenant, opting_out())
         event = self.ledger.events[tenant][-1]
         assert isinstance(event, OptedOut)
         return event

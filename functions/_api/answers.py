@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from shared import ports
+from shared.problems import Problem
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ ALWAYS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     # The platform decides whose pages may call; which headers they may read it does not say.
-    "Access-Control-Expose-Headers": "ETag, Link, Retry-After, WWW-Authenticate, x-correlation-id",
+    "Access-Control-Expose-Headers": "ETag, Link, Repr-Digest, Retry-After, WWW-Authenticate, x-correlation-id",
 }
 """The headers that every answer has, with the same values."""
 
@@ -31,6 +32,25 @@ class AnswerModel(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Return the members as JSON values."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+class ToolsErrorDetails(AnswerModel):
+    """``code`` is stable: a problem's type in one word. ``message`` is for a person to read; its words may change."""
+
+    code: str
+    message: str
+
+
+class ToolsErrorAnswer(AnswerModel):
+    """A refusal or failure, as admin tools read it."""
+
+    error: ToolsErrorDetails
+
+    @classmethod
+    def of(cls, problem: Problem) -> "ToolsErrorAnswer":
+        """Return what to say of a problem."""
+        code = "".join(word.capitalize() for word in problem.slug.split("-"))
+        return cls(error=ToolsErrorDetails(code=code, message=problem.detail))
 
 
 class Page(AnswerModel, Generic[T]):

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import azure.functions as func
 from pydantic import BaseModel
 
-from functions._api.answers import ALWAYS
+from functions._api.answers import ALWAYS, ToolsErrorAnswer, json_answer
 from functions._api.content import content
 from functions._api.etags import PRECONDITIONS
 from functions._api.operations import Body, Operation, declare
@@ -60,10 +60,19 @@ class Call:
     @property
     def url(self) -> str:
         """Its address without the query, as the client knows it."""
+        if services().public_address is None:
+            return str(self.request.url).partition("?")[0]
+        return self.address(self.operation.route.format_map(self.request.route_params))
+
+    def address(self, path: str) -> str:
+        """Return the address of ``path``, which may have a query, as the client knows it.
+
+        Args:
+            path: what follows the prefix ``/api``, without a slash at the begin.
+        """
         public = services().public_address
         if public is None:
-            return str(self.request.url).partition("?")[0]
-        path = self.operation.route.format_map(self.request.route_params)
+            return f"{self.url.partition('/api/')[0]}/api/{path}"
         return f"{public.for_client(self.request.headers.get('x-forwarded-host'))}/{path}"
 
     @functools.cached_property
@@ -132,19 +141,20 @@ async def _answered(operation: Operation, handler: Handler, req: func.HttpReques
         call = await _admitted(operation, req)
         _refuse_unheeded(operation, req)
         return await handler(call)
-    except Problem as problem:
-        return problem_answer(problem)
+    except Problem as refusal:
+        problem = refusal
     except StoreUnavailable as error:
         _log.warning("store unavailable: %s", error.code)
-        return problem_answer(Unavailable(Unavailable.STORE))
+        problem = Unavailable(Unavailable.STORE)
     except Conflict:
-        return problem_answer(Unavailable(Unavailable.CONFLICT))
+        problem = Unavailable(Unavailable.CONFLICT)
     except ConfigurationError as error:
         _log.error("not ready: %s", error)
-        return problem_answer(Unavailable(Unavailable.NOT_READY))
+        problem = Unavailable(Unavailable.NOT_READY)
     except Exception as error:
         _log.error("unexpected %s", log.where(error))  # never the message: it may hold what a customer said
-        return problem_answer(InternalError())
+        problem = InternalError()
+    return tools_error(problem) if operation.for_admin_tools else problem_answer(problem)
 
 
 async def _admitted(operation: Operation, req: func.HttpRequest) -> Call:
@@ -158,8 +168,9 @@ async def _admitted(operation: Operation, req: func.HttpRequest) -> Call:
     """
     if not operation.who:
         return Call(operation, req)
-    caller = await services().tokens.caller(req.headers.get("authorization"))
-    tenant_id = TENANT_ID.of(req) if operation.has_tenant else None
+    header, tools = req.headers.get("authorization"), operation.for_admin_tools
+    caller = await services().tokens.caller(header, for_admin_tools=tools)
+    tenant_id = TENANT_ID.of(req) if operation.has_tenant else caller.tenant_id if tools else None
     if not caller.is_one_of(operation.who, tenant_id):
         raise Forbidden(Forbidden.ROLE)
     if operation.step_up and services().review_auth_context not in caller.auth_contexts:
@@ -198,6 +209,11 @@ def _request(function: str, req: func.HttpRequest) -> log.Request:
         parent_id=trace["parent"] if trace else None,
         tenant_id=tenant_id if GUID.fullmatch(tenant_id) else None,
     )
+
+
+def tools_error(problem: Problem) -> func.HttpResponse:
+    """Return a problem as admin tools read errors: a problem document means nothing to them (D16)."""
+    return json_answer(ToolsErrorAnswer.of(problem).to_json(), status=problem.status, headers=problem.headers)
 
 
 def problem_answer(problem: Problem) -> func.HttpResponse:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from functions._api.answers import ALWAYS, AnswerModel, Page
+from functions._api.answers import ALWAYS, AnswerModel, Page, ToolsErrorAnswer
 from functions._api.json_text import DEPTH_MAX, MEMBERS_MAX, NUMBER_MAX, VALUES_MAX
 from functions._api.operations import OPERATIONS, Answer, Body, Operation
 from functions._api.parameters import CORRELATION_ID, CORRELATION_PATTERN, text_schema
@@ -52,6 +52,13 @@ HEADERS: Mapping[str, _Header] = {
         text_schema('<https?://[^>]+>; rel="next"'),
     ),
     "ETag": _Header("The setting's ledger sequence, for If-Match.", '"1"', text_schema('"[0-9]{1,9}"')),
+    "Content-Language": _Header("The language of the text.", "de", text_schema("[a-z]{2}")),
+    "Repr-Digest": _Header(
+        "The SHA-256 of the text (RFC 9530).",
+        "sha-256=:iXrBO0Jem7ZlctuhTMTiQYm8w9d8b/GFhytuJNn3IZw=:",
+        text_schema("sha-256=:[A-Za-z0-9+/=]{44}:"),
+    ),
+    "Vary": _Header("What else the answer depends on.", "Accept-Language", {"const": "Accept-Language"}),
     "Accept-Encoding": _Header("The encoding that a body may have.", "gzip", {"const": "gzip"}),
     "Retry-After": _Header("Seconds after which to send the same request again.", "5", text_schema("[0-9]+")),
     "WWW-Authenticate": _Header(
@@ -66,6 +73,7 @@ TAGS: Mapping[str, str] = {
     "Deletions": "For a tenant's administrators: what became of the data after an opt-out, and the proof of it.",
     "Review": "For reviewers and approvers: grants, and reading under them. For the tenant: who has read what.",
     "Service": "For operators and for whoever writes a client: how the service is, and what it takes.",
+    "Tenant settings": "For admin tools that there are: the toggle in the shape of Power Platform's tenant settings.",
 }
 """What each group of operations is for."""
 
@@ -203,6 +211,8 @@ def _model_schemas(operations: Sequence[Operation]) -> tuple[_Named, Members]:
         for answer in operation.answers.values():
             if isinstance(answer.example, AnswerModel | Item):
                 wanted[type(answer.example), "serialization"] = None
+        if operation.for_admin_tools:
+            wanted[ToolsErrorAnswer, "serialization"] = None
     names, definitions = models_json_schema(list(wanted), ref_template=_SCHEMA_REF, schema_generator=_Schemas)
     schemas: Members = definitions.get("$defs", {})
     for schema in schemas.values():
@@ -268,6 +278,8 @@ def _problem_responses(operation: Operation) -> Members:
     by_status: dict[int, list[Problem]] = {}
     for kind in operation.all_problems:
         by_status.setdefault(kind.status, []).append(operation.example_of(kind))
+    if operation.for_admin_tools:
+        return {str(status): _tools_response(problems) for status, problems in by_status.items()}
     return {
         str(status): {"$ref": f"#/components/responses/{_kind(problems[0])}"}
         if [each.detail for each in problems] == [type(problems[0]).example().detail]
@@ -278,17 +290,26 @@ def _problem_responses(operation: Operation) -> Members:
 
 def _problem_response(problems: Sequence[Problem]) -> Members:
     titles = {f"urn:problem:{each.slug}": each.title for each in problems}
+    examples = {_kind(each): {"value": each.to_json()} for each in problems}
+    return _refusals(titles, problems, "application/problem+json", "Problem", examples)
+
+
+def _tools_response(problems: Sequence[Problem]) -> Members:
+    answers = {_kind(each): ToolsErrorAnswer.of(each) for each in problems}
+    titles = {answer.error.code: each.title for answer, each in zip(answers.values(), problems, strict=True)}
+    examples = {kind: {"value": answer.to_json()} for kind, answer in answers.items()}
+    return _refusals(titles, problems, "application/json", ToolsErrorAnswer.__name__, examples)
+
+
+def _refusals(
+    titles: Mapping[str, str], problems: Sequence[Problem], media_type: str, model: str, examples: Members
+) -> Members:
     headers = dict.fromkeys(name for each in problems for name in each.headers)
     return {
         "description": "\n".join(f"`{type}`: {title}" for type, title in titles.items()),
         "headers": _header_refs((*COMMON_HEADERS, *headers)),
-        "content": {
-            "application/problem+json": {
-                # Nothing beside the reference: generators drop the rest of the problem over it, or fail.
-                "schema": {"$ref": _SCHEMA_REF.format(model="Problem")},
-                "examples": {_kind(each): {"value": each.to_json()} for each in problems},
-            }
-        },
+        # Nothing beside the reference: generators drop the rest of the problem over it, or fail.
+        "content": {media_type: {"schema": {"$ref": _SCHEMA_REF.format(model=model)}, "examples": examples}},
     }
 
 

@@ -79,6 +79,8 @@ class Operation:
         tag: the group that it is shown in.
         who: who may call it, or ``EVERYBODY``.
         step_up: whether the sign-in must be as strong as reviewing demands (P7).
+        for_admin_tools: whether it is one that existing admin tools call (D16): with tokens of an audience of its own,
+            for the token's own tenant, and with errors as those tools read them.
         parameters: those of the path first, in its order and without the tenant's id, which every route has that names
             it; then those of the query and the headers.
         body: what it takes.
@@ -97,6 +99,7 @@ class Operation:
     who: tuple[Who, ...]
     answers: Mapping[int, Answer]
     step_up: bool = False
+    for_admin_tools: bool = False
     parameters: tuple[Parameter[Any], ...] = ()
     body: Body[Any] | None = None
     problems: tuple[type[Problem] | Problem, ...] = ()

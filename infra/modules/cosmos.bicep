@@ -30,6 +30,7 @@ var containers = [
         { path: '/sequence/?' }
         { path: '/enrollmentId/?' }
         { path: '/at/?' }
+        { path: '/notice/?' }
       ]
       excludedPaths: [{ path: '/*' }]
       compositeIndexes: []

@@ -17,6 +17,9 @@ param insightsConnectionString string
 param operatorTenantId string
 param tokenAudiences string
 param reviewAuthContext string
+param tenantSettingsAudiences string
+param homeGeos object
+param controller string
 param retentionDays int
 param geoEndpoints object
 
@@ -95,13 +98,16 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         { name: 'COSMOS_CONNECTION__accountEndpoint', value: cosmosEndpoint }
         { name: 'COSMOS_CONNECTION__clientId', value: identityClientId }
         { name: 'COSMOS_CONNECTION__credential', value: 'managedidentity' }
+        { name: 'CONTROLLER', value: controller }
         { name: 'GEO_ENDPOINTS', value: string(geoEndpoints) }
+        { name: 'HOME_GEOS', value: string(homeGeos) }
         { name: 'OPERATOR_TENANT_ID', value: operatorTenantId }
         { name: 'PUBLIC_ADDRESS', value: publicAddress }
         { name: 'RECEIPT_KEY', value: receiptKey }
         { name: 'RETENTION_DAYS', value: string(retentionDays) }
         { name: 'REVIEW_AUTH_CONTEXT', value: reviewAuthContext }
         { name: 'STORAGE_ACCOUNTS', value: string(toObject(storageAccounts, each => each.geo, each => each.endpoint)) }
+        { name: 'TENANT_SETTINGS_AUDIENCES', value: tenantSettingsAudiences }
         { name: 'TOKEN_AUDIENCES', value: tokenAudiences }
         { name: 'TRUSTED_FORWARDED_HOSTS', value: trustedForwardedHosts }
       ]

@@ -4,12 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-TENANT_ADMIN_ROLES = frozenset(
-    {
-        "62e90394-69f5-4237-9190-012177145e10",  # Global Administrator
-        "11648597-926c-4cf3-9c36-bcebb0ba8dcc",  # Power Platform Administrator
-        "44367163-eba1-44c3-98af-f5787879f96a",  # Dynamics 365 Administrator
-    }
+TENANT_ADMIN_ROLES = (
+    "62e90394-69f5-4237-9190-012177145e10",  # Global Administrator
+    "11648597-926c-4cf3-9c36-bcebb0ba8dcc",  # Power Platform Administrator
+    "44367163-eba1-44c3-98af-f5787879f96a",  # Dynamics 365 Administrator
 )
 """Role template ids of Entra's built-in directory roles, the same in every tenant (claim ``wids``)."""
 
@@ -60,7 +58,12 @@ class Caller:
 
     def is_admin_of(self, tenant_id: str) -> bool:
         """Tell whether this is a user who administers ``tenant_id``."""
-        return not self.is_app and self.tenant_id == tenant_id and bool(self.directory_roles & TENANT_ADMIN_ROLES)
+        return not self.is_app and self.tenant_id == tenant_id and self.admin_role is not None
+
+    @property
+    def admin_role(self) -> str | None:
+        """The first of ``TENANT_ADMIN_ROLES`` that it has, on which its rights as an administrator rest."""
+        return next((role for role in TENANT_ADMIN_ROLES if role in self.directory_roles), None)
 
     @property
     def is_capture_service(self) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from joserfc import jws, jwt
@@ -41,11 +42,12 @@ class Tokens:
         self._clock = clock
         self._signed: dict[bytes, tuple[Key, dict[str, Any]]] = {}
 
-    async def caller(self, authorization: str | None) -> Caller:
+    async def caller(self, authorization: str | None, *, for_admin_tools: bool = False) -> Caller:
         """Return whom the header's token speaks for.
 
         Args:
             authorization: the value of the ``Authorization`` header, or None.
+            for_admin_tools: whether the token must be for the tenant settings, and not for the API (D16).
 
         Raises:
             Unauthenticated: if there is no token that is valid here and now.
@@ -57,7 +59,9 @@ class Tokens:
             raise Unauthenticated(Unauthenticated.MISSING)
         if len(token) > _MAX_TOKEN_LENGTH:
             raise Unauthenticated(Unauthenticated.TOO_LONG)
-        claims = await self._verified_claims(token)
+        configuration = self._configuration
+        audiences = configuration.tenant_settings_audiences if for_admin_tools else configuration.audiences
+        claims = await self._verified_claims(token, audiences)
         tenant_id, object_id = claims["tid"], claims["oid"]
         app_id = claims.get("azp") or claims.get("appid")
         if not isinstance(app_id, str):
@@ -71,13 +75,13 @@ class Tokens:
             object_id=object_id,
             app_id=app_id,
             is_app=is_app,
-            operated=tenant_id == self._configuration.operator_tenant_id,
+            operated=tenant_id == configuration.operator_tenant_id,
             roles=_texts(claims, "roles"),
             directory_roles=_texts(claims, "wids"),
             auth_contexts=_texts(claims, "acrs"),
         )
 
-    async def _verified_claims(self, token: str) -> dict[str, Any]:
+    async def _verified_claims(self, token: str, audiences: Sequence[str]) -> dict[str, Any]:
         """Return a token's claims, which are checked each time; its signature only once for each published key."""
         try:
             digest = hashlib.sha256(token.encode("ascii")).digest()  # so that no token is kept
@@ -85,7 +89,7 @@ class Tokens:
             # A key that the issuer has withdrawn, or published anew, says nothing any more of what it has signed.
             if not any(key is each for each in await self._keys.with_id(str(key.kid))):
                 key, claims = await self._opened(token)
-            self._check(claims, key.get("issuer"))
+            self._check(claims, key.get("issuer"), audiences)
         except BadSignatureError:
             raise Unauthenticated(Unauthenticated.SIGNATURE) from None
         except (JoseError, ValueError, TypeError, RecursionError):  # the last from JSON that is thousands deep
@@ -122,7 +126,7 @@ class Tokens:
                 raise Unauthenticated(refusal)
         return key, claims
 
-    def _check(self, claims: dict[str, Any], keys_issuer: object) -> None:
+    def _check(self, claims: dict[str, Any], keys_issuer: object, audiences: Sequence[str]) -> None:
         issuers = [issuer.replace("{tenantid}", claims["tid"]) for issuer in self._configuration.issuers]
         # Entra publishes some keys for one issuer alone, that of personal accounts for instance; with such a key nobody
         # may speak for another tenant.
@@ -134,7 +138,7 @@ class Tokens:
             now=int(self._clock.now().timestamp()),
             leeway=int(deadlines.CLOCK_SKEW.total_seconds()),
             iss={"essential": True, "values": issuers},
-            aud={"essential": True, "values": list(self._configuration.audiences)},
+            aud={"essential": True, "values": list(audiences)},
             exp={"essential": True},
             nbf={"essential": True},
         )

@@ -14,6 +14,10 @@ FIRST_PREVIOUS_HASH = "0" * 64
 """What a tenant's first event has for the hash of the one before."""
 
 
+Channel = Literal["api", "portal", "tenant-settings"]
+"""The way by which a decision came: a caller of the API, our pages, or an admin tool that exists (D16)."""
+
+
 class Enrollment(Item):
     """The time from one opt-in to the next opt-out, pinned to one geo and one storage account."""
 
@@ -27,7 +31,8 @@ class Setting(Item):
     """A tenant's current state.
 
     ``sequence`` and ``ledger_hash`` are those of its last ledger event, so that a ledger cut short shows. ``since`` is
-    when data sharing was last switched on or off.
+    when data sharing was last switched on or off. ``notice`` is the version of the text that the enrollment's last
+    agreement is to; None while sharing is off, and for an enrollment from before there were notices (P11).
     """
 
     tenant_id: TenantId
@@ -35,6 +40,7 @@ class Setting(Item):
     ledger_hash: Sha256 = FIRST_PREVIOUS_HASH
     enrollment: Enrollment | None = None
     since: Instant | None = None
+    notice: str | None = None
 
     @property
     def enabled(self) -> bool:
@@ -63,19 +69,57 @@ class _Event(Enrollment):
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-class OptedIn(_Event):
-    """An administrator switched data sharing on; a new enrollment began."""
+class Administrator(Item):
+    """Who decided for a tenant, and on what the right to rested (P11).
+
+    ``actor`` is the person's object id. ``channel`` is the way by which the decision came, ``client_id`` the app that
+    was used, and ``role`` the directory role by its template id; events from before these were recorded have none.
+    """
 
     actor: str
+    channel: Channel | None = None
+    client_id: str | None = None
+    role: str | None = None
+
+
+class OptedIn(_Event, Administrator):
+    """An administrator switched data sharing on; a new enrollment began.
+
+    It agrees to a version of the notice, in the language ``locale``; ``notice_hash`` is the SHA-256 of that text. Only
+    events from before there were notices have none. ``notice_shown`` is false if the way by which it came shows none.
+    """
+
     kind: Literal["optedIn"] = "optedIn"
+    notice: str | None = None
+    notice_hash: Sha256 | None = None
+    locale: str | None = None
+    notice_shown: Literal[False] | None = None
 
 
-class OptedOut(_Event):
-    """An administrator switched data sharing off. ``deadline`` is fixed here, once; nothing moves it later (P5)."""
+class Renewed(_Event, Administrator):
+    """An administrator agreed to another version of the notice while data sharing was on: the enrollment goes on."""
 
-    actor: str
+    kind: Literal["renewed"] = "renewed"
+    notice: str
+    notice_hash: Sha256
+    locale: str
+
+
+class OptedOut(_Event, Administrator):
+    """An administrator switched data sharing off. ``deadline`` is fixed here, once; nothing moves it later (P5).
+
+    With ``stop_review`` nothing of the enrollment is read any more, whatever has been granted.
+    """
+
     kind: Literal["optedOut"] = "optedOut"
     deadline: Instant
+    stop_review: Literal[True] | None = None
+
+
+class ReviewStopped(_Event, Administrator):
+    """After an opt-out without ``stop_review`` an administrator wished for it all the same."""
+
+    kind: Literal["reviewStopped"] = "reviewStopped"
 
 
 class Reappeared(_Event):
@@ -90,7 +134,7 @@ class Reappeared(_Event):
     proved_at: Instant
 
 
-Event = OptedIn | OptedOut | Reappeared
+Event = OptedIn | Renewed | OptedOut | ReviewStopped | Reappeared
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 

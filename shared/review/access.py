@@ -15,7 +15,7 @@ from shared.clock import Clock, Moment
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
-from shared.model.ledger import Enrollment, Event, OptedOut
+from shared.model.ledger import Enrollment, Event, OptedOut, ReviewStopped
 from shared.ports import (
     UNREADABLE_ITEM,
     AccessStore,
@@ -193,6 +193,21 @@ class Access:
 
         return await self._commit(tenant_id, decide)
 
+    async def end_all(self, tenant_id: str, enrollment_id: str, by: str) -> None:
+        """Revoke all grants of an enrollment that an administrator let nobody read any more: the record says so too.
+
+        What is on the ledger holds in any case; this is for whoever looks at the grants and at the access log.
+        """
+        before: int | None = None
+        while True:
+            page = await self.store.grants(tenant_id, limit=_LEDGER_PAGE, before=before)
+            for grant in page.values:
+                if grant.enrollment_id == enrollment_id:
+                    await self.revoke(tenant_id, grant.grant_id, by, any_grant=True)
+            before = page.next_before
+            if before is None:
+                return
+
     async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
         """Return the grants for a tenant's captures, the newest request first.
 
@@ -351,7 +366,9 @@ class Access:
         current = None if stored is None else stored.value.enrollment
         if current is not None and current.enrollment_id == enrollment_id:
             return _Ended(current)
-        event = await self._opt_out_of(tenant_id, enrollment_id)
+        event, stopped = await self._opt_out_of(tenant_id, enrollment_id)
+        if stopped:
+            raise NotFound(NotFound.REVIEW_STOPPED)
         deletion = await self.deletions.read(tenant_id, enrollment_id)
         purged = deletion is not None and deletion.value.status != "scheduled"
         # However late the purge is: from the deadline on nothing is read (P5).
@@ -359,14 +376,18 @@ class Access:
             raise NotFound(NotFound.ENROLLMENT)
         return _Ended(event, event.deadline)
 
-    async def _opt_out_of(self, tenant_id: str, enrollment_id: str) -> OptedOut | None:
-        """Return the event that ended an enrollment, if that is among the ledger's newest."""
+    async def _opt_out_of(self, tenant_id: str, enrollment_id: str) -> tuple[OptedOut | None, bool]:
+        """Return the event that ended an enrollment, if it is among the newest, and whether reading was ended too."""
         events = await self.ledger.history(tenant_id, limit=_LEDGER_PAGE, before=None)
-        for event in events.values:
-            if isinstance(event, OptedOut) and event.enrollment_id == enrollment_id:
-                return event
         _refuse_unreadable(events)  # perhaps the very one
-        return None
+        for event in events.values:
+            if event.enrollment_id != enrollment_id:
+                continue
+            if isinstance(event, ReviewStopped):
+                return None, True
+            if isinstance(event, OptedOut):
+                return event, bool(event.stop_review)
+        return None, False
 
     async def _newest_enrollment(self, tenant_id: str) -> str:
         events = await self.ledger.history(tenant_id, limit=1, before=None)

@@ -21,6 +21,7 @@ from shared.ports import (
     TryAgain,
 )
 from shared.problems import (
+    AgreementRanOut,
     CapturedTooEarly,
     CapturedTooLate,
     DataSharingOff,
@@ -58,6 +59,7 @@ class Captures:
 
         Raises:
             DataSharingOff: if the tenant does not share data (P1, P2).
+            AgreementRanOut: if the notice that it agreed to counts no longer (P11).
             GeoNotServed: if its enrollment's account is none of this deployment's (P3).
             CapturedTooEarly, CapturedTooLate: if a capture is outside of what is taken now (D4).
             IdempotencyKeyReused: if the key came before with another body.
@@ -125,7 +127,7 @@ class Captures:
                     break
             try:
                 permit = await self._afresh(permit.setting.tenant_id, container, submission)
-            except (DataSharingOff, CapturedTooEarly):
+            except (DataSharingOff, AgreementRanOut, CapturedTooEarly):
                 if failed is None:
                     raise
                 break  # whether an attempt was carried out is unknown, and a refusal would say that none was
@@ -152,8 +154,13 @@ def _backoff_seconds(batch_id: str) -> float:
 
 
 def _enrollment(permit: Permit) -> Enrollment:
+    """Return the enrollment in which captures may be stored on the word of ``permit``."""
     if permit.setting.enrollment is None:
         raise DataSharingOff(DataSharingOff.OFF)
+    if permit.agreed_until is None:
+        raise Unavailable(Unavailable.NOTICE)
+    if permit.ran_out:
+        raise AgreementRanOut()
     return permit.setting.enrollment
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 from shared.clock import Clock, Moment
 from shared.model.ledger import Setting
+from shared.model.notices import Notices
 from shared.ports import LedgerStore, Permit
 from shared.problems import Unavailable
 
@@ -22,8 +23,9 @@ class Consent:
     before each attempt, since anything may have taken hours meanwhile (D11).
     """
 
-    def __init__(self, ledger: LedgerStore, clock: Clock) -> None:
+    def __init__(self, ledger: LedgerStore, notices: Notices, clock: Clock) -> None:
         self._ledger = ledger
+        self._notices = notices
         self._clock = clock
         self._leases: dict[str, Permit] = {}
         self._reads: dict[str, asyncio.Task[Permit]] = {}
@@ -39,14 +41,14 @@ class Consent:
             Unavailable: if reads take longer than the lease.
         """
         lease = self._leases.get(tenant_id)
-        if lease is not None and lease.holds:
+        if lease is not None and lease.is_fresh:
             return lease
         for _ in range(_ATTEMPTS):
             read = self._reads.get(tenant_id) or self._start_read(tenant_id)
             # One request that is cancelled must not take the shared read away from the others.
             lease = await asyncio.shield(read)
             # Joined late or answered slowly, the read may have started before an opt-out that has been answered since.
-            if lease.holds:
+            if lease.is_fresh:
                 return lease
         raise Unavailable(Unavailable.CONSENT)
 
@@ -59,7 +61,7 @@ class Consent:
         """
         for _ in range(_ATTEMPTS):
             permit = await self._read(tenant_id)
-            if permit.holds:
+            if permit.is_fresh:
                 return permit
         raise Unavailable(Unavailable.CONSENT)
 
@@ -77,7 +79,8 @@ class Consent:
     async def _read(self, tenant_id: str) -> Permit:
         started = Moment.now(self._clock)
         stored = await self._ledger.read_setting(tenant_id)
-        lease = Permit(Setting(tenant_id=tenant_id) if stored is None else stored.value, started)
+        setting = Setting(tenant_id=tenant_id) if stored is None else stored.value
+        lease = Permit(setting, started, self._notices.agreed_until(setting.notice))
         newest = self._leases.get(tenant_id)
         if newest is None or newest.read_at.monotonic <= started.monotonic:
             self._leases.pop(tenant_id, None)  # so that the order of the leases is that of their age

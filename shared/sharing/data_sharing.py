@@ -1,16 +1,37 @@
 """The toggle: opting in and out, as one batch of setting and ledger event (decisions D1 and D5)."""
 
 import math
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.model import deadlines
-from shared.model.ledger import Change, Enrollment, Event, OptedIn, OptedOut, Setting
+from shared.model.ledger import (
+    Administrator,
+    Change,
+    Enrollment,
+    Event,
+    OptedIn,
+    OptedOut,
+    Renewed,
+    ReviewStopped,
+    Setting,
+)
+from shared.model.notices import DEFAULT_LOCALE, Agreement, Notice, Notices
 from shared.ports import Conflict, LedgerStore, Page
-from shared.problems import GeoPinned, InvalidRequest, PreconditionFailed, TooManyOptIns
+from shared.problems import (
+    GeoPinned,
+    HomeGeoUnknown,
+    InvalidRequest,
+    NoticeOutdated,
+    NoticeRequired,
+    PreconditionFailed,
+    TooManyOptIns,
+    Unavailable,
+)
 
 _ATTEMPTS = 10
 _PAGE = 100
@@ -23,15 +44,21 @@ class RequestedChange:
 
     Attributes:
         enabled: whether data shall be shared.
+        by: the administrator.
         geo: where; needed to opt in, without meaning to opt out.
-        actor: the administrator's object id.
+        agreement: the notice that is agreed to; needed to opt in, without meaning to opt out.
+        at_home: to opt in: where the tenant's data lies or lay last, or else at its home, and not in ``geo``.
+        stop_review: to opt out: nothing of the enrollment shall be read any more.
         if_sequence: the ledger sequences of which the setting must have one (``If-Match``), or None for any.
         unless_sequence: those of which it must have none (``If-None-Match``).
     """
 
     enabled: bool
-    geo: str | None
-    actor: str
+    by: Administrator
+    geo: str | None = None
+    agreement: Agreement | None = None
+    at_home: bool = False
+    stop_review: bool = False
     if_sequence: Collection[int] | None = None
     unless_sequence: Collection[int] = ()
 
@@ -48,14 +75,18 @@ class DataSharing:
     Attributes:
         ledger: where they are kept.
         accounts: the served storage accounts.
+        notices: what can be agreed to.
         clock: time.
         new_id: makes an enrollment id of 32 hex digits.
+        home_geos: the geo of each tenant that opts in by a tool that names none; ``*`` stands for all others.
     """
 
     ledger: LedgerStore
     accounts: Accounts
+    notices: Notices
     clock: Clock
     new_id: Callable[[], str]
+    home_geos: Mapping[str, str] = field(default_factory=dict)
 
     async def get(self, tenant_id: str) -> Setting:
         """Return a tenant's setting; that of a tenant never seen is off (P1)."""
@@ -81,6 +112,16 @@ class DataSharing:
         """
         return await self.ledger.history(tenant_id, limit=limit, before=before)
 
+    async def outdated(self, *, limit: int, after: str) -> Sequence[Setting]:
+        """Return the tenants that share data and have not agreed to the notice in force, by id (P11).
+
+        Args:
+            limit: how many at most.
+            after: only tenants whose id comes after this one.
+        """
+        current = self.notices.in_force(self.clock.now())
+        return await self.ledger.agreed_to_others("" if current is None else current.version, limit=limit, after=after)
+
     async def last_opt_out(self, tenant_id: str) -> OptedOut | None:
         """Return the event by which a tenant opted out last, or None if it never has."""
         before: int | None = None
@@ -100,12 +141,14 @@ class DataSharing:
 
         Raises:
             UnknownGeo, GeoNotServed: if there can be no enrollment in that geo, here.
+            HomeGeoUnknown: if nobody has said where that is.
+            NoticeRequired, NoticeOutdated: if it is not the notice in force that is agreed to (P11).
             GeoPinned: if data sharing is on in another geo.
             PreconditionFailed: if the setting is not one that ``requested`` is for.
             TooManyOptIns: if the tenant has opted in too often of late; an opt-out is always carried out (D12).
             Conflict: if others kept changing the setting meanwhile.
         """
-        account = self._account_for(requested) if requested.enabled else None
+        account = self._account_for(requested) if requested.enabled and not requested.at_home else None
         change: Change | None = None
         for _ in range(_ATTEMPTS):
             stored = await self.ledger.read_setting(tenant_id)
@@ -116,8 +159,10 @@ class DataSharing:
                 await self._settle(setting)
                 raise PreconditionFailed(PreconditionFailed.CHANGED)
             now = self.clock.now()
-            if account is None:
-                change = _opt_out(setting, requested, now)
+            if requested.at_home and requested.enabled and setting.enrollment is None:
+                account = self.accounts.for_opt_in(await self._home(tenant_id))
+            if not requested.enabled:
+                change = _opt_out(setting, requested, now) or await self._stop_review(setting, requested, now)
             else:
                 change = self._opt_in(setting, account, requested, now)
             if change is None:
@@ -137,6 +182,34 @@ class DataSharing:
             raise Conflict
         await self._outlast_leases()
         return change.setting
+
+    async def home(self, tenant_id: str) -> str | None:
+        """Return the geo in which a tenant's data lies or lay last, or else its home; None if that is not known."""
+        setting = await self.get(tenant_id)
+        if setting.enrollment is not None:
+            return setting.enrollment.geo
+        last = await self.last_opt_out(tenant_id)
+        return self.home_geos.get(tenant_id, self.home_geos.get("*")) if last is None else last.geo
+
+    async def _home(self, tenant_id: str) -> str:
+        geo = await self.home(tenant_id)
+        if geo is None:
+            raise HomeGeoUnknown()
+        return geo
+
+    async def _stop_review(self, setting: Setting, requested: RequestedChange, now: datetime) -> Change | None:
+        """Return what puts an end to reading the enrollment that ended last, unless that has been done."""
+        ended = await self.last_opt_out(setting.tenant_id) if requested.stop_review else None
+        if ended is None or ended.stop_review:
+            return None
+        if any(
+            isinstance(each, ReviewStopped)
+            for each in await self.ledger.events_of(ended.tenant_id, ended.enrollment_id)
+        ):
+            return None
+        enrollment = Enrollment(**{name: getattr(ended, name) for name in Enrollment.model_fields})
+        event = ReviewStopped(**_decided(setting, enrollment, requested, now))
+        return Change(_after(event, None, since=setting.since, notice=None), event)
 
     async def _settle(self, setting: Setting) -> None:
         """Wait before an administrator is told that data sharing is off, unless it never was on (P2)."""
@@ -168,46 +241,87 @@ class DataSharing:
             raise InvalidRequest(InvalidRequest.GEO_NEEDED)
         return self.accounts.for_opt_in(requested.geo)
 
-    def _opt_in(self, setting: Setting, account: Account, requested: RequestedChange, now: datetime) -> Change | None:
-        assert requested.geo is not None
+    def _opt_in(
+        self, setting: Setting, account: Account | None, requested: RequestedChange, now: datetime
+    ) -> Change | None:
+        notice = self._agreed_to(requested.agreement, now)
         if setting.enrollment is not None:
+            if requested.at_home:
+                return None  # whatever was agreed to: who is shown no notice agrees to no newer one by the way
             if setting.enrollment.geo != requested.geo:
                 raise GeoPinned()
-            return None
+            return self._renew(setting, setting.enrollment, notice, requested, now)
+        assert account is not None
         enrollment = Enrollment(
-            enrollment_id=self.new_id(), geo=requested.geo, storage_account=account.name, started_at=now
+            enrollment_id=self.new_id(), geo=account.geo, storage_account=account.name, started_at=now
         )
-        event = OptedIn(
-            **dict(enrollment),
-            tenant_id=setting.tenant_id,
-            sequence=setting.sequence + 1,
-            at=now,
-            actor=requested.actor,
-            previous_hash=setting.ledger_hash,
-        )
-        return Change(_after(event, enrollment), event)
+        event = OptedIn(**_decided(setting, enrollment, requested, now), **_agreed(notice, requested))
+        return Change(_after(event, enrollment, since=now, notice=notice.version), event)
+
+    def _renew(
+        self, setting: Setting, enrollment: Enrollment, notice: Notice, requested: RequestedChange, now: datetime
+    ) -> Change | None:
+        if setting.notice == notice.version:
+            return None
+        known = None if setting.notice is None else self.notices.find(setting.notice)
+        if setting.notice is not None and (known is None or known.valid_from > notice.valid_from):
+            # Another instance's clock, or its version, is ahead of this one's: nobody goes back to an older text.
+            raise Unavailable(Unavailable.NOTICE)
+        event = Renewed(**_decided(setting, enrollment, requested, now), **_agreed(notice, requested))
+        return Change(_after(event, enrollment, since=setting.since, notice=notice.version), event)
+
+    def _agreed_to(self, agreement: Agreement | None, now: datetime) -> Notice:
+        """Return the notice in force if that is what is agreed to."""
+        current = self.notices.in_force(now)
+        if current is None:
+            raise Unavailable(Unavailable.NO_NOTICE)
+        if agreement is not None and agreement.version in {None, current.version}:
+            if agreement.locale not in current.sha256:
+                raise InvalidRequest(InvalidRequest.LOCALE)
+            return current
+        locale = DEFAULT_LOCALE if agreement is None or agreement.locale not in current.sha256 else agreement.locale
+        named = None if agreement is None or agreement.version is None else self.notices.find(agreement.version)
+        # One that is to come was not published to be agreed to yet; so it is like one that there is not.
+        refusal = NoticeRequired if named is None or named.valid_from > now else NoticeOutdated
+        raise refusal(current.version, current.sha256[locale], current.address(locale))
 
 
 def _opt_out(setting: Setting, requested: RequestedChange, now: datetime) -> Change | None:
     if setting.enrollment is None:
         return None
     event = OptedOut(
-        **dict(setting.enrollment),
-        tenant_id=setting.tenant_id,
-        sequence=setting.sequence + 1,
-        at=now,
-        actor=requested.actor,
-        previous_hash=setting.ledger_hash,
+        **_decided(setting, setting.enrollment, requested, now),
         deadline=deadlines.deletion_deadline(now),
+        stop_review=True if requested.stop_review else None,
     )
-    return Change(_after(event, None), event)
+    return Change(_after(event, None, since=now, notice=None), event)
 
 
-def _after(event: Event, enrollment: Enrollment | None) -> Setting:
+def _decided(setting: Setting, enrollment: Enrollment, requested: RequestedChange, now: datetime) -> dict[str, Any]:
+    """Return the members of the event by which ``requested`` changes ``setting``."""
+    return {
+        **dict(enrollment),
+        **dict(requested.by),
+        "tenant_id": setting.tenant_id,
+        "sequence": setting.sequence + 1,
+        "at": now,
+        "previous_hash": setting.ledger_hash,
+    }
+
+
+def _agreed(notice: Notice, requested: RequestedChange) -> dict[str, Any]:
+    assert requested.agreement is not None
+    locale = requested.agreement.locale
+    agreed = {"notice": notice.version, "notice_hash": notice.sha256[locale], "locale": locale}
+    return agreed if requested.agreement.version is not None else {**agreed, "notice_shown": False}
+
+
+def _after(event: Event, enrollment: Enrollment | None, *, since: datetime | None, notice: str | None) -> Setting:
     return Setting(
         tenant_id=event.tenant_id,
         sequence=event.sequence,
         ledger_hash=event.hash,
         enrollment=enrollment,
-        since=event.at,
+        since=since,
+        notice=notice,
     )

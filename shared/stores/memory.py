@@ -55,6 +55,11 @@ class MemoryLedger:
         self.settings[tenant_id] = Stored(change.setting, str(next(self._etags)))
         events.append(change.event)
 
+    async def agreed_to_others(self, version: str, *, limit: int, after: str) -> Sequence[Setting]:
+        """See ``LedgerStore``."""
+        settings = [self.settings[tenant_id].value for tenant_id in sorted(self.settings) if tenant_id > after]
+        return [each for each in settings if each.enabled and each.notice != version][:limit]
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)

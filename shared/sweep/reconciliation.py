@@ -9,7 +9,7 @@ from shared.accounts import Account
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.findings import LedgerFault, Trespass
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, Reappeared, Setting, TenantLedger
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, Renewed, Setting, TenantLedger
 
 
 @dataclass(slots=True)
@@ -22,11 +22,13 @@ class Chain:
         faults: how often they were wrong so far, in which way.
         last: the last event.
         switched: the last one that switched data sharing on or off.
+        agreed: the last one that agreed to a notice.
     """
 
     faults: Counter[str] = field(default_factory=Counter)
     last: Event | None = None
-    switched: Event | None = None
+    switched: OptedIn | OptedOut | None = None
+    agreed: OptedIn | Renewed | None = None
 
     @property
     def sequence(self) -> int:
@@ -49,8 +51,10 @@ class Chain:
     def go_on_from(self, event: Event) -> None:
         """Take in an event that was compared with the one before it already."""
         self.last = event
-        if not isinstance(event, Reappeared):
+        if isinstance(event, OptedIn | OptedOut):
             self.switched = event
+        if isinstance(event, OptedIn | Renewed):
+            self.agreed = event
 
     def faults_beside(self, setting: Setting | None) -> Counter[str]:
         """Return how often the whole ledger is wrong in which way; nothing if it is whole."""
@@ -70,8 +74,12 @@ class Chain:
             return False
         enrollment = setting.enrollment
         if not isinstance(switched, OptedIn):
-            return enrollment is None
-        return enrollment is not None and dict(enrollment).items() <= dict(switched).items()
+            return enrollment is None and setting.notice is None
+        return (
+            enrollment is not None
+            and dict(enrollment).items() <= dict(switched).items()
+            and setting.notice == (self.agreed and self.agreed.notice)
+        )
 
 
 def ledger_faults(ledger: TenantLedger, deleted: Collection[str]) -> Counter[str]:

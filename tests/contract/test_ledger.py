@@ -39,6 +39,28 @@ async def test_what_was_committed_is_read_back_to_the_microsecond(ledger: Ledger
     assert (await ledger.history(tenant, limit=10, before=None)).values == [second.event, first.event]
 
 
+async def test_those_who_agreed_to_another_notice_are_found_by_tenant_and_no_others(ledger: LedgerStore) -> None:
+    prefix = uuid.uuid4().hex[:8]
+    # Nothing that other tests have stored comes between them, and all of theirs are passed over.
+    tenants = [f"{prefix}-0000-4000-8000-{n:012x}" for n in range(6)]
+    for tenant, notice in zip(tenants, ("new", "old", None, "old", "new", "old"), strict=True):
+        change = opt_in(tenant)
+        agreed = {"notice": notice}
+        change = Change(change.setting.model_copy(update=agreed), change.event.model_copy(update=agreed))
+        await ledger.commit(change, None)
+    await ledger.commit(opt_out(opt_in(tenants[5])), await etag_of(ledger, tenants[5]))
+
+    async def found(version: str, after: str, limit: int = 10) -> list[str]:
+        settings = await ledger.agreed_to_others(version, limit=limit, after=after)
+        return [each.tenant_id for each in settings if each.tenant_id.startswith(prefix)]
+
+    before = f"{prefix}-0000-4000-7000-000000000000"
+    assert await found("new", before) == tenants[1:4]
+    assert await found("new", before, limit=2) == tenants[1:3]
+    assert await found("new", tenants[2]) == tenants[3:4]
+    assert await found("", before) == tenants[:5]
+
+
 async def test_a_stale_etag_changes_neither_setting_nor_ledger(ledger: LedgerStore) -> None:
     tenant = str(uuid.uuid4())
     first = opt_in(tenant)

@@ -17,7 +17,6 @@ from local.stack import create_cosmos_containers
 from shared.model.deletion import Deletion
 from shared.model.posture import PostureCheck
 from shared.ports import StoreUnavailable
-from shared.sharing.data_sharing import RequestedChange
 from shared.stores.cosmos.access import CosmosAccess
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
@@ -25,6 +24,7 @@ from shared.stores.cosmos.ledger import CosmosLedger
 from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
 from shared.watch.metrics import measured
 from shared.watch.status import StatusReport
+from tests.changes import opting_out
 from tests.clocks import START
 from tests.contract.items import deletion, grant, record
 from tests.world import DEPLOYMENT, World
@@ -270,7 +270,7 @@ async def test_a_page_of_a_list_is_shown_without_what_cannot_be_read(
     world = real.world
     for _ in range(2):
         await world.opt_in(tenant)
-        await world.data_sharing.put(tenant, RequestedChange(False, None, "admin"))
+        await world.data_sharing.put(tenant, opting_out())
     events = (await world.data_sharing.history(tenant, limit=10, before=None)).values
     await real.put("tenants", {"id": events[1].id, **events[1].to_json()}, at="2020-01-01")
     page = await world.data_sharing.history(tenant, limit=2, before=None)

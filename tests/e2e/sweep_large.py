@@ -12,10 +12,11 @@ from datetime import timedelta
 
 from shared.accounts import Accounts
 from shared.pairing import Pairing
-from shared.sharing.data_sharing import DataSharing, RequestedChange
+from shared.sharing.data_sharing import DataSharing
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.memory import MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.sweep.sweep import Sweep
+from tests.changes import opting_in
 from tests.clocks import START, ManualClock
 from tests.world import SIGNER
 
@@ -28,7 +29,7 @@ async def main() -> None:
     enrollments = sys.stdin.read().split()
     for n, enrollment_id in enumerate(enrollments):
         sharing = DataSharing(ledger, accounts, clock, lambda: enrollment_id)  # noqa: B023
-        await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", RequestedChange(True, "europe", "admin"))
+        await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", opting_in("europe"))
     clock.set(START)
     operations = MemoryOperations()
     operations.deployment = "d" * 32

@@ -13,6 +13,7 @@ from local.client import Answer, Client
 from local.stack import Stack
 from local.tokens import Role, mint
 from shared.model.items import format_instant
+from tests.changes import AGREED
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -120,8 +121,8 @@ async def test_bad_toggles_are_refused_and_change_nothing(client: Client, tenant
     async def put(body: Any) -> Answer:
         return await client.as_admin("PUT", tenant, "data-sharing", body)
 
-    await refused(client, await put({"enabled": True, "geo": "atlantis"}), 422, "unknown-geo")
-    await refused(client, await put({"enabled": True, "geo": "japan"}), 421, "geo-not-served")
+    await refused(client, await put({"enabled": True, "geo": "atlantis", **AGREED}), 422, "unknown-geo")
+    await refused(client, await put({"enabled": True, "geo": "japan", **AGREED}), 421, "geo-not-served")
     await refused(client, await put({"enabled": True}), 400, "invalid-request")
     await refused(client, await put({"enabled": "yes", "geo": "europe"}), 400, "invalid-request")
     await refused(client, await put(b"\xff"), 400, "invalid-request")

@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from local.client import Answer, Client
 from local.tokens import Role
+from tests.changes import AGREED
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -26,7 +27,7 @@ class Setting:
         token = self.client.token(Role.TENANT_ADMIN, now=await self.client.now(), tenant=self.tenant)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         # Nothing that would change anything, and nothing that takes two seconds.
-        body = {"enabled": True, "geo": "europe"} if method == "PUT" else None
+        body = {"enabled": True, "geo": "europe", **AGREED} if method == "PUT" else None
         return await self.client.call(method, f"tenants/{self.tenant}/{path}", token=token, body=body, headers=sent)
 
 

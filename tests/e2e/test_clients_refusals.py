@@ -12,6 +12,7 @@ from local.client import Answer, Client
 from local.tokens import Role
 from shared.model.geos import GEOS
 from shared.model.items import format_instant
+from tests.changes import AGREED
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -143,9 +144,9 @@ async def test_a_toggle_that_is_refused(either: Client, enrolled: str) -> None:
 
     said(await put({"enabled": "yes"}), "$.enabled", "true or false")
     said(await put({}), "$.enabled", "missing")
-    said(await put({"enabled": True, "geo": 5}), "$.geo", "must be a text")
+    said(await put({"enabled": True, "geo": 5, **AGREED}), "$.geo", "must be a text")
     said(await put(b"nonsense"), "not valid JSON")
-    unknown = await put({"enabled": True, "geo": "atlantis"})
+    unknown = await put({"enabled": True, "geo": "atlantis", **AGREED})
     assert (unknown.status, unknown.problem) == (422, "unknown-geo")
     assert all(geo in unknown.body["detail"] for geo in GEOS), "which there are is said"
 

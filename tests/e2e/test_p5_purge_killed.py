@@ -19,7 +19,7 @@ from shared.bootstrap import Services, connect
 from shared.configuration import Configuration
 from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut
-from shared.sharing.data_sharing import RequestedChange
+from tests.changes import opting_in, opting_out
 from tests.clocks import ManualClock
 from tests.e2e.purge_once import start_purge
 from tests.world import capture, submission
@@ -101,11 +101,11 @@ async def proxy(stack: Stack) -> AsyncIterator[KillingProxy]:
 async def owed(services: Services, clock: ManualClock) -> Deletion:
     """Let a tenant share data for some days and opt out, and return the deletion that is due now."""
     tenant = str(uuid.uuid4())
-    await services.data_sharing.put(tenant, RequestedChange(True, GEO, "admin"))
+    await services.data_sharing.put(tenant, opting_in(GEO))
     for n in range(DAYS):
         await services.captures.submit(tenant, submission(capture(clock.now()), key=f"key-{n}"))
         clock.move(timedelta(days=1))
-    await services.data_sharing.put(tenant, RequestedChange(False, None, "admin"))
+    await services.data_sharing.put(tenant, opting_out())
     [event] = (await services.data_sharing.history(tenant, limit=1, before=None)).values
     assert isinstance(event, OptedOut)
     await services.deletions.schedule([event])

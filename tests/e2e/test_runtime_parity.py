@@ -19,6 +19,7 @@ from shared import bootstrap
 from shared.model.deletion import Deletion
 from shared.model.items import format_instant
 from shared.model.ledger import FIRST_PREVIOUS_HASH, OptedOut
+from tests.changes import AGREED
 from tests.clocks import ManualClock
 
 if sys.version_info < (3, 13):
@@ -66,8 +67,8 @@ async def test_http_calls_are_answered_as_by_the_worker(
         ("data_sharing_get", "GET", f"{base}/data-sharing", {}, b""),
         ("data_sharing_get", "GET", f"{base}/data-sharing", admin, b""),
         ("data_sharing_get", "GET", f"{base}/data-sharing", service, b""),
-        ("data_sharing", "PUT", f"{base}/data-sharing", admin, encoded({"enabled": True, "geo": "europe"})),
-        ("data_sharing", "PUT", f"{base}/data-sharing", admin, encoded({"enabled": True, "geo": "asia"})),
+        ("data_sharing", "PUT", f"{base}/data-sharing", admin, encoded({"enabled": True, "geo": "europe", **AGREED})),
+        ("data_sharing", "PUT", f"{base}/data-sharing", admin, encoded({"enabled": True, "geo": "asia", **AGREED})),
         ("data_sharing", "PUT", f"{base}/data-sharing", admin | {"If-Match": '"9"'}, encoded({"enabled": False})),
         ("data_sharing", "PUT", f"{base}/data-sharing", service, encoded({"enabled": False})),
         ("data_sharing_history", "GET", f"{base}/data-sharing/history", admin, b""),

@@ -11,6 +11,7 @@ from local.tokens import Role
 from shared import bootstrap
 from shared.model.items import format_instant
 from shared.ports import Conflict, StoreUnavailable
+from tests.changes import AGREED
 from tests.functions import FUNCTIONS
 from tests.functions.api import SECRET, Api, opt_in
 from tests.tokens import token
@@ -20,13 +21,18 @@ from tests.world import TENANT
 async def test_the_toggle_over_http(api: Api) -> None:
     status, body, headers = await api.call("data_sharing_get")
     assert (status, headers["ETag"]) == (200, '"0"')
-    assert body == {"tenantId": TENANT, "enabled": False, "geo": None, "enrollmentId": None, "since": None}
+    assert body == {"tenantId": TENANT, "enabled": False, "geo": None, "enrollmentId": None, "since": None} | {
+        "notice": None,
+        "agreedUntil": None,
+    }
     status, body, headers = await api.call(
-        "data_sharing", "PUT", body={"enabled": True, "geo": "europe"}, headers={"if-match": '"0"'}
+        "data_sharing", "PUT", body={"enabled": True, "geo": "europe", **AGREED}, headers={"if-match": '"0"'}
     )
     assert (status, headers["ETag"], body["enabled"], body["geo"]) == (200, '"1"', True, "europe")
     assert len(body["enrollmentId"]) == 32 and body["since"].endswith("Z")
-    again = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"}, headers={"if-match": "*"})
+    again = await api.call(
+        "data_sharing", "PUT", body={"enabled": True, "geo": "europe", **AGREED}, headers={"if-match": "*"}
+    )
     assert again[:2] == (status, body) and again[2]["ETag"] == headers["ETag"]
     status, body, headers = await api.call("data_sharing", "PUT", body={"enabled": False, "geo": "anything"})
     assert (status, headers["ETag"], body["enabled"], body["geo"]) == (200, '"2"', False, None)
@@ -35,11 +41,11 @@ async def test_the_toggle_over_http(api: Api) -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "status", "problem"),
     [
-        ({"enabled": True, "geo": "atlantis"}, {}, 422, "unknown-geo"),
-        ({"enabled": True, "geo": "japan"}, {}, 421, "geo-not-served"),
-        ({"enabled": True, "geo": "unitedstates"}, {}, 409, "geo-pinned"),
+        ({"enabled": True, "geo": "atlantis", **AGREED}, {}, 422, "unknown-geo"),
+        ({"enabled": True, "geo": "japan", **AGREED}, {}, 421, "geo-not-served"),
+        ({"enabled": True, "geo": "unitedstates", **AGREED}, {}, 409, "geo-pinned"),
         ({"enabled": True}, {}, 400, "invalid-request"),
-        ({"enabled": True, "geo": 5}, {}, 400, "invalid-request"),
+        ({"enabled": True, "geo": 5, **AGREED}, {}, 400, "invalid-request"),
         ({"enabled": "true", "geo": "europe"}, {}, 400, "invalid-request"),
         ({"enabled": 1, "geo": "europe"}, {}, 400, "invalid-request"),
         ({"geo": "europe"}, {}, 400, "invalid-request"),
@@ -207,7 +213,7 @@ async def test_a_tenant_id_that_is_no_guid_is_refused(api: Api, tenant: str) -> 
 
 
 async def test_a_tenant_id_in_capitals_is_the_same_tenant(api: Api) -> None:
-    await api.call("data_sharing", "PUT", tenant=TENANT.upper(), body={"enabled": True, "geo": "europe"})
+    await api.call("data_sharing", "PUT", tenant=TENANT.upper(), body={"enabled": True, "geo": "europe", **AGREED})
     assert (await api.call("data_sharing_get"))[1]["enabled"] is True
 
 

@@ -21,11 +21,14 @@ from local.tokens import Role
 from shared.identity.callers import EVERYBODY, Who
 from shared.ports import StoreUnavailable
 from shared.problems import InvalidRequest
+from tests.changes import AGREED, AGREEMENT
 from tests.functions import FUNCTIONS
 from tests.functions.api import Api
 
 DOCUMENT = document()
-IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": "2026-11-21"}
+IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": "2026-11-21"} | {
+    "version": AGREEMENT.version
+}
 
 
 def served() -> dict[str, str]:
@@ -47,7 +50,7 @@ def closed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with no member allowed that it does not name."""
     strict = copy.deepcopy(document)
     for name, schema in strict["components"]["schemas"].items():
-        if "properties" in schema and name != "Document":
+        if "properties" in schema and "additionalProperties" not in schema and name != "Document":
             schema["additionalProperties"] = False
     return strict
 
@@ -95,6 +98,8 @@ class Recorder(Api):
             assert method == "HEAD" or status == 304, "whatever else is answered has a body"
         elif mimetype == "application/problem+json":
             assert f"urn:problem:{content}" in {each["value"]["type"] for each in media["examples"].values()}
+        elif each.for_admin_tools and status >= 400:
+            assert content in {shown["value"]["error"]["code"] for shown in media["examples"].values()}
         else:
             check(media["schema"], content)
         names = {name.lower() for name in response["headers"]}
@@ -145,11 +150,16 @@ def test_it_has_every_problem() -> None:
     for function, each in OPERATIONS.items():
         responses = DOCUMENT["paths"][f"/{each.route}"][each.method.lower()]["responses"]
         for status in {problem.status for problem in each.all_problems}:
-            examples = resolved(responses[str(status)])["content"]["application/problem+json"]["examples"]
+            [media] = resolved(responses[str(status)])["content"].values()
+            examples = media["examples"]
             wanted = {problem.__name__ for problem in each.all_problems if problem.status == status}
             assert set(examples) == wanted, function
             for name, example in examples.items():
                 [kind] = [problem for problem in each.all_problems if problem.__name__ == name]
+                if each.for_admin_tools:
+                    code = example["value"]["error"]["code"]
+                    assert re.sub("(?<!^)(?=[A-Z])", "-", code).lower() == kind.slug
+                    continue
                 said = (example["value"]["type"], example["value"]["status"], example["value"]["title"])
                 assert said == (f"urn:problem:{kind.slug}", status, kind.title)
 
@@ -160,7 +170,7 @@ def test_every_operation_says_who_may_call_it_and_all_that_it_needs() -> None:
         for operation in methods.values():
             ids.append(operation["operationId"])
             assert operation["summary"]
-            open_to_all = path in {"/geos", "/health", "/openapi.json", "/receipt-keys"}
+            open_to_all = path.split("/")[1] in {"geos", "health", "notices", "openapi.json", "receipt-keys"}
             assert (operation["security"] == []) == open_to_all
             assert open_to_all or {"401", "403", "500", "503"} <= operation["responses"].keys()
             assert all(each["description"] for each in operation["parameters"])
@@ -208,7 +218,7 @@ async def test_who_may_call_is_who_is_named(recorder: Recorder, function: str, r
     each = OPERATIONS[function]
     status, problem, _ = await recorder.call(function, each.method, role=role, **IDS)
     if each.who:
-        assert (problem == "forbidden") == (Who(role.value) not in each.who)
+        assert (str(problem).lower() == "forbidden") == (Who(role.value) not in each.who)
     else:
         assert status == 200
 
@@ -218,7 +228,7 @@ async def test_what_is_answered_is_what_it_says(recorder: Recorder) -> None:
     await recorder.call("data_sharing_get")
     await recorder.post(recorder.batch())
     for geo in ("atlantis", "japan", "europe", "unitedstates"):
-        await recorder.call(**toggle, body={"enabled": True, "geo": geo})
+        await recorder.call(**toggle, body={"enabled": True, "geo": geo, **AGREED})
     await recorder.call("data_sharing_get")
     await recorder.call(**toggle, body={"enabled": False}, headers={"if-match": '"7"'})
     await recorder.call(**toggle, body=b" " * 5000)
@@ -266,12 +276,12 @@ def test_requests_are_described_as_strictly_as_they_are_checked() -> None:
     assert schemas["CaptureBatch"]["properties"]["captures"]["maxItems"] == 500
     assert schemas["Capture"]["properties"]["input"]["maxLength"] == 256 * 1024
     assert schemas["Capture"]["properties"]["capturedAt"]["pattern"].startswith("^[0-9]{4}-")
-    for right in ({"enabled": False}, {"enabled": False, "geo": None}, {"enabled": True, "geo": "europe"}):
+    for right in ({"enabled": False}, {"enabled": False, "geo": None}, {"enabled": True, "geo": "europe", **AGREED}):
         check({"$ref": "#/components/schemas/DataSharingRequest"}, right)
     for wrong in (
         {"enabled": True},
-        {"enabled": True, "geo": None},
-        {"enabled": True, "geo": "atlantis"},
+        {"enabled": True, "geo": None, **AGREED},
+        {"enabled": True, "geo": "atlantis", **AGREED},
         {"enabled": False, "more": 1},
     ):
         with pytest.raises(Exception, match=r"required|not one of|unexpected|not of type"):

@@ -11,8 +11,11 @@ import pytest
 
 from functions._api.openapi import document
 from functions._api.operations import OPERATIONS
-from local.tokens import Role
+from local.tokens import TOOLS_AUDIENCE, Role
+from shared import bootstrap
+from shared.model.notices import NOTICES, Notice, Notices
 from shared.problems import NotFound
+from tests.changes import AGREED, AGREEMENT
 from tests.functions import FUNCTIONS
 from tests.functions.api import Api
 from tests.tokens import token
@@ -20,7 +23,7 @@ from tests.world import TENANT
 
 DOCUMENT = document()
 DAY = "2026-11-21"
-IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": DAY}
+IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": DAY, "version": "0"}
 WISH = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
 FORMS = {
     "instant": r"[\d-]{10}T[\d:]{8}\.\d{6}Z",
@@ -80,10 +83,12 @@ class Recorder(Api):
 
 async def sent(function: str, role: Role | None, *, query: str = "", body: bytes = b"", **ids: str) -> Any:
     """The text of an answer, whatever it is."""
+    audience = {"aud": TOOLS_AUDIENCE} if OPERATIONS[function].for_admin_tools else {}
+    bearer = token(role, claims=audience) if role else ""
     request = func.HttpRequest(
         method=OPERATIONS[function].method,
         url=f"https://api.example/api/something?{query}",
-        headers={"content-length": str(len(body))} | ({"authorization": f"Bearer {token(role)}"} if role else {}),
+        headers={"content-length": str(len(body))} | ({"authorization": f"Bearer {bearer}"} if role else {}),
         params=dict(parse_qsl(query)),
         route_params={"tenantId": TENANT, **ids},
         body=body,
@@ -102,13 +107,13 @@ def examples() -> dict[tuple[str, int], Any]:
     }
 
 
-async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api) -> None:
+async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api.__class__ = Recorder
     assert isinstance(api, Recorder)
     api.answered = {("Health_Get", 503): [{"status": "not ready"}]}  # held in test_http
     person: dict[str, Any] = {"function": "review_grant_request", "method": "POST", "role": Role.REVIEWER, "body": WISH}
 
-    await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"})
+    await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe", **AGREED})
     await api.call("data_sharing_get")
     batch = api.batch(telemetry={"latencyMs": 812})
     stored = (await api.post(batch))[1]
@@ -123,6 +128,11 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api) -> Non
     await api.call("review_grant_revoke", "POST", role=Role.REVIEWER, grantId=grant)
 
     await api.call("data_sharing_history")
+    version = {"api-version": "2020-10-01"}
+    await api.call("tenant_settings_list", "POST", params=version)
+    await api.call("tenant_settings_update", "POST", params=version, body={})
+    await api.call("tenant_settings_tenant", params=version)
+    await api.call("consent_receipt", enrollmentId=stored["enrollmentId"])
     await api.call("data_sharing", "PUT", body={"enabled": False})
     await api.world.feed()
     await api.call("deletions")
@@ -134,7 +144,7 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api) -> Non
         await FUNCTIONS["purge"].get_user_function()(None)
         await FUNCTIONS["sweep"].get_user_function()(None)
     await api.call("status", role=Role.OPERATOR)
-    for each in ("health", "receipt_keys", "openapi", "geos"):
+    for each in ("health", "receipt_keys", "openapi", "geos", "notices"):
         if each in OPERATIONS:
             await api.call(each, role=None)
 
@@ -145,8 +155,16 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api) -> Non
     api.world.clock.move(timedelta(days=31))
     as_operator = {"authorization": f"Bearer {token(Role.OPERATOR, claims=later)}"}
     await api.call("overdue_deletions", role=None, headers=as_operator)
+    await api.world.opt_in()
+    now, texts = api.world.clock.now(), NOTICES.published[-1].sha256
+    replaced = Notice(AGREEMENT.version, now - timedelta(days=90), now + timedelta(days=90), texts)
+    api.world.notices = Notices([replaced, Notice("newer", now, None, texts)])
+    monkeypatch.setattr(bootstrap._Process, "services", api.world.services(bootstrap.services().tokens))
+    await api.call("outdated_agreements", role=None, headers=as_operator)
 
     documented = examples()
+    shown = await sent("notice", None, version=AGREEMENT.version)
+    assert shown.startswith(documented.pop(("Notices_Get", 200)))
     [capture] = map(json.loads, lines.splitlines())
     ndjson = json.loads(documented.pop(("Captures_Read", 200)))
     assert differences(ndjson, capture) == []
@@ -183,7 +201,8 @@ async def test_a_wrong_query_is_refused_as_the_example_says(api: Api, function: 
 
 @pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if each.body])
 async def test_a_body_that_is_too_large_is_refused_as_the_example_says(api: Api, function: str) -> None:
-    answered = await sent(function, some_role(function), body=b" " * 5_000_000)
+    version = "api-version=2020-10-01" * OPERATIONS[function].for_admin_tools
+    answered = await sent(function, some_role(function), query=version, body=b" " * 5_000_000)
     assert json.loads(answered) == example(function, "PayloadTooLarge")
 
 
@@ -191,7 +210,7 @@ async def test_a_body_that_is_too_large_is_refused_as_the_example_says(api: Api,
 async def test_what_there_is_not_is_refused_as_the_example_says(api: Api, function: str) -> None:
     if OPERATIONS[function].tag == "Review" and OPERATIONS[function].method == "GET":
         # Only with a grant is anything looked for.
-        await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe"})
+        await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe", **AGREED})
         grant = (await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=WISH))[1]["grantId"]
         await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant)
     body = json.dumps(WISH).encode() if OPERATIONS[function].body else b""

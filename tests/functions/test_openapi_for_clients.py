@@ -99,7 +99,8 @@ def test_what_is_not_json_is_binary() -> None:
         for kind, media in node.get("content", {}).items()
         if not re.fullmatch(r"application/(problem\+)?json", kind)
     }
-    assert media == {"application/x-ndjson": {"type": "string", "format": "binary"}}
+    binary = {"type": "string", "format": "binary"}
+    assert media == {"application/x-ndjson": binary, "text/markdown": binary}
 
 
 def test_a_geo_and_a_purpose_are_among_those_that_there_are() -> None:

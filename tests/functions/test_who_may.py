@@ -11,10 +11,12 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from functions._api.operations import OPERATIONS
 from local.tokens import Role
 from shared import bootstrap
 from shared.model.grants import ReviewGrant
 from shared.review.access import GrantRequest
+from tests.changes import AGREED, AGREEMENT
 from tests.functions import FUNCTIONS
 from tests.tokens import Issuer, token, verifier
 from tests.world import OTHER_TENANT, TENANT, World, capture
@@ -28,10 +30,14 @@ function              method  none  exp  adm  oth  svc  opr  wrg    rev   wek   
 health                GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 health_head           HEAD     200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 geos                  GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
+notices               GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
+notice                GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 openapi               GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 receipt_keys          GET      200  200  200  200  200  200  200    200   200    200  200    200    200  200  200
 data_sharing_get      GET      401  401  200  403  200  200  403    403   403    403  403    403    403  403  403
 data_sharing          PUT      401  401  200  403  403  403  403    403   403    403  403    403    403  403  403
+outdated_agreements   GET      401  401  403  403  403  200  403    403   403    403  403    403    403  403  403
+consent_receipt       GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
 data_sharing_history  GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
 deletions             GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
 deletion              GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
@@ -49,6 +55,9 @@ status                GET      401  401  403  403  403  200  403    403   403   
 """
 HEADER, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 CELLS = [(*row[:2], caller, expected) for row in ROWS for caller, expected in zip(HEADER[2:], row[2:], strict=True)]
+OF_TOOLS = {name for name, each in OPERATIONS.items() if each.for_admin_tools}
+"""Which only tokens of another audience open: who may is held in test_tenant_settings.py."""
+
 PERSON = "11111111-2222-4333-8444-555555555555"
 SOMEONE = "99999999-2222-4333-8444-555555555555"
 ALL_ROLES = ["Captures.Write", "Operations.Read", "Captures.Review", "Captures.Approve"]
@@ -103,7 +112,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
     grant = await grant_for(world, caller)
     bearer = token_of(caller)
     bodies: dict[tuple[str, str], Any] = {
-        ("data_sharing", "PUT"): {"enabled": True, "geo": "europe"},
+        ("data_sharing", "PUT"): {"enabled": True, "geo": "europe", **AGREED},
         ("captures", "POST"): {"captures": [capture(world.clock.now())]},
         ("review_grant_request", "POST"): {"purpose": "build", "justification": "x" * 20, "durationMinutes": 5},
     }
@@ -119,6 +128,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
             "grantId": grant.grant_id,
             "day": world.clock.now().date().isoformat(),
             "batchId": batch_id,
+            "version": AGREEMENT.version,
         },
         body=json.dumps(body).encode() if body else b"",
     )
@@ -161,8 +171,8 @@ def test_the_table_has_every_route() -> None:
         if binding.type == "httpTrigger"
         for method in binding.get_dict_repr()["methods"]
     }
-    assert routes == {(row[0], row[1]) for row in ROWS}
+    assert routes == {(row[0], row[1]) for row in ROWS} | {(name, OPERATIONS[name].method) for name in OF_TOOLS}
 
 
 def test_every_blueprint_is_registered() -> None:
-    assert set(FUNCTIONS) == {row[0] for row in ROWS} | {"opt_outs", "purge", "sweep", "metrics"}
+    assert set(FUNCTIONS) == {row[0] for row in ROWS} | OF_TOOLS | {"opt_outs", "purge", "sweep", "metrics"}

@@ -64,8 +64,9 @@ def app() -> list[str]:
         for folder in ("functions", "shared")
         for file in (ROOT / folder).rglob("*.py")
     }
+    notices = {file.relative_to(ROOT).as_posix() for file in (ROOT / "shared/notices").rglob("*.*")}
     rest = {"function_app.py", "host.json", "requirements.txt", "constraints.txt", "shared/model/geos.json"}
-    return sorted(code | rest)
+    return sorted(code | notices | rest)
 
 
 def test_the_package_is_the_app_and_nothing_else() -> None:

@@ -23,15 +23,18 @@ from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import SHARDS, DayContainer
 from shared.model.heartbeats import Postponed
 from shared.model.ledger import _Event
+from shared.model.notices import Agreement
 from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
-from shared.problems import Problem, TooManyOptIns
+from shared.problems import AgreementRanOut, NoticeRequired, Problem, TooManyOptIns
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import storage
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
+from tests.changes import ADMIN
 from tests.simulation import deploys, reviewing
+from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
 from tests.simulation.reviewing import Reviewers
@@ -143,6 +146,7 @@ class Setup:
     feed: str = "healthy"  # or lossy, or off
     part: int = 500  # of a longer ledger the sweep reads so many events at a time
     shards: str = "07af"  # that the names of the service begin with, and its jobs go through
+    texts: tuple[Text, ...] = FOREVER
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -157,6 +161,7 @@ class Setup:
             feed=random.choice(("healthy", "lossy", "lossy", "off")),
             # Fewer than there are, so that enrollments share one, and no job goes through many that hold nothing.
             shards=random.choice((SHARDS, "07af", "07af", "0f", "af", "7", "f", "3")),
+            texts=drawn(random),
         )
 
 
@@ -177,7 +182,8 @@ class History:
         self.loop = VirtualLoop()
         self.faults = Faults(self.random, self.loop, self.trace)
         self.operations: Counter[str] = Counter()
-        self.cloud = Cloud(self.loop, self.setup.base, self.setup.geos, self.setup.retention_days)
+        setup = self.setup
+        self.cloud = Cloud(self.loop, setup.base, setup.geos, setup.retention_days, setup.texts)
         self.cloud.shards = self.setup.shards
         self.oracle = Oracle(
             self.setup.base,
@@ -386,20 +392,30 @@ class History:
 
     async def toggle(self, tenant: str, geo: str | None, *, attempts: int = 4) -> bool:
         """An administrator opts in to ``geo``, or out, and repeats it at once when the answer is lost."""
+        version = self._read_notice()
         for attempt in range(attempts):
             toggle = self.oracle.toggle_sent(tenant, geo is not None, geo)
             instance = self.instance()
-            requested = RequestedChange(geo is not None, geo, "admin")
+            requested = RequestedChange(geo is not None, ADMIN, geo, Agreement(version, "en") if version else None)
             answer, work = await self.ask(instance, "toggle", partial(instance.data_sharing.put, tenant, requested))
             self._settle_toggle(toggle, answer, work)
             if answer.how == "refused":
                 self.oracle.toggle_refused(toggle, limited=isinstance(answer.value, TooManyOptIns))
-                return False
+                if not isinstance(answer.value, NoticeRequired):
+                    return False
+                version = answer.value.extensions["notice"]  # which is read, and agreed to
+                continue
             if answer.how == "ok" and not (self._stormy and self.random.random() < 0.1):
                 return True
             await asyncio.sleep(self.random.choice((0.0, 0.1, 2.0, 30.0)) * self.random.random())
             self.trace("again", attempt)
         return False
+
+    def _read_notice(self) -> str:
+        """Return the version that an administrator has read: as a rule the one in force, sometimes another or none."""
+        if self.random.random() < 0.9:
+            return self.oracle.agreements.in_force(self.loop.time())  # type: ignore[no-any-return]
+        return self.random.choice(("", "unknown", *(text.version for text in self.setup.texts)))
 
     def _settle_toggle(self, toggle: Toggle, answer: Answer, work: Work) -> None:
         if answer.how == "ok":
@@ -454,7 +470,13 @@ class History:
                 self.oracle.captures_accepted(sent, answer.value.enrollment_id, answer.value.batch_id)
                 self.claims.expires(sent, answer.value)
             elif answer.how == "refused":
-                self.oracle.captures_refused(sent)
+                ran_out = isinstance(answer.value, AgreementRanOut)
+                self.oracle.captures_refused(sent, ran_out=ran_out)
+                if ran_out:
+                    self.faults.count("agreement that had run out")
+                stored = self.cloud.ledger.settings.get(tenant)
+                if ran_out and stored is not None and stored.value.enabled and self.random.random() < 0.5:
+                    self.spawn(_agree(self, tenant, stored.value.enrollment.geo))
             else:
                 self.oracle.captures_failed(sent, max(work.lands_until, self.loop.time() + LATE_LANDING))
             if answer.how == "refused" or (answer.how == "ok" and self.random.random() < 0.9):
@@ -549,6 +571,10 @@ class History:
                     return  # the host goes on later
 
     # What is so, for the story to know what comes next (the oracle has its own way)
+
+    def live(self) -> list[str]:
+        """Return the tenants that share data."""
+        return [each for each in self.setup.tenants if self.on(each)]
 
     def on(self, tenant: str) -> bool:
         stored = self.cloud.ledger.settings.get(tenant)
@@ -665,6 +691,7 @@ async def whole_story(history: History) -> None:
             stick(history)
         if random.random() < 0.05:
             await another_ledger(history)
+        await runs_out(history, storm)
     if random.random() < 0.07:
         await flood(history)
     if random.random() < 0.06:
@@ -736,6 +763,10 @@ async def episode(history: History, storm: Storm) -> None:
 
 async def _expedite(instance: Instance, tenant: str, enrollment: str) -> Any:
     return await instance.deletions.expedite(tenant, enrollment, now=instance.process.now())
+
+
+async def _agree(history: History, tenant: str, geo: str) -> None:
+    await history.toggle(tenant, geo)
 
 
 async def _job(run: Coroutine[Any, Any, Any]) -> None:
@@ -1021,7 +1052,8 @@ async def another_ledger(history: History) -> None:
     cloud = history.cloud.of_another()
     stranger = Instance("stranger", cloud, history.loop, history.setup.base, history.random, history.faults)
     for n in range(2):
-        requested = RequestedChange(True, history.random.choice(history.setup.geos), "admin")
+        version = history.oracle.agreements.in_force(history.loop.time())
+        requested = RequestedChange(True, ADMIN, history.random.choice(history.setup.geos), Agreement(version, "en"))
         await history.ask(stranger, "stranger", partial(stranger.data_sharing.put, tenant(90 + n), requested))
     for job in (stranger.purge.run, stranger.sweep.run, stranger.sweep.run):
         before = {geo: set(store.containers) for geo, store in history.cloud.captures.items()}
@@ -1029,6 +1061,22 @@ async def another_ledger(history: History) -> None:
         if any(before[geo] - set(store.containers) for geo, store in history.cloud.captures.items()):
             history.oracle.fail("P9", "another deployment's ledger deleted what is not its own")
         history.stop_if_violated()
+
+
+async def runs_out(history: History, storm: Storm) -> None:
+    """Captures come to every instance while an agreement runs out, unless that is weeks away."""
+    random, now = history.random, history.loop.time()
+    ends = [text.until for text in history.setup.texts if text.until is not None and 0 < text.until - now < HOUR]
+    if not ends or not history.live() or random.random() < 0.3:
+        return
+    history.faults.count("captures while an agreement runs out")
+    storm.begin()
+    await history.wait_until(min(ends) - 5 * random.random())
+    for _ in range(random.randint(4, 12)):
+        history.spawn(history.post(random.choice(history.live()), attempts=2))
+        await asyncio.sleep(2 * random.random() ** 2)
+    history.faults.weather.clear()
+    await history.clients_done()
 
 
 async def flood(history: History) -> None:

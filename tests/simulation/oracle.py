@@ -154,6 +154,7 @@ class Oracle:
         self.base = base
         self.retention = Retention(retention_days, time)
         self.deployment = ""
+        self.agreements: Any  # an Agreements, which asks this one for the time
         self.accounts = accounts
         self.violation: Violation | None = None
         self.checks = 0
@@ -259,9 +260,11 @@ class Oracle:
         elif self._removed.get(f"{name}/{batch}", -1.0) < sent.started:
             self.fail("P9", f"captures were accepted and are not in {name}")
 
-    def captures_refused(self, sent: Sent) -> None:
-        """A 4xx."""
+    def captures_refused(self, sent: Sent, *, ran_out: bool) -> None:
+        """A 4xx; ``ran_out`` if it said that what the tenant agreed to counts no longer."""
         sent.ended = self._time()
+        if ran_out:
+            self.agreements.refused(sent.tenant, sent.ended)
         if sent.stored:
             self.fail("D6", "captures were stored and refused")
 
@@ -407,6 +410,14 @@ class Oracle:
                 event.at,
                 min(t.started for t in asked),
             )
+            self.agreements.event(tenant, event)
+        elif event.kind == "renewed":
+            term = self.terms.get(event.enrollment_id)
+            asked = [t for t in self._toggles.get(tenant, []) if t.on and t.geo == event.geo and t.ended >= now]
+            if term is None or term.ended is not None or not asked:
+                self.fail("P11", "an agreement for nothing that is on, or that nobody asked for")
+                return
+            self.agreements.event(tenant, event)
         elif event.kind == "reappeared":
             self._reappeared(tenant, event)
         else:
@@ -455,13 +466,14 @@ class Oracle:
         last = events[-1] if events else None
         if last is None:
             return
-        switched = next(event for event in reversed(events) if event.kind != "reappeared")
+        switched = next(event for event in reversed(events) if event.kind in {"optedIn", "optedOut"})
         enrollment = None if stored is None else stored.value.enrollment
         on = enrollment.enrollment_id if enrollment is not None else None
         if (
             on != (switched.enrollment_id if switched.kind == "optedIn" else None)
             or stored.value.sequence != last.sequence
             or stored.value.since != switched.at
+            or stored.value.notice != (None if on is None else self.agreements.last(on))
         ):
             self.fail("P9", "the setting is not what the ledger's last event says")
 
@@ -537,6 +549,7 @@ class Oracle:
         )
         if copies:
             self.fail("D6", "captures were stored twice")
+        self.agreements.stored(term.id, now)
         expires = self._expires(min(mine[0].instants))
         if now >= expires:
             self.fail("P4", f"captures of {self.at(min(mine[0].instants))} were stored at {self.at(now)}")

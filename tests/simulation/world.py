@@ -21,6 +21,7 @@ from shared.ports import ListedContainer, Permit, Put, Stored, Stores
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Bounds as SweepBounds
+from tests.simulation.agreements import FOREVER, Agreements, Text, as_served
 from tests.simulation.claims import Claims
 from tests.simulation.faults import Faults, Faulty
 from tests.simulation.oracle import Oracle
@@ -200,8 +201,17 @@ class ObservedCaptures(MemoryCaptures):
 class Cloud:
     """What outlives every process: the stores, and the feed's position."""
 
-    def __init__(self, loop: VirtualLoop, base: datetime, geos: Sequence[str], retention_days: int) -> None:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        base: datetime,
+        geos: Sequence[str],
+        retention_days: int,
+        texts: Sequence[Text] = FOREVER,
+    ) -> None:
         self.retention_days = retention_days
+        self.texts = texts
+        self.notices = as_served(texts, base)
         self.accounts = {geo: ACCOUNTS[geo] for geo in geos}
         self.ledger: MemoryLedger = ObservedLedger()
         self.deletions: MemoryDeletions = ObservedDeletions()
@@ -228,6 +238,7 @@ class Cloud:
     def attach(self, oracle: Oracle) -> None:
         """Let the oracle watch, and those that know of reviewers and of what the service says of itself."""
         self.reading, self.claims = reading, claims = Reading(oracle, self.access), Claims(oracle)
+        oracle.agreements = Agreements(oracle, self.texts)
         oracle.deployment = DEPLOYMENT
         self.ledger.oracle = self.deletions.oracle = oracle
         self.access.reading = reading
@@ -262,6 +273,7 @@ class Instance:
             process,
             tokens=NOBODY,
             review_auth_context="c1",
+            notices=cloud.notices,
             new_id=lambda: f"{random.choice(cloud.shards)}{random.getrandbits(124):031x}",
             purge_bounds=cloud.purge_bounds,
             sweep_bounds=cloud.sweep_bounds,

@@ -59,6 +59,16 @@ def test_the_local_stack_sets_connection_strings_and_its_own_issuer() -> None:
         ("REVIEW_AUTH_CONTEXT", "c0"),
         ("REVIEW_AUTH_CONTEXT", "c100"),
         ("TOKEN_AUDIENCES", "a,,b"),
+        ("TENANT_SETTINGS_AUDIENCES", "a,,b"),
+        ("TENANT_SETTINGS_AUDIENCES", "https://service.powerapps.com/, two"),  # which opens the API, too
+        ("HOME_GEOS", "europe"),
+        ("HOME_GEOS", "[]"),
+        ("HOME_GEOS", '{"*": "atlantis"}'),
+        ("HOME_GEOS", '{"contoso": "europe"}'),
+        ("HOME_GEOS", '{"3B9E6A52-0c4d-4f18-a7e1-62d05c8f9b30": "europe"}'),
+        ("HOME_GEOS", '{"*": 5}'),
+        ("CONTROLLER", "x" * 201),
+        ("CONTROLLER", "a\tb"),
         ("RECEIPT_KEY", " "),
         *(
             ("RECEIPT_KEY", value)

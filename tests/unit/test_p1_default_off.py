@@ -7,7 +7,7 @@ import pytest
 from shared.model.ledger import Enrollment, Setting
 from shared.ports import StoreUnavailable
 from shared.problems import DataSharingOff, GeoNotServed, InvalidRequest, UnknownGeo
-from shared.sharing.data_sharing import RequestedChange
+from tests.changes import AGREEMENT, opting_out
 from tests.world import OTHER_TENANT, TENANT, World
 
 
@@ -63,9 +63,7 @@ async def test_a_setting_says_what_is_so_since_when_and_by_which_event() -> None
     world = World()
     for enabled in (True, False):
         at = world.clock.now()
-        setting = await (
-            world.opt_in() if enabled else world.data_sharing.put(TENANT, RequestedChange(False, None, "admin"))
-        )
+        setting = await (world.opt_in() if enabled else world.data_sharing.put(TENANT, opting_out()))
         event = world.ledger.events[TENANT][-1]
         assert (event.at, event.tenant_id, event.actor, event.geo) == (at, TENANT, "admin", "europe")
         assert (event.storage_account, event.started_at) == ("steurope", world.ledger.events[TENANT][0].at)
@@ -75,6 +73,7 @@ async def test_a_setting_says_what_is_so_since_when_and_by_which_event() -> None
             sequence=event.sequence,
             ledger_hash=event.hash,
             enrollment=enrollment if enabled else None,
+            notice=AGREEMENT.version if enabled else None,
             since=at,
         )
         assert await world.data_sharing.get(TENANT) == setting

@@ -11,14 +11,14 @@ from shared.clock import Moment
 from shared.model import deadlines
 from shared.ports import ConsentExpired, ContainerMissing, Permit, Put, StoreUnavailable, TryAgain
 from shared.problems import CapturedTooEarly, DataSharingOff, PreconditionFailed, Unavailable
-from shared.sharing.data_sharing import RequestedChange
 from shared.stores.memory import MemoryCaptures
+from tests.changes import opting_out
 from tests.clocks import ManualClock
 from tests.world import GEOS, TENANT, World, permit
 
 LEASE = timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS)
 SIGNED = timedelta(seconds=deadlines.SIGNATURE_SECONDS)
-OFF = RequestedChange(False, None, "admin")
+OFF = opting_out()
 
 
 class HeldUp(MemoryCaptures):
@@ -76,7 +76,7 @@ def batches(world: World) -> list[str]:
     return [batch for kept in store_of(world).containers.values() for batch in kept]
 
 
-def opting_out(world: World, hours: float = 0.0) -> Callable[[], Awaitable[None]]:
+def in_the_middle(world: World, hours: float = 0.0) -> Callable[[], Awaitable[None]]:
     async def opt_out() -> None:
         await world.opt_out()
         world.clock.move(timedelta(hours=hours))
@@ -87,7 +87,7 @@ def opting_out(world: World, hours: float = 0.0) -> Callable[[], Awaitable[None]
 async def test_an_attempt_that_did_not_begin_in_time_reads_consent_again_and_stores_nothing(world: World) -> None:
     await world.post(key="first")  # so that there is a container
     world.clock.move(LEASE)
-    store_of(world).before["put"] = [opting_out(world, hours=3)]
+    store_of(world).before["put"] = [in_the_middle(world, hours=3)]
     begun = len(store_of(world).begun)
     with pytest.raises(DataSharingOff):
         await world.post(key="late")
@@ -159,7 +159,7 @@ async def test_what_was_refused_as_late_is_tried_again_while_consent_goes_on(wor
 async def test_a_container_is_created_on_consent_that_holds_when_its_creation_begins(
     world: World, seconds: float
 ) -> None:
-    store_of(world).before["create"] = [opting_out(world, hours=seconds / 3600)]
+    store_of(world).before["create"] = [in_the_middle(world, hours=seconds / 3600)]
     with pytest.raises(DataSharingOff):
         await world.post()
     assert world.stored_containers() == {} and store_of(world).begun == ["put"]
@@ -167,7 +167,7 @@ async def test_a_container_is_created_on_consent_that_holds_when_its_creation_be
 
 async def test_after_a_slow_creation_the_upload_rests_on_consent_of_its_own(world: World) -> None:
     store = store_of(world)
-    store.after["create"] = [opting_out(world)]
+    store.after["create"] = [in_the_middle(world)]
     with pytest.raises(DataSharingOff):
         await world.post()
     assert store.begun == ["put", "create"] and batches(world) == []
@@ -326,7 +326,7 @@ async def test_a_precondition_that_fails_on_what_is_off_is_told_after_a_lease() 
     await world.opt_out()
     world.clock.slept.clear()
     with pytest.raises(PreconditionFailed):
-        await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", {opted_in.sequence}))
+        await world.data_sharing.put(TENANT, opting_out(if_sequence={opted_in.sequence}))
     assert world.clock.slept == [deadlines.CONSENT_LEASE_SECONDS]
 
 
@@ -353,7 +353,7 @@ async def test_captures_are_accepted_by_nobody_once_an_administrator_was_told_of
     asyncio.create_task(world.data_sharing.put(TENANT, OFF)).add_done_callback(lambda _: None)
     await world.clock.advance(timedelta(0))
     assert not world.ledger.settings[TENANT].value.enabled
-    repeated = RequestedChange(False, None, "admin", {opted_in.sequence})
+    repeated = opting_out(if_sequence={opted_in.sequence})
     asked = [
         asyncio.create_task(world.data_sharing.put(TENANT, repeated)),
         asyncio.create_task(world.data_sharing.get_settled(TENANT)),

@@ -7,16 +7,17 @@ import pytest
 
 from shared.model import deadlines
 from shared.model.ledger import Setting
+from shared.model.notices import NOTICES
 from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import DataSharingOff, GeoPinned, PreconditionFailed, Unavailable
 from shared.sharing.consent import Consent
-from shared.sharing.data_sharing import RequestedChange
 from shared.stores.memory import MemoryLedger
+from tests.changes import opting_in, opting_out
 from tests.clocks import ManualClock, settle
 from tests.world import TENANT, World, capture, submission
 
 LEASE = timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS)
-OFF = RequestedChange(False, None, "admin")
+OFF = opting_out()
 
 
 class SlowLedger(MemoryLedger):
@@ -96,7 +97,7 @@ async def test_a_read_that_began_before_the_opt_out_and_is_joined_after_its_answ
 
 async def test_the_lease_is_counted_from_the_start_of_the_read_and_not_from_its_answer() -> None:
     clock, ledger = ManualClock(), SlowLedger()
-    consent = Consent(ledger, clock)
+    consent = Consent(ledger, NOTICES, clock)
     ledger.slow = True
     reading = asyncio.create_task(consent.current(TENANT))
     await settle()
@@ -113,7 +114,7 @@ async def test_the_lease_is_counted_from_the_start_of_the_read_and_not_from_its_
 
 async def test_concurrent_requests_share_one_read_and_both_answers_are_leased() -> None:
     clock, ledger = ManualClock(), SlowLedger()
-    consent = Consent(ledger, clock)
+    consent = Consent(ledger, NOTICES, clock)
     ledger.slow = True
     waiting = [asyncio.create_task(consent.current(TENANT)) for _ in range(20)]
     await settle()
@@ -128,7 +129,7 @@ async def test_concurrent_requests_share_one_read_and_both_answers_are_leased() 
 
 async def test_a_failed_read_is_never_replaced_by_an_older_answer_and_is_not_leased() -> None:
     clock, ledger = ManualClock(), SlowLedger()
-    consent = Consent(ledger, clock)
+    consent = Consent(ledger, NOTICES, clock)
     await consent.current(TENANT)
     clock.move(LEASE)
     ledger.slow = True
@@ -144,7 +145,7 @@ async def test_a_failed_read_is_never_replaced_by_an_older_answer_and_is_not_lea
 async def test_a_read_that_is_answered_late_takes_no_newer_one_away() -> None:
     clock, ledger = ManualClock(), SlowLedger()
     world = World(clock=clock, ledger=ledger)
-    consent = Consent(ledger, clock)
+    consent = Consent(ledger, NOTICES, clock)
     ledger.slow = True
     older = asyncio.create_task(consent.afresh(TENANT))
     await settle()
@@ -167,7 +168,7 @@ async def test_a_read_that_is_answered_late_takes_no_newer_one_away() -> None:
 
 async def test_reads_slower_than_the_lease_close_the_door() -> None:
     clock, ledger = ManualClock(), SlowLedger()
-    consent = Consent(ledger, clock)
+    consent = Consent(ledger, NOTICES, clock)
     ledger.slow = True
     reading = asyncio.create_task(consent.current(TENANT))
     for n in range(3):
@@ -180,7 +181,7 @@ async def test_reads_slower_than_the_lease_close_the_door() -> None:
 
 async def test_the_leases_of_many_tenants_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.sharing.consent._LEASES_MAX", 10)
-    consent = Consent(MemoryLedger(), ManualClock())
+    consent = Consent(MemoryLedger(), NOTICES, ManualClock())
     for n in range(50):
         await consent.current(f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30")
     assert len(consent._leases) == 10
@@ -252,7 +253,7 @@ async def test_concurrent_toggles_each_make_one_event_in_one_order() -> None:
     world = World()
     await world.opt_in()
     await asyncio.gather(
-        *(world.data_sharing.put(TENANT, RequestedChange(n % 2 == 0, "europe", "admin")) for n in range(20))
+        *(world.data_sharing.put(TENANT, opting_out() if n % 2 else opting_in("europe")) for n in range(20))
     )
     kinds = [event.kind for event in world.ledger.events[TENANT]]
     assert kinds == [("optedIn", "optedOut")[n % 2] for n in range(len(kinds))]
@@ -270,7 +271,7 @@ async def test_a_commit_whose_answer_was_lost_and_that_was_sent_again_is_ours() 
 
     world.ledger.commit = twice
     world.clock.slept.clear()
-    setting = await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", {opted_in.sequence}))
+    setting = await world.data_sharing.put(TENANT, opting_out(if_sequence={opted_in.sequence}))
     assert not setting.enabled
     assert world.clock.slept == [deadlines.CONSENT_LEASE_SECONDS]
     assert len(world.ledger.events[TENANT]) == 2
@@ -290,10 +291,10 @@ async def test_endless_conflicts_end_in_an_error_and_not_in_a_wrong_answer() -> 
 async def test_if_match_is_honoured() -> None:
     world = World()
     with pytest.raises(PreconditionFailed):
-        await world.data_sharing.put(TENANT, RequestedChange(True, "europe", "admin", {1}))
-    assert (await world.data_sharing.put(TENANT, RequestedChange(True, "europe", "admin", {0}))).sequence == 1
+        await world.data_sharing.put(TENANT, opting_in("europe", if_sequence={1}))
+    assert (await world.data_sharing.put(TENANT, opting_in("europe", if_sequence={0}))).sequence == 1
     with pytest.raises(PreconditionFailed):
-        await world.data_sharing.put(TENANT, RequestedChange(False, None, "admin", {0}))
+        await world.data_sharing.put(TENANT, opting_out(if_sequence={0}))
     assert len(world.ledger.events[TENANT]) == 1
 
 

@@ -9,8 +9,8 @@ from functions._api.http import problem_answer
 from functions._api.openapi import document
 from shared.configuration import Configuration, ConfigurationError
 from shared.problems import GeoNotServed
-from shared.sharing.data_sharing import RequestedChange
 from shared.stores.memory import MemoryCaptures
+from tests.changes import AGREED, opting_in
 from tests.functions.api import Api, api  # noqa: F401
 from tests.unit.settings import GOOD, SECRET
 from tests.world import TENANT, World, capture, submission
@@ -92,7 +92,7 @@ async def test_an_opt_in_to_a_geo_that_is_served_elsewhere_is_refused_with_the_a
     world = World()
     sharing = stamp(world).data_sharing
     with pytest.raises(GeoNotServed) as refused:
-        await sharing.put(TENANT, RequestedChange(True, "unitedkingdom", "admin"))
+        await sharing.put(TENANT, opting_in("unitedkingdom"))
     assert refused.value.extensions == {"endpoint": STAMP}
     assert not world.ledger.events
 
@@ -103,7 +103,7 @@ async def test_an_address_that_nobody_knows_is_not_made_up() -> None:
     there = stamp(world)
     for refusal in (
         there.captures.submit(TENANT, submission(capture(world.clock.now()))),
-        there.data_sharing.put(TENANT, RequestedChange(True, "japan", "admin")),
+        there.data_sharing.put(TENANT, opting_in("japan")),
     ):
         with pytest.raises(GeoNotServed) as refused:
             await refusal
@@ -139,7 +139,7 @@ async def test_the_answer_carries_the_address_as_a_member_of_its_own(api: Api) -
     content = json.loads(response.get_body())
     assert (response.status_code, content["type"]) == (421, "urn:problem:geo-not-served")
     assert content["endpoint"] == STAMP and STAMP in content["detail"]
-    status, _, _ = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "japan"})
+    status, _, _ = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "japan", **AGREED})
     assert status == 421
 
 

@@ -179,8 +179,12 @@ def test_every_setting_and_event_has_a_hash_of_all_its_members() -> None:
         "sequence": 2,
         "at": common["at"] + timedelta(microseconds=1),
         "actor": "other",
+        "channel": "portal",
+        "client_id": "app",
+        "role": "Global Administrator",
         "previous_hash": "1" * 64,
         "deadline": event.deadline + timedelta(microseconds=1),
+        "stop_review": True,
     }
     hashes = {event.model_copy(update={name: value}).hash for name, value in others.items()}
     assert others.keys() | {"kind"} == OptedOut.model_fields.keys()

@@ -32,4 +32,6 @@ def test_an_example_is_a_whole_problem(kind: type[Problem]) -> None:
         "title": kind.title,
         "status": kind.status,
         "detail": shown.detail,
+        **shown.extensions,
     }
+    assert shown.extensions.keys() <= kind.members.keys()

@@ -33,6 +33,22 @@ class CosmosLedger(CosmosContainer):
             operations.append(("replace", (_SETTING_ID, setting), {"if_match_etag": etag}))
         await self._commit(operations, change.setting.tenant_id)
 
+    async def agreed_to_others(self, version: str, *, limit: int, after: str) -> Sequence[Setting]:
+        """See ``LedgerStore``."""
+        query = (
+            "SELECT * FROM c WHERE c.id = @setting AND c.tenantId > @after AND IS_DEFINED(c.enrollment)"
+            " AND (NOT IS_DEFINED(c.notice) OR c.notice != @version) ORDER BY c.tenantId"
+        )
+        parameters = {"@setting": _SETTING_ID, "@after": after, "@version": version}
+        found = list[Setting]()
+        async for row in self._query(query, parameters, page_size=limit):
+            setting = self._understood(Setting.from_json, row)
+            if setting is not None:
+                found.append(setting)
+            if len(found) == limit:
+                break
+        return found
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         rows = self._query(

@@ -42,7 +42,7 @@ class Schema:
 CONTAINERS: Mapping[str, Schema] = {
     "tenants": Schema(
         "/tenantId",
-        indexed=("tenantId", "kind", "sequence", "enrollmentId", "at"),
+        indexed=("tenantId", "kind", "sequence", "enrollmentId", "at", "notice"),
     ),
     "deletions": Schema(
         "/tenantId",

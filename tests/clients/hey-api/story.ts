@@ -29,7 +29,7 @@ void ({ purpose: "train", justification: "", durationMinutes: 1 } satisfies Revi
 async function main() {
   const admin = { auth: tokens.admin, path, throwOnError } as const;
 
-  const on = (await dataSharingSet({ ...admin, body: { enabled: true, geo: "europe" } })).data;
+  const on = (await dataSharingSet({ ...admin, body: { enabled: true, geo: "europe", notice: "2026-11-01", locale: "en" } })).data;
 
   const capturedAt = on.since;
   if (capturedAt === null) throw new Error("on since when?");

@@ -34,7 +34,7 @@ def good(answer: T | Problem | None) -> T:
 
 
 DataSharingRequest(enabled=True, geo="atlantis")  # type: ignore[arg-type]  # there is no such geo
-opt_in = DataSharingRequest(enabled=True, geo="europe")
+opt_in = DataSharingRequest(enabled=True, geo="europe", notice="2026-11-01", locale="en")
 on = good(data_sharing_set.sync(TENANT, client=who("admin"), body=opt_in))
 
 assert on.since is not None

@@ -28,7 +28,7 @@ async function main() {
   const reviewer = as(tokens.reviewer);
 
   const on = good(
-    await admin.PUT("/tenants/{tenantId}/data-sharing", { params: { path }, body: { enabled: true, geo: "europe" } }),
+    await admin.PUT("/tenants/{tenantId}/data-sharing", { params: { path }, body: { enabled: true, geo: "europe", notice: "2026-11-01", locale: "en" } }),
   );
 
   const capturedAt = on.since;

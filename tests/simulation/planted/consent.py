@@ -84,7 +84,7 @@ def _() -> Iterator[None]:
 
 @mutant("consent leased for three seconds")
 def _() -> Iterator[None]:
-    with patched(Permit, "holds", property(lambda self: self.read_at.age < 3.0)):
+    with patched(Permit, "is_fresh", property(lambda self: self.read_at.age < 3.0)):
         yield
 
 
