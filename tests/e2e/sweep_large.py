@@ -8,9 +8,11 @@ import asyncio
 import json
 import resource
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.accounts import Accounts
+from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
 from shared.sharing.data_sharing import DataSharing
 from shared.stores.blobs import AzureCaptureStore
@@ -20,6 +22,8 @@ from tests.changes import opting_in
 from tests.clocks import START, ManualClock
 from tests.world import SIGNER
 
+LONG_IN_FORCE = Notices([replace(NOTICES.published[-1], valid_from=START - timedelta(days=100))])
+
 
 async def main() -> None:
     setting, days = sys.argv[1], int(sys.argv[2])
@@ -28,7 +32,7 @@ async def main() -> None:
     ledger, accounts = MemoryLedger(), Accounts({"europe": store}, 30)
     enrollments = sys.stdin.read().split()
     for n, enrollment_id in enumerate(enrollments):
-        sharing = DataSharing(ledger, accounts, clock, lambda: enrollment_id)  # noqa: B023
+        sharing = DataSharing(ledger, accounts, LONG_IN_FORCE, clock, lambda: enrollment_id)  # noqa: B023
         await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", opting_in("europe"))
     clock.set(START)
     operations = MemoryOperations()
