@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,9 @@ class SignedReceipt:
 
     def table(self) -> str:
         """Return what was signed, a line for each fact, and what was checked."""
-        width = max(map(len, self.claims), default=0)
-        facts = [f"  {name:{width}}  {_text(value)}" for name, value in self.claims.items()]
+        told = dict(_told(self.claims))
+        width = max(map(len, told), default=0)
+        facts = [f"  {name:{width}}  {value}" for name, value in told.items()]
         return "\n".join([*facts, f"The receipt is genuine: signed by key {self.key_id}.", *self.compared])
 
     def beside_notice(self, file: Path) -> "SignedReceipt":
@@ -174,6 +175,21 @@ def _parsed(text: str, otherwise: str) -> dict[str, Any]:
         return object_of(text)
     except ValueError:
         raise ReceiptError(otherwise) from None
+
+
+def _told(claims: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each fact by its name, those within others by the names and numbers that lead to them."""
+    for name, value in claims.items():
+        kinds = {type(each) for each in value} if isinstance(value, list) else set()
+        if isinstance(value, dict):
+            yield from _told(value, f"{before}{name}.")
+        elif kinds == {dict}:
+            for number, each in enumerate(value, start=1):
+                yield from _told(each, f"{before}{name}.{number}.")
+        elif kinds == {str}:
+            yield f"{before}{name}", ", ".join(map(_text, value))
+        else:
+            yield f"{before}{name}", _text(value)
 
 
 def _text(value: Any) -> str:

@@ -14,7 +14,7 @@ from shared.model.ledger import Administrator, Event, OptedIn, OptedOut, Renewed
 SCHEMA_VERSION = "urn:copilot-data-sharing:consent-record:1"
 
 _PII_TYPES = ("input", "output", "feature", "capturedAt", "environmentId", "userId", "telemetry")
-_WITHDRAWAL = 'An administrator sends PUT /tenants/{tenantId}/data-sharing with {"enabled": false}, at any time.'
+_WITHDRAWAL = 'PUT /tenants/{tenantId}/data-sharing with {"enabled": false}'
 _STATES: dict[type[Event], Literal["given", "renewed", "withdrawn"]] = {
     OptedIn: "given",
     Renewed: "renewed",
