@@ -165,7 +165,8 @@ def id_in_path(name: str, description: str) -> Parameter[str]:
 
 def text_schema(pattern: str, **more: str) -> dict[str, Any]:
     """Return the JSON schema of texts that match ``pattern`` as a whole."""
-    return {"type": "string", "pattern": f"^{pattern}$", **more}
+    whole = f"(?:{pattern})" if "|" in pattern else pattern  # else ^ would belong to the first choice alone
+    return {"type": "string", "pattern": f"^{whole}$", **more}
 
 
 def _in_any_case(pattern: re.Pattern[str]) -> str:

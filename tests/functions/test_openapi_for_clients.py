@@ -92,6 +92,14 @@ def test_a_problem_is_one_schema_whose_detail_is_the_message() -> None:
     assert all(each == {"$ref": "#/components/schemas/Problem"} for each in schemas)
 
 
+def test_a_pattern_speaks_of_the_whole_text_in_each_of_its_choices() -> None:
+    patterns = {at: node["pattern"] for at, node in nodes(DOCUMENT) if isinstance(node.get("pattern"), str)}
+    assert len(patterns) > 20
+    for at, pattern in patterns.items():
+        parts = [str(argument) for _, argument in re._parser.parse(pattern)]  # type: ignore[attr-defined]
+        assert (parts[0], parts[-1]) == ("AT_BEGINNING", "AT_END"), at
+
+
 def test_what_is_not_json_is_binary() -> None:
     media = {
         kind: media["schema"]
