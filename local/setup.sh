@@ -44,8 +44,9 @@ quietly() {  # runs a command with a line that says what, that it still runs, an
   shift
   log=$(mktemp)
   printf '%s ' "$what"
-  # Ends with this script too if that is killed, and does not keep the lock.
-  (while sleep 2 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do printf '.'; done) 9<&- &
+  # Ends with this script too if that is killed, and does not keep the lock. Nobody is told of its errors: bash itself
+  # says "wait_for: No record of process" where the system has given a process an id again.
+  (while sleep 2 >/dev/null && kill -0 $$; do printf '.'; done) 2>/dev/null 9<&- &
   ticker=$!
   "$@" >"$log" 2>&1 || failed=yes
   kill "$ticker" 2>/dev/null || true
