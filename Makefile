@@ -12,8 +12,8 @@ help:  ## what each target does
 demo: setup  ## play the main job end to end on a local stack of its own, and exit
 	@$(IN_VENV) -m local demo
 
-test: setup  ## the tests, with the coverage of functions/ and shared/; ALL=1 adds those that take minutes
-	@$(IN_VENV) -m pytest $(IN_PARALLEL) $(if $(ALL),,-m "not campaign") --cov --cov-report=term
+test: setup  ## the tests; ALL=1 adds those that take minutes, and the coverage of functions/ and shared/
+	@$(IN_VENV) -m pytest $(IN_PARALLEL) $(if $(ALL),--cov --cov-report=term,-m "not campaign")
 
 test-quick: setup  ## what needs no stack, but for a few tests that take long
 	@$(IN_VENV) -m pytest $(IN_PARALLEL) -m "not stack and not long and not campaign"

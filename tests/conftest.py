@@ -36,6 +36,22 @@ LONGEST = (
     "e2e/test_p2_withdrawal.py",
 )
 
+# What takes minutes, alone or together with its like: `make test` has no time for it, CI has.
+CAMPAIGNS = (
+    "clients/test_generated.py",
+    "contract/test_unreadable.py",
+    "e2e/test_admin_tools.py",
+    "e2e/test_clients_*.py",
+    "e2e/test_documents.py",
+    "e2e/test_openapi_fuzz.py",
+    "e2e/test_outages.py",
+    "e2e/test_p5_purge_killed.py",
+    "e2e/test_p9_chaos.py",
+    "e2e/test_p9_large_account.py",
+    "local/test_stack_command.py",
+    "unit/test_docs_commands.py",
+)
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
@@ -52,6 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if STARTING & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.stack)
+        if any(item.path.match(f"{TESTS.name}/{name}") for name in CAMPAIGNS):
+            item.add_marker(pytest.mark.campaign)
     rank = {TESTS / name: n for n, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
 

@@ -118,6 +118,7 @@ async def test_an_event_that_was_read_back_has_the_hash_that_it_was_committed_wi
     assert stored is not None and stored.value.ledger_hash == second.hash
 
 
+@pytest.mark.campaign
 async def test_the_ledgers_come_by_tenant_each_with_its_setting_and_events_by_sequence(ledger: LedgerStore) -> None:
     """Over more than a page, with sequences beyond nine."""
     tenants = sorted(str(uuid.uuid4()) for _ in range(90))

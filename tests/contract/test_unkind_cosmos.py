@@ -263,6 +263,7 @@ def of_other_types_than(value: Any) -> list[Any]:
     return [each for each in MIXED if not isinstance(each, type(value))]
 
 
+@pytest.mark.campaign
 async def test_items_of_other_types_in_any_partition_break_no_query(address: Address, account: CosmosAccount) -> None:
     """The SDK cannot merge an order of different types (azure-sdk-for-python#43965), so no query of ours asks it to."""
     account_name, now = new_account(), START + timedelta(days=40)

@@ -120,7 +120,6 @@ async def purge_in_a_process(settings: dict[str, str], now: datetime, proxy: Kil
     return proxy.victim.exitcode
 
 
-@pytest.mark.campaign
 async def test_a_purge_killed_at_any_storage_call_finishes_with_the_same_deadline_and_one_receipt(
     stack: Stack, proxy: KillingProxy
 ) -> None:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
 import pytest_asyncio
 from aiohttp import web
 
@@ -77,7 +76,6 @@ async def account() -> AsyncIterator[ListingAccount]:
         yield account
 
 
-@pytest.mark.campaign
 async def test_a_sweep_of_100_000_containers_stays_under_300_mb_and_asks_for_none_of_them(
     account: ListingAccount,
 ) -> None:
