@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.command_line import Parser, count
-from bench import batches, captures, cold_start, consent, memory, purge, report, retention, toggle
+from bench import batches, captures, cold_start, consent, memory, purge, report, retention, spans, toggle
 from bench.generator import Generator
 from bench.plan import DEFAULT, FULL, QUICK, Plan
 from bench.results import BenchError, Results
@@ -24,6 +24,7 @@ from local.stack import Stack, StackError
 ON_A_STACK: Mapping[str, Callable[[Bench, Stack], Awaitable[None]]] = {
     "captures": captures.measure,
     "batches": batches.measure,
+    "spans": spans.measure,
     "consent": consent.measure,
     "toggle": toggle.measure,
     "retention": retention.measure,

@@ -24,6 +24,21 @@ def bodies(count: int, *, captures: int, capture_bytes: int) -> list[str]:
     return [_json({"captures": [_capture(chosen, at, capture_bytes) for _ in range(captures)]}) for _ in range(count)]
 
 
+def captures(seed: int, count: int, capture_bytes: int) -> list[dict[str, Any]]:
+    """Return ``count`` captures of about ``capture_bytes`` that happened now, with messages instead of plain texts."""
+    chosen = random.Random(seed)  # noqa: S311 - they are to be the same each time
+    at = format_instant(datetime.now(UTC))
+    return [_with_messages(_capture(chosen, at, capture_bytes)) for _ in range(count)]
+
+
+def _with_messages(capture: dict[str, Any]) -> dict[str, Any]:
+    said = {
+        f"{name}Messages": [{"role": role, "parts": [{"type": "text", "content": capture.pop(name)}]}]
+        for name, role in (("input", "user"), ("output", "assistant"))
+    }
+    return capture | said
+
+
 def _capture(chosen: random.Random, at: str, size: int) -> dict[str, Any]:
     capture = chosen.choice(_SAMPLES).capture(at)
     room = size - len(_json({**capture, "input": "", "output": ""}).encode())

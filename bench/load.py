@@ -28,7 +28,10 @@ from local.process import ROOT
 Send = Callable[[int], Awaitable[int]]
 """Sends the request of that number and returns its status."""
 
-_CREATED = 201
+_CREATED, _OK = 201, 200
+
+JSON_TRACE_ID, PROTOBUF_TRACE_ID = "f" * 32, b"\xff" * 16
+"""What stands in prepared exports where each request has a trace of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +39,17 @@ class Load:
     """What to send.
 
     Attributes:
-        kind: ``post`` (the API), ``put`` (bare PUTs of blobs), ``upload`` (``upload_blob``), or ``function`` (the
-            function itself, called in this process without any host).
-        targets: taken in turn. post: addresses; put: containers' addresses; upload: containers; function: tenants.
+        kind: ``post`` (captures by the API), ``export`` (spans by the API), ``put`` (bare PUTs of blobs), ``upload``
+            (``upload_blob``), or ``function`` (the function itself, called in this process without any host).
+        targets: taken in turn. post, export: addresses; put: containers' addresses; upload: containers; function:
+            tenants.
         bodies: taken in turn.
         requests: how many.
         concurrency: how many of them at a time.
         warm_up: how many are sent before, unmeasured.
         per_second: sent evenly at this rate, unless it is None.
-        secret: post, function: the token; put: the SAS; upload: the connection string.
-        settings: function: the application settings.
+        secret: post, export, function: the token; put: the SAS; upload: the connection string.
+        settings: function: the application settings; export: headers.
         pids: whose CPU time is told too, by name.
         name: what blobs' names and idempotency keys begin with.
     """
@@ -139,6 +143,25 @@ async def _posting(load: Load) -> AsyncIterator[Send]:
 
 
 @asynccontextmanager
+async def _exporting(load: Load) -> AsyncIterator[Send]:
+    prepared = [
+        body.encode("latin-1" if "protobuf" in load.settings["Content-Type"] else "utf-8") for body in load.bodies
+    ]
+    headers = {"Authorization": f"Bearer {load.secret}", **load.settings}
+    async with _session() as session:
+
+        async def send(number: int) -> int:
+            trace = uuid.uuid4()
+            body = prepared[number % len(prepared)].replace(JSON_TRACE_ID.encode(), trace.hex.encode())
+            body = body.replace(PROTOBUF_TRACE_ID, trace.bytes)
+            async with session.post(load.targets[number % len(load.targets)], data=body, headers=headers) as response:
+                refused = await response.read() not in {b"", b"{}"}
+                return _CREATED if response.status == _OK and not refused else response.status
+
+        yield send
+
+
+@asynccontextmanager
 async def _putting(load: Load) -> AsyncIterator[Send]:
     prepared = [body.encode() for body in load.bodies]
     headers = {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2025-01-05"}
@@ -204,6 +227,7 @@ def _function(name: str) -> Any:
 
 _SENDERS: Mapping[str, Callable[[Load], AbstractAsyncContextManager[Send]]] = {
     "post": _posting,
+    "export": _exporting,
     "put": _putting,
     "upload": _uploading,
     "function": _calling,

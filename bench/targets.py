@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import batches, captures, cold_start, consent, memory, purge, retention, toggle
+from bench import batches, captures, cold_start, consent, memory, purge, retention, spans, toggle
 from bench.plan import Plan
 from bench.results import Results
 
@@ -71,6 +71,16 @@ def targets(results: Results, plan: Plan) -> Sequence[Target]:
             True,
             0.05,
             None if batched is None or not single else batched / single,
+        ),
+        *(
+            Target(
+                f"host CPU per capture: {form} / POST captures, {size} at a time",
+                True,
+                1.5,
+                ratio(spans.SCENARIO, spans.case(form, size), spans.case(spans.FORMS[0], size), "host CPU ms/capture"),
+            )
+            for size in spans.SIZES
+            for form in spans.FORMS[1:]
         ),
         Target(
             "consent reads per 1,000 captures of one busy tenant over 20 s",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import batches, captures, cold_start, concurrency, consent, memory, purge, retention, toggle
+from bench import batches, captures, cold_start, concurrency, consent, memory, purge, retention, spans, toggle
 from bench.plan import QUICK
 from bench.results import Results
 from bench.scenario import GEO, TIMERS_OFF
@@ -31,6 +31,7 @@ EXPECTED = {
         captures.at(captures.FUNCTION, captures.COMPARED_AT),
     },
     batches.SCENARIO: {batches.batches_of(size) for size in batches.SIZES},
+    spans.SCENARIO: {spans.case(form, size) for form in spans.FORMS for size in spans.SIZES},
     consent.SCENARIO: {consent.CASE},
     toggle.SCENARIO: {toggle.OPT_IN, toggle.OPT_OUT, toggle.SCHEDULED},
     retention.SCENARIO: {retention.of(containers) for containers in QUICK.containers},

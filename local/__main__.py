@@ -1,4 +1,4 @@
-"""``python -m local up | token | env | demo``."""
+"""``python -m local up | token | env | samples | demo``."""
 
 import argparse
 import asyncio
@@ -15,14 +15,17 @@ from typing import Any
 import aiohttp
 
 from audit.command_line import Parser
-from local import private
+from local import exports, private
 from local.issuer import load_key
 from local.lifetime import until_stopped
 from local.process import ROOT, ProcessError
+from local.samples import load
 from local.stack import DESCRIPTION_FILE, Stack, StackError
 from local.tokens import SAMPLE_TENANT_ID, Role, mint
+from shared.model.items import format_instant
 
 _SETTINGS_FILE = "local.settings.json"
+_FORMS = ("captures", "traces", "agents")
 _IN_SHELL = {
     "ADMIN": Role.TENANT_ADMIN,
     "SERVICE": Role.CAPTURE_SERVICE,
@@ -44,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     token.add_argument("--role", choices=[role.value for role in Role], required=True)
     token.add_argument("--tenant", type=_guid, help="the tenant admin's tenant; one for trying out unless given")
     commands.add_parser("env", help="print exports for a shell: addresses, a tenant, a token for each role")
+    samples = commands.add_parser("samples", help="send the sample interactions of a tenant that shares data")
+    samples.add_argument("--as", dest="form", choices=_FORMS, default="captures", help="captures unless given")
+    samples.add_argument("--tenant", type=_guid, default=SAMPLE_TENANT_ID, help="the one of `env` unless given")
     commands.add_parser("demo", help="play the main job end to end")
     options = parser.parse_args(arguments)
 
@@ -60,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _report_failure(lambda: asyncio.run(_token(directory, role, options.tenant)))
         case "env":
             return _report_failure(lambda: asyncio.run(_env(directory)))
+        case "samples":
+            return _report_failure(lambda: asyncio.run(_samples(directory, options.form, options.tenant)))
         case _:
             from local.demo import run  # noqa: PLC0415 - `up` and `token` must work without what the demo imports
 
@@ -168,6 +176,30 @@ async def _env(directory: Path) -> int:
         if value is not None:  # without a host there is no address
             print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+async def _samples(directory: Path, form: str, tenant: str) -> int:
+    """Send all samples as one batch, or one export, and print the answer."""
+    description = _description(directory)
+    now = await _now(description["host"])
+    token = mint(load_key(directory), Role.CAPTURE_SERVICE, issuer=description["issuer"], now=now)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    spans = [sample.span(now, number, tenant) for number, sample in enumerate(load(), 1)]
+    match form:
+        case "captures":
+            path, headers["Idempotency-Key"] = f"tenants/{tenant}/captures", uuid.uuid4().hex
+            body = json.dumps({"captures": [sample.capture(format_instant(now)) for sample in load()]}).encode()
+        case "traces":
+            path, body = "v1/traces", exports.otlp(spans, {"service.name": "samples"})
+        case _:
+            path = f"observabilityService/tenants/{tenant}/otlp/agents/samples/traces?api-version=1"
+            body = exports.of_agent(spans, {"service.name": "samples"})
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{description['api']}/{path}", data=body, headers=headers) as response,
+    ):
+        print(response.status, await response.text())
+        return 0 if response.ok else 1
 
 
 def _description(directory: Path) -> dict[str, Any]:

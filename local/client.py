@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +14,15 @@ import aiohttp
 from azure.storage.blob.aio import BlobServiceClient
 from multidict import CIMultiDict
 
+from local import exports
 from local.stack import Stack
 from local.tokens import Role
+from shared.model.capture import BATCH_ID
 from shared.model.containers import DEPLOYMENT_PREFIX
 from shared.model.items import format_instant
 from shared.model.notices import DEFAULT_LOCALE, NOTICES
+
+_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,19 @@ class Client:
             headers={"Idempotency-Key": key or uuid.uuid4().hex},
         )
 
+    async def export(self, spans: Sequence[Mapping[str, Any]], *, token: str | None = None) -> Answer:
+        """Export spans (``local.exports``) as an instrumented Copilot service does."""
+        token = token or self.token(Role.CAPTURE_SERVICE, now=await self.now())
+        body = exports.otlp(spans, {"service.name": "samples"})
+        return await self.call("POST", "v1/traces", token=token, body=body, headers=_JSON)
+
+    async def export_as_agent(self, tenant: str, spans: Sequence[Mapping[str, Any]]) -> Answer:
+        """Export spans of one tenant as an agent with the Agent 365 SDK does."""
+        token = self.token(Role.CAPTURE_SERVICE, now=await self.now())
+        path = f"observabilityService/tenants/{tenant}/otlp/agents/samples/traces?api-version=1"
+        body = exports.of_agent(spans, {"service.name": "samples"})
+        return await self.call("POST", path, token=token, body=body, headers=_JSON)
+
     async def status(self) -> Any:
         """Return the service's own view of its promises."""
         answer = await self.call("GET", "status", token=self.token(Role.OPERATOR, now=await self.now()))
@@ -178,6 +195,8 @@ class Client:
             if container.endswith(enrollment_id):
                 client = self._storage[geo].get_container_client(container)
                 async for name in client.list_blob_names():
+                    if not BATCH_ID.fullmatch(name):
+                        continue  # a log of spans
                     content = await (await client.download_blob(name, decompress=False)).readall()
                     lines = gzip.decompress(content).splitlines()
                     found[f"{container}/{name}"] = [json.loads(line) for line in lines]

@@ -252,19 +252,26 @@ class _Story:
             await self._move(self._day(n), "10:00")
             for tenant in (self.adatum, self.bellows):
                 batch = next(tenant.samples)
-                answer = await self._post(tenant, batch)
+                way, answer = await self._share(tenant, batch, n)
+                told = answer.status == 201 and answer.body["accepted"] == len(batch)
                 self._check(
-                    f"{self._day(n)}: {answer.body['accepted']} captures of {tenant.name} ({_languages(batch)})",
-                    answer.status == 201 and answer.body["accepted"] == len(batch),
+                    f"{self._day(n)}: {len(batch)} captures of {tenant.name} ({_languages(batch)}) {way}",
+                    told or (answer.status, answer.body) == (200, {}),
                     answer,
                 )
                 sent[tenant.name] += [sample.input for sample in batch]
         for tenant in (self.adatum, self.bellows):
             stored = await self.client.batches(tenant.geo, tenant.enrollment_id)
-            texts = [line["input"] for lines in stored.values() for line in lines]
+            texts = [_asked(line) for lines in stored.values() for line in lines]
             self._check(
                 f"what is stored of {tenant.name} in {tenant.geo} is what was sent: {len(texts)} captures",
                 sorted(texts) == sorted(sent[tenant.name]),
+            )
+            everything = json.dumps(list(stored.values()))
+            ids = [sample.user_id for sample in self.samples if sample.user_id]
+            self._check(
+                f"in it none of {len(ids)} ids of users: they are pseudonyms",
+                not any(each in everything for each in ids),
             )
         await self._check_days("each day has a container in its tenant's geo, and nothing lies elsewhere", range(_DAYS))
 
@@ -491,6 +498,18 @@ class _Story:
         now = format_instant(await self.client.now())
         return [sample.capture(now) for sample in batch]
 
+    async def _share(self, tenant: Tenant, batch: Sequence[Sample], n: int) -> tuple[str, Answer]:
+        """Share a batch in one of the three ways that there are, and say in which."""
+        now = await self.client.now()
+        spans = [sample.span(now, place + 1, tenant.id) for place, sample in enumerate(batch)]
+        match n % 3:
+            case 0:
+                return "by POST captures", await self._post(tenant, batch)
+            case 1:
+                return "as OpenTelemetry's spans", await self.client.export(spans)
+            case _:
+                return "as an agent's spans", await self.client.export_as_agent(tenant.id, spans)
+
     async def _post(self, tenant: Tenant, batch: Sequence[Sample] | None = None) -> Answer:
         return await self.client.post(tenant.id, await self._captures(batch or self.samples[:1]))
 
@@ -540,6 +559,11 @@ class _Story:
 
 def _refused(answer: Answer) -> bool:
     return answer.status == 403 and answer.problem == "data-sharing-off"
+
+
+def _asked(capture: dict[str, Any]) -> str:
+    """Return what the user wrote, of a capture however it came."""
+    return str(capture["input"] if "input" in capture else capture["inputMessages"][0]["parts"][0]["content"])
 
 
 def _languages(batch: Sequence[Sample]) -> str:

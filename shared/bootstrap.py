@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.consent_receipts import ConsentReceipts
 from shared.sharing.data_sharing import DataSharing
+from shared.sharing.traces import Traces
 from shared.stores import azure
 from shared.stores.signing_keys import fetch_keys
 from shared.sweep import sweep
@@ -50,6 +52,7 @@ class Services:
     data_sharing: DataSharing
     consent_receipts: ConsentReceipts
     captures: Captures
+    traces: Traces
     access: Access
     deletions: Deletions
     pairing: Pairing
@@ -146,6 +149,11 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
+def new_key() -> str:
+    """Return a new key for an enrollment's pseudonyms: 256 bits, in hexadecimal digits (D18)."""
+    return secrets.token_hex(32)
+
+
 def assemble(
     stores: Stores,
     accounts: Accounts,
@@ -158,6 +166,7 @@ def assemble(
     home_geos: Mapping[str, str] | None = None,
     controller: str | None = None,
     new_id: Callable[[], str] = new_id,
+    new_key: Callable[[], str] = new_key,
     purge_bounds: purge.Bounds | None = None,
     sweep_bounds: sweep.Bounds | None = None,
 ) -> Services:
@@ -174,6 +183,7 @@ def assemble(
         home_geos: the geos of tenants that opt in by a tool that names none.
         controller: who operates the service, for whoever is shown a consent receipt.
         new_id: makes ids of 32 hexadecimal digits.
+        new_key: makes keys for pseudonyms.
         purge_bounds: how much one purge may do, if not as much as usual.
         sweep_bounds: how much one sweep may do, if not as much as usual.
     """
@@ -181,6 +191,7 @@ def assemble(
     pairing = Pairing(operations, new_id)
     receipts = Receipts(ledger, stores.signer, clock)
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
+    captures = Captures(Consent(ledger, notices, clock), accounts, pairing, clock)
     return Services(
         clock=clock,
         tokens=tokens,
@@ -188,8 +199,9 @@ def assemble(
         public_address=public_address,
         accounts=accounts,
         notices=notices,
-        data_sharing=DataSharing(ledger, accounts, notices, clock, new_id, home_geos or {}),
-        captures=Captures(Consent(ledger, notices, clock), accounts, pairing, clock),
+        data_sharing=DataSharing(ledger, accounts, notices, clock, new_id, new_key, home_geos or {}),
+        captures=captures,
+        traces=Traces(captures),
         access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
         consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),
         deletions=Deletions(deletions),

@@ -524,6 +524,32 @@ class CaptureStore(ContainerStore, Protocol):
         """Tell whether a batch of that id is there, with the same body or another; None if there is none."""
         ...
 
+    async def create_log(self, permit: Permit, container: str, log: str) -> None:
+        """Create an empty log blob; one that exists is fine.
+
+        One attempt, and storage refuses it late, as with ``put_batch``, which says what is raised.
+        """
+        ...
+
+    async def append(self, permit: Permit, container: str, log: str, record: bytes) -> int:
+        """Append a record to a log, and return where in it the record begins, in bytes.
+
+        Appends have one order, whoever makes them. One attempt, and storage refuses it late, as with ``put_batch``,
+        which says what is raised; an attempt that may have been carried out leaves the record there twice.
+
+        Raises:
+            BatchMissing: if there is no such log.
+        """
+        ...
+
+    async def read_log(self, container: str, log: str, start: int) -> bytes:
+        """Return what stands in a log from ``start`` on, where there must be something.
+
+        Raises:
+            BatchMissing, ContainerMissing, ContainerBeingDeleted: if there is no such log, or container.
+        """
+        ...
+
     async def create_container(self, permit: Permit, container: str) -> None:
         """Create a container; one that exists is fine.
 

@@ -6,7 +6,7 @@ sentence stands here once, under a name if its kind has several, or beside the b
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from shared.model.geos import GEOS
@@ -57,6 +57,7 @@ class InvalidRequest(Problem):
     )
     NO_GZIP = "The body is not one gzip member, as Content-Encoding says it is."
     REPEATED_NAME = "An object has two members of the same name."
+    NO_EXPORT = "The body is no export of traces, as its Content-Type says it is."
     NO_OBJECT = "The body must be a JSON object."
     NO_BOOLEAN = "enableModelDataSharing must be true or false."
     GEO_NEEDED = "geo is needed to opt in."
@@ -66,6 +67,11 @@ class InvalidRequest(Problem):
     def unknown_parameter(cls, known: Iterable[str]) -> Self:
         """Return the refusal of a query that has another parameter than those ``known``."""
         return cls(f"The query may have {', '.join(known) or 'nothing'} here, and something else is in it.")
+
+    @classmethod
+    def too_many_tenants(cls, most: int) -> Self:
+        """Return the refusal of an export that has spans of more tenants than ``most``."""
+        return cls(f"An export may have spans of {most} tenants, and this one has spans of more.")
 
     @classmethod
     def example(cls) -> Self:
@@ -265,6 +271,20 @@ class UnsupportedEncoding(Problem):
 
     def __init__(self) -> None:
         super().__init__(headers={"Accept-Encoding": "gzip"})
+
+
+class UnsupportedMediaType(Problem):
+    """The body's ``Content-Type`` is not one that is understood here."""
+
+    slug, status, title = "unsupported-media-type", 415, "The Content-Type is not understood."
+
+    def __init__(self, media_types: Sequence[str]) -> None:
+        super().__init__(f"Send the body as {' or '.join(media_types)}.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that names JSON."""
+        return cls(("application/json",))
 
 
 class GeoNotServed(Problem):

@@ -20,6 +20,7 @@ STARTING = {"stack", "stamps", "cosmos", "server"}
 LONGEST = (
     "e2e/test_p9_chaos.py",
     "e2e/test_openapi_fuzz.py",
+    "clients/test_telemetry.py",
     "e2e/test_documents.py",
     "e2e/test_outages.py",
     "e2e/test_p9_large_account.py",
@@ -39,6 +40,7 @@ LONGEST = (
 # What takes minutes, alone or together with its like: `make test` has no time for it, CI has.
 CAMPAIGNS = (
     "clients/test_generated.py",
+    "clients/test_telemetry.py",
     "contract/test_unreadable.py",
     "e2e/test_admin_tools.py",
     "e2e/test_clients_*.py",

@@ -34,6 +34,14 @@ class AnswerModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class SparseAnswerModel(AnswerModel):
+    """One whose members are absent where there is no value."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the members as JSON values."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
 class ToolsErrorDetails(AnswerModel):
     """``code`` is stable: a problem's type in one word. ``message`` is for a person to read; its words may change."""
 
@@ -53,7 +61,7 @@ class ToolsErrorAnswer(AnswerModel):
         return cls(error=ToolsErrorDetails(code=code, message=problem.detail))
 
 
-class Page(AnswerModel, Generic[T]):
+class Page(SparseAnswerModel, Generic[T]):
     """One page of a list. ``nextLink``, absent on the last page, is the address of the next one.
 
     ``unreadable``, absent if there are none, is how many entries are left out because they cannot be read.
@@ -62,10 +70,6 @@ class Page(AnswerModel, Generic[T]):
     value: list[T]
     unreadable: int | None = None
     next_link: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the members as JSON values, absent where there is no value."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> func.HttpResponse:

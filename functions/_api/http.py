@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from functions._api.answers import ALWAYS, ToolsErrorAnswer, json_answer
 from functions._api.content import content
 from functions._api.etags import PRECONDITIONS
-from functions._api.operations import Body, Operation, declare
+from functions._api.operations import Body, Export, Operation, declare
 from functions._api.parameters import CORRELATION_ID, TENANT_ID, Parameter
 from shared import log
 from shared.bootstrap import services
@@ -25,7 +25,15 @@ from shared.configuration import ConfigurationError
 from shared.identity.callers import Caller
 from shared.model.items import GUID
 from shared.ports import Conflict, StoreUnavailable
-from shared.problems import Forbidden, InternalError, InvalidRequest, Problem, StepUpRequired, Unavailable
+from shared.problems import (
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    Problem,
+    StepUpRequired,
+    Unavailable,
+    UnsupportedMediaType,
+)
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
@@ -84,6 +92,19 @@ class Call:
         """
         assert self.operation.body is not None
         return content(self.request, self.operation.body.max_bytes)
+
+    @property
+    def media_type(self) -> str:
+        """The media type of its body, one of those that its operation takes.
+
+        Raises:
+            UnsupportedMediaType: if it is another.
+        """
+        assert isinstance(self.operation.body, Export)
+        sent: str = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if sent not in self.operation.body.examples:
+            raise UnsupportedMediaType(list(self.operation.body.examples))
+        return sent
 
     def value(self, parameter: Parameter[T]) -> T:
         """Return the value of a parameter.

@@ -8,16 +8,19 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from functions._api.answers import ALWAYS, AnswerModel, Page, ToolsErrorAnswer
-from functions._api.json_text import DEPTH_MAX, MEMBERS_MAX, NUMBER_MAX, VALUES_MAX
-from functions._api.operations import OPERATIONS, Answer, Body, Operation
+from functions._api.answers import ALWAYS, AnswerModel, SparseAnswerModel, ToolsErrorAnswer
+from functions._api.json_text import MEMBERS_MAX, NUMBER_MAX
+from functions._api.operations import OPERATIONS, Answer, Body, Export, Operation
 from functions._api.parameters import CORRELATION_ID, CORRELATION_PATTERN, text_schema
 from shared import __version__
 from shared.model.items import Item
+from shared.model.json_shape import DEPTH_MAX, VALUES_MAX
 from shared.problems import Problem
 
 Members = dict[str, Any]
 
+# What is neither JSON nor known to a generator reaches its caller as bytes, and only if it is called binary.
+_BINARY: Members = {"type": "string", "format": "binary"}
 _SCHEMA_REF = "#/components/schemas/{model}"
 
 
@@ -158,7 +161,7 @@ def _problem_schema() -> Members:
 class _Schemas(GenerateJsonSchema):
     """Describes what ``to_json`` writes and requests say, in the one way that every generator of clients reads.
 
-    Members of answers are all there, or absent where an Item has no value.
+    Members of answers are all there, or absent where an Item or a sparse one has no value.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -179,7 +182,7 @@ class _Schemas(GenerateJsonSchema):
         described = super().model_schema(schema)
         if self.mode == "serialization" and issubclass(schema["cls"], AnswerModel | Item):
             properties = described.get("properties", {})
-            absent = _make_absent(properties) if issubclass(schema["cls"], Page | Item) else set()
+            absent = _make_absent(properties) if issubclass(schema["cls"], SparseAnswerModel | Item) else set()
             described["required"] = [name for name in properties if name not in absent]
         return described
 
@@ -206,7 +209,7 @@ _Named = Mapping[tuple[type[Any], JsonSchemaMode], JsonSchemaValue]
 def _model_schemas(operations: Sequence[Operation]) -> tuple[_Named, Members]:
     wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {}
     for operation in operations:
-        if operation.body:
+        if isinstance(operation.body, Body):
             wanted[type(operation.body.example), "validation"] = None
         for answer in operation.answers.values():
             if isinstance(answer.example, AnswerModel | Item):
@@ -245,7 +248,13 @@ def _operation(operation: Operation, names: _Named) -> Members:
     return described
 
 
-def _request_body(body: Body[Any], names: _Named) -> Members:
+def _request_body(body: Body[Any] | Export, names: _Named) -> Members:
+    if isinstance(body, Export):
+        content = {
+            media_type: {"schema": _BINARY if isinstance(example, str) else {"type": "object"}, "example": example}
+            for media_type, example in body.examples.items()
+        }
+        return {"required": True, "description": body.description, "content": content}
     example = body.example.model_dump(mode="json", by_alias=True, exclude_none=True)
     schema = names[type(body.example), "validation"]
     return {
@@ -264,12 +273,12 @@ def _answer(answer: Answer, names: _Named) -> Members:
         "headers": _header_refs((*COMMON_HEADERS, *answer.headers)),
     }
     if isinstance(answer.example, str):
-        # What is neither JSON nor known to a generator reaches its caller as bytes, and only if it is called binary.
-        schema: Members = {"type": "string", "format": "binary"}
-        described["content"] = {answer.media_type: {"schema": schema, "example": answer.example}}
+        described["content"] = {answer.media_type: {"schema": _BINARY, "example": answer.example}}
     elif answer.example is not None:
         schema = names[type(answer.example), "serialization"]
         described["content"] = {answer.media_type: {"schema": schema, "example": answer.example.to_json()}}
+        if answer.binary_type is not None:
+            described["content"][answer.binary_type] = {"schema": _BINARY}
     return described
 
 

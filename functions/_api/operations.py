@@ -24,6 +24,7 @@ from shared.problems import (
     Unauthenticated,
     Unavailable,
     UnsupportedEncoding,
+    UnsupportedMediaType,
 )
 
 B = TypeVar("B", bound=BaseModel)
@@ -55,16 +56,33 @@ class Body(Generic[B]):
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """A body that another standard describes: an example of it in each media type, and its limit in bytes.
+
+    Attributes:
+        examples: by media type; a text where it is binary.
+        max_bytes: how long it may be.
+        description: where it is described, and what else bounds it.
+    """
+
+    examples: Mapping[str, Mapping[str, Any] | str]
+    max_bytes: int
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer that is no problem: its model by an example, and the headers that only it has.
 
-    An answer that is not JSON (``media_type``) has a text for its example, one without a body None.
+    An answer that is not JSON (``media_type``) has a text for its example, one without a body None. ``binary_type`` is
+    the media type of what says the same to those who sent binary.
     """
 
     description: str
     example: AnswerModel | Item | str | None
     headers: tuple[str, ...] = ()
     media_type: str = "application/json"
+    binary_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +119,7 @@ class Operation:
     step_up: bool = False
     for_admin_tools: bool = False
     parameters: tuple[Parameter[Any], ...] = ()
-    body: Body[Any] | None = None
+    body: Body[Any] | Export | None = None
     problems: tuple[type[Problem] | Problem, ...] = ()
     description: str = ""
 
@@ -136,6 +154,8 @@ class Operation:
             found.add(StepUpRequired)
         if self.body:
             found |= {LengthRequired, PayloadTooLarge, UnsupportedEncoding}
+        if isinstance(self.body, Export):
+            found.add(UnsupportedMediaType)
         return sorted(found, key=lambda each: (each.status, each.__name__))
 
     def example_of(self, kind: type[Problem]) -> Problem:
@@ -147,6 +167,8 @@ class Operation:
             return InvalidRequest.unknown_parameter(self.query)
         if kind is PayloadTooLarge and self.body:
             return PayloadTooLarge(self.body.max_bytes)
+        if kind is UnsupportedMediaType and isinstance(self.body, Export):
+            return UnsupportedMediaType(list(self.body.examples))
         return kind.example()
 
     @property

@@ -173,13 +173,14 @@ def _in_any_case(pattern: re.Pattern[str]) -> str:
     return pattern.pattern.replace("a-f", "a-fA-F")
 
 
+GUID_IN_ANY_CASE = _in_any_case(GUID)
 _DIGITS = re.compile("[0-9]{1,9}")
 
 TENANT_ID = text(
     "tenantId",
     "path",
     "The customer's Entra tenant id; letter case does not matter.",
-    _in_any_case(GUID),
+    GUID_IN_ANY_CASE,
     "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30",
     "The tenant id in the path must be a GUID.",
     read=str.lower,

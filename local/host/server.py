@@ -60,7 +60,7 @@ class Host:
     async def start(self) -> None:
         """Listen on 127.0.0.1 and start the triggers; raises ``OSError`` if the port is taken."""
         application = web.Application(client_max_size=BODY_LIMIT_BYTES)
-        application.router.add_route("*", "/{path:.*}", self._answer)
+        application.router.add_route("*", "/{path:(?s:.*)}", self._answer)  # a path may hold a line feed
         self._runner = web.AppRunner(
             application,
             access_log=None,

@@ -1,10 +1,14 @@
 """Invented interactions with assistants, as people write them: what the demo and the tests capture."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from local import exports
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,30 @@ class Sample:
             "output": self.output,
             "telemetry": dict(self.telemetry),
         }
+
+    def span(self, ended_at: datetime, number: int, tenant_id: str) -> dict[str, Any]:
+        """Return the sample as a span by OpenTelemetry's GenAI conventions (``local.exports``).
+
+        Args:
+            ended_at: when it happened.
+            number: tells it from the other samples' spans.
+            tenant_id: whose it is.
+        """
+        texts = {"input": ("user", self.input), "output": ("assistant", self.output)}
+        messages = {
+            f"gen_ai.{name}.messages": json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
+            for name, (role, text) in texts.items()
+        }
+        optional = {"environment.id": self.environment_id, "user.id": self.user_id}
+        attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.agent.name": self.feature,
+            "microsoft.tenant.id": tenant_id,
+            **messages,
+            **{name: value for name, value in optional.items() if value is not None},
+            **self.telemetry,
+        }
+        return exports.span(ended_at, number, attributes, hashlib.sha256(self.input.encode()).hexdigest()[:32])
 
 
 def load() -> list[Sample]:

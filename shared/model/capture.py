@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from isal import igzip
 from pydantic import (
@@ -19,21 +20,24 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from shared.model.items import format_instant
+from shared.model.messages import TEXT_MAX_BYTES, Message, Part, is_short_enough
+from shared.model.persons import pseudonym, without_persons
 
 BATCH_MAX = 500
 """Captures in one batch."""
-
-TEXT_MAX_BYTES = 256 * 1024
-"""Bytes of UTF-8 in an input or an output."""
 
 # Without a leap second: no container's day, and no deadline, has a place for one.
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:[0-5]\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
 _LEAP_SECOND = re.compile(r".{10}[Tt]\d\d:\d\d:60(\.\d+)?.*", re.ASCII)
+BATCH_ID = re.compile("[0-9a-f]{32}")
+"""The names of blobs that are batches."""
+
 _COMPRESSION = 2  # of 3: telemetry and text shrink to a third at once; more effort buys a tenth more
 
 
@@ -50,7 +54,7 @@ def _rfc_3339(value: Any) -> str:
 
 
 def _short_enough(text: str) -> str:
-    if len(text) > TEXT_MAX_BYTES or len(text.encode()) > TEXT_MAX_BYTES:
+    if not is_short_enough(text):
         raise ValueError(f"may have at most {TEXT_MAX_BYTES} bytes of UTF-8")
     return text
 
@@ -60,7 +64,8 @@ Text = Annotated[
     AfterValidator(_short_enough),
     Field(json_schema_extra={"maxLength": TEXT_MAX_BYTES, "description": f"At most {TEXT_MAX_BYTES} bytes of UTF-8."}),
 ]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LABEL_MAX = 200
+Label = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_MAX)]
 
 
 class _Request(BaseModel):
@@ -88,12 +93,44 @@ class Capture(_Request):
     ]
     feature: Label
     environment_id: Label | None = None
-    user_id: Label | None = None
-    input: Text
-    output: Text
-    telemetry: dict[str, JsonValue] | None = Field(
-        None, description="Any JSON object whose numbers are finite in double precision."
+    user_id: Label | None = Field(
+        None, description="Who used the assistant. What is stored is a pseudonym, the same throughout an enrollment."
     )
+    conversation_id: Label | None = None
+    trace_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] | None = None
+    span_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")] | None = None
+    model: Label | None = None
+    input: Text | None = None
+    output: Text | None = None
+    input_messages: list[Message] | None = Field(None, description="Instead of input, or besides.")
+    output_messages: list[Message] | None = Field(None, description="Instead of output, or besides.")
+    system_instructions: list[Part] | None = None
+    telemetry: dict[str, JsonValue] | None = Field(
+        None,
+        description="Any JSON object whose numbers are finite in double precision. Members that name persons or "
+        "machines (user.name, user.email, client.address, host.* and the like) are not stored, ids of persons as "
+        "pseudonyms.",
+    )
+
+    @model_validator(mode="after")
+    def _said(self) -> Self:
+        for name in ("input", "output"):
+            if getattr(self, name) is None and getattr(self, f"{name}_messages") is None:
+                raise ValueError(f"needs {name} or {name}Messages")
+        return self
+
+    def stored(self, person_key: str | None) -> bytes:
+        """Return its line in a blob: JSON, with pseudonyms by the enrollment's key for persons (D18).
+
+        Args:
+            person_key: the enrollment's; None if it has none, and then nothing tells persons apart.
+        """
+        told = {}
+        if self.user_id is not None:
+            told["user_id"] = None if person_key is None else pseudonym(person_key, self.user_id)
+        if self.telemetry is not None:
+            told["telemetry"] = without_persons(self.telemetry, person_key)
+        return self.model_copy(update=told).model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 class CaptureBatch(_Request):
@@ -121,26 +158,35 @@ class Submission:
     batch: CaptureBatch
 
     def batch_id(self, enrollment_id: str, day: date) -> str:
-        """Return the blob's name among the captures of a day: no other batch ever has it.
-
-        Opaque, because names are in the storage account's logs.
-        """
-        named = f"{enrollment_id}\n{day:%Y%m%d}\n{self.app_id}\n{self.idempotency_key}"
-        return hashlib.sha256(named.encode()).hexdigest()[:32]
+        """Return the blob's name among the captures of a day: no other batch ever has it."""
+        return batch_id(enrollment_id, day, self.app_id, self.idempotency_key)
 
     @property
     def body_hash(self) -> str:
         """What tells two bodies apart (D6)."""
         return hashlib.sha256(self.body).hexdigest()
 
-    @property
-    def content(self) -> bytes:
-        """The blob's content: JSON Lines, gzip (D7)."""
-        lines = b"".join(
-            capture.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"
-            for capture in self.batch.captures
-        )
-        return igzip.compress(lines, _COMPRESSION, mtime=0)
+    def content(self, person_key: str | None) -> bytes:
+        """Return the blob's content, with pseudonyms by the enrollment's key."""
+        return compressed(capture.stored(person_key) for capture in self.batch.captures)
+
+
+def batch_id(enrollment_id: str, day: date, *named: str) -> str:
+    """Return a blob's name among the captures of a day.
+
+    Opaque, because names are in the storage account's logs.
+
+    Args:
+        enrollment_id: the enrollment.
+        day: the day, in UTC.
+        named: what tells the batch from all others.
+    """
+    return hashlib.sha256("\n".join((enrollment_id, f"{day:%Y%m%d}", *named)).encode()).hexdigest()[:32]
+
+
+def compressed(lines: Iterable[bytes]) -> bytes:
+    """Return a blob's content: JSON Lines, gzip (D7)."""
+    return igzip.compress(b"".join(line + b"\n" for line in lines), _COMPRESSION, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)

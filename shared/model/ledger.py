@@ -33,6 +33,8 @@ class Setting(Item):
     ``sequence`` and ``ledger_hash`` are those of its last ledger event, so that a ledger cut short shows. ``since`` is
     when data sharing was last switched on or off. ``notice`` is the version of the text that the enrollment's last
     agreement is to; None while sharing is off, and for an enrollment from before there were notices (P11).
+    ``person_key`` is what the enrollment's pseudonyms are made with: it stands here and nowhere else, and goes with the
+    opt-out (D18).
     """
 
     tenant_id: TenantId
@@ -41,6 +43,7 @@ class Setting(Item):
     enrollment: Enrollment | None = None
     since: Instant | None = None
     notice: str | None = None
+    person_key: str | None = Field(default=None, repr=False)
 
     @property
     def enabled(self) -> bool:

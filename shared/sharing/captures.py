@@ -1,7 +1,10 @@
 """How a batch of captures is stored once, in its enrollment's account (D3-D7)."""
 
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from shared.accounts import Accounts
 from shared.clock import Clock
@@ -29,6 +32,8 @@ from shared.problems import (
     Unavailable,
 )
 from shared.sharing.consent import Consent
+
+T = TypeVar("T")
 
 _ATTEMPTS = 4
 """Three, and one for the first batch of a day."""
@@ -66,7 +71,7 @@ class Captures:
             Unavailable, StoreUnavailable: if the batch may not be stored; sending it again is safe.
         """
         permit = await self.consent.current(tenant_id)
-        enrollment = _enrollment(permit)
+        enrollment = enrollment_of(permit)
         store = self.accounts.of(enrollment)
         instants = [capture.captured_at for capture in submission.batch.captures]
         too_early: CapturedTooEarly | None = None
@@ -80,28 +85,51 @@ class Captures:
         # By its oldest capture, so that none is kept longer than its own day allows (P4).
         day = min(instants).astimezone(UTC).date()
         container = DayContainer(enrollment.enrollment_id, day)
+        batch_id = submission.batch_id(enrollment.enrollment_id, day)
         if too_early is None:
-            put = await self._put(permit, store, container, submission)
+            content, body_hash = submission.content(permit.setting.person_key), submission.body_hash
+
+            async def attempt(permit: Permit) -> Put:
+                return await store.put_batch(permit, container.name, batch_id, content, body_hash)
+
+            put = await self.persist(permit, store, container, instants, attempt)
         else:
             # A late repeat of what was stored in time learns that all is well.
-            found = await store.find_batch(container.name, _batch_id(container, submission), submission.body_hash)
+            found = await store.find_batch(container.name, batch_id, submission.body_hash)
             if found is None:
                 raise too_early
             put = found
         if put is Put.OTHER:
             raise IdempotencyKeyReused()
         return StoredBatch(
-            batch_id=_batch_id(container, submission),
+            batch_id=batch_id,
             accepted=len(instants),
             enrollment_id=enrollment.enrollment_id,
             expires_at=deadlines.day_deadline(day, self.accounts.retention_days),
             created=put is Put.CREATED,
         )
 
-    async def _put(self, permit: Permit, store: CaptureStore, container: DayContainer, submission: Submission) -> Put:
-        """Try until it is stored, each time on the word of a consent read that holds (D11)."""
-        content, body_hash = submission.content, submission.body_hash
-        batch_id = _batch_id(container, submission)
+    async def persist(
+        self,
+        permit: Permit,
+        store: CaptureStore,
+        container: DayContainer,
+        instants: Sequence[datetime],
+        attempt: Callable[[Permit], Awaitable[T]],
+    ) -> T:
+        """Try until something is stored, each time on the word of a consent read that holds (D11).
+
+        Args:
+            permit: the read that is there; the next is a new one.
+            store: the account.
+            container: the day's container, which is created if there is none.
+            instants: when the captures happened.
+            attempt: stores them once, or raises what ``CaptureStore.put_batch`` raises.
+
+        Raises:
+            DataSharingOff, AgreementRanOut, CapturedTooEarly, CapturedTooLate: as ``submit``, meanwhile.
+            Unavailable, StoreUnavailable: as ``submit``.
+        """
         give_up_at = self.clock.monotonic() + _PATIENCE_SECONDS
         failed: TryAgain | None = None
         create = created = False
@@ -110,7 +138,7 @@ class Captures:
                 if create:
                     await store.create_container(permit, container.name)
                     create, created = False, True
-                return await store.put_batch(permit, container.name, batch_id, content, body_hash)
+                return await attempt(permit)
             except ContainerBeingDeleted:
                 raise Unavailable(Unavailable.CONTAINER_BEING_DELETED) from None
             except ContainerMissing:  # the first batch of a day, or one that comes after a purge
@@ -122,39 +150,41 @@ class Captures:
                 pass  # nothing was sent
             except TryAgain as error:
                 failed = error
-                await self.clock.sleep(_backoff_seconds(batch_id))
+                await self.clock.sleep(_backoff_seconds(container, instants))
                 if self.clock.monotonic() >= give_up_at:
                     break
             try:
-                permit = await self._afresh(permit.setting.tenant_id, container, submission)
+                permit = await self._afresh(permit.setting.tenant_id, container, instants)
             except (DataSharingOff, AgreementRanOut, CapturedTooEarly):
                 if failed is None:
                     raise
                 break  # whether an attempt was carried out is unknown, and a refusal would say that none was
         raise failed or Unavailable(Unavailable.CONSENT)
 
-    async def _afresh(self, tenant_id: str, container: DayContainer, submission: Submission) -> Permit:
+    async def _afresh(self, tenant_id: str, container: DayContainer, instants: Sequence[datetime]) -> Permit:
         """Decide again, on what is so now: what was decided first may be hours old."""
         permit = await self.consent.afresh(tenant_id)
-        enrollment = _enrollment(permit)
+        enrollment = enrollment_of(permit)
         if enrollment.enrollment_id != container.enrollment_id:
             raise DataSharingOff(DataSharingOff.OFF_MEANWHILE)
-        instants = [capture.captured_at for capture in submission.batch.captures]
         _check_instants(instants, self.clock.now(), enrollment.started_at)
         return permit
 
 
-def _batch_id(container: DayContainer, submission: Submission) -> str:
-    return submission.batch_id(container.enrollment_id, container.day)
+def _backoff_seconds(container: DayContainer, instants: Sequence[datetime]) -> float:
+    """Return one to two seconds, so that not all come back at once."""
+    spread = hashlib.sha256(f"{container.name}{instants[0]}".encode()).digest()
+    return _BACKOFF_SECONDS * (1 + spread[0] / 0xFF)
 
 
-def _backoff_seconds(batch_id: str) -> float:
-    """Return one to two seconds: the id is a hash, so not all come back at once."""
-    return _BACKOFF_SECONDS * (1 + int(batch_id[:4], 16) / 0xFFFF)
+def enrollment_of(permit: Permit) -> Enrollment:
+    """Return the enrollment in which captures may be stored on the word of ``permit``.
 
-
-def _enrollment(permit: Permit) -> Enrollment:
-    """Return the enrollment in which captures may be stored on the word of ``permit``."""
+    Raises:
+        DataSharingOff: if there is none.
+        AgreementRanOut: if the notice that was agreed to counts no longer.
+        Unavailable: if that notice is not known here.
+    """
     if permit.setting.enrollment is None:
         raise DataSharingOff(DataSharingOff.OFF)
     if permit.agreed_until is None:
@@ -164,7 +194,7 @@ def _enrollment(permit: Permit) -> Enrollment:
     return permit.setting.enrollment
 
 
-def _check_instants(instants: list[datetime], now: datetime, started_at: datetime) -> None:
+def _check_instants(instants: Sequence[datetime], now: datetime, started_at: datetime) -> None:
     # Compared before any conversion: an instant at the edge of the calendar has no counterpart in UTC.
     oldest, latest = now - deadlines.CAPTURE_MAX_AGE, deadlines.latest_capture(now)
     for place, at in enumerate(instants):

@@ -78,6 +78,7 @@ class DataSharing:
         notices: what can be agreed to.
         clock: time.
         new_id: makes an enrollment id of 32 hex digits.
+        new_key: makes the key of an enrollment's pseudonyms (D18).
         home_geos: the geo of each tenant that opts in by a tool that names none; ``*`` stands for all others.
     """
 
@@ -86,6 +87,7 @@ class DataSharing:
     notices: Notices
     clock: Clock
     new_id: Callable[[], str]
+    new_key: Callable[[], str]
     home_geos: Mapping[str, str] = field(default_factory=dict)
 
     async def get(self, tenant_id: str) -> Setting:
@@ -209,7 +211,7 @@ class DataSharing:
             return None
         enrollment = Enrollment(**{name: getattr(ended, name) for name in Enrollment.model_fields})
         event = ReviewStopped(**_decided(setting, enrollment, requested, now))
-        return Change(_after(event, None, since=setting.since, notice=None), event)
+        return Change(_after(event, since=setting.since), event)
 
     async def _settle(self, setting: Setting) -> None:
         """Wait before an administrator is told that data sharing is off, unless it never was on (P2)."""
@@ -256,7 +258,7 @@ class DataSharing:
             enrollment_id=self.new_id(), geo=account.geo, storage_account=account.name, started_at=now
         )
         event = OptedIn(**_decided(setting, enrollment, requested, now), **_agreed(notice, requested))
-        return Change(_after(event, enrollment, since=now, notice=notice.version), event)
+        return Change(_after(event, since=now, enrollment=enrollment, notice=notice, key=self.new_key()), event)
 
     def _renew(
         self, setting: Setting, enrollment: Enrollment, notice: Notice, requested: RequestedChange, now: datetime
@@ -268,7 +270,8 @@ class DataSharing:
             # Another instance's clock, or its version, is ahead of this one's: nobody goes back to an older text.
             raise Unavailable(Unavailable.NOTICE)
         event = Renewed(**_decided(setting, enrollment, requested, now), **_agreed(notice, requested))
-        return Change(_after(event, enrollment, since=setting.since, notice=notice.version), event)
+        key = setting.person_key or self.new_key()  # an enrollment from before there were keys has none yet
+        return Change(_after(event, since=setting.since, enrollment=enrollment, notice=notice, key=key), event)
 
     def _agreed_to(self, agreement: Agreement | None, now: datetime) -> Notice:
         """Return the notice in force if that is what is agreed to."""
@@ -294,7 +297,7 @@ def _opt_out(setting: Setting, requested: RequestedChange, now: datetime) -> Cha
         deadline=deadlines.deletion_deadline(now),
         stop_review=True if requested.stop_review else None,
     )
-    return Change(_after(event, None, since=now, notice=None), event)
+    return Change(_after(event, since=now), event)
 
 
 def _decided(setting: Setting, enrollment: Enrollment, requested: RequestedChange, now: datetime) -> dict[str, Any]:
@@ -316,12 +319,20 @@ def _agreed(notice: Notice, requested: RequestedChange) -> dict[str, Any]:
     return agreed if requested.agreement.version is not None else {**agreed, "notice_shown": False}
 
 
-def _after(event: Event, enrollment: Enrollment | None, *, since: datetime | None, notice: str | None) -> Setting:
+def _after(
+    event: Event,
+    *,
+    since: datetime | None,
+    enrollment: Enrollment | None = None,
+    notice: Notice | None = None,
+    key: str | None = None,
+) -> Setting:
     return Setting(
         tenant_id=event.tenant_id,
         sequence=event.sequence,
         ledger_hash=event.hash,
         enrollment=enrollment,
         since=since,
-        notice=notice,
+        notice=None if notice is None else notice.version,
+        person_key=key,
     )

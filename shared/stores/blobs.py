@@ -10,6 +10,7 @@ from azure.storage.blob import StorageErrorCode
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
 from shared.configuration import is_endpoint, is_this_machine
+from shared.model.capture import BATCH_ID
 from shared.ports import (
     BatchMissing,
     ConsentExpired,
@@ -27,7 +28,12 @@ from shared.stores.uploads import ByIdentity, ByKey, SigningKeys, Uploads
 
 _CODE = re.compile(r"[A-Za-z0-9]{1,64}")
 _BODY_HASH = "bodysha256"
-_CONTENT_HEADERS = {"x-ms-blob-content-type": "application/x-ndjson", "x-ms-blob-content-encoding": "gzip"}
+_BATCH_HEADERS = {
+    "x-ms-blob-type": "BlockBlob",
+    "x-ms-blob-content-type": "application/x-ndjson",
+    "x-ms-blob-content-encoding": "gzip",
+}
+_LOG_HEADERS = {"x-ms-blob-type": "AppendBlob"}
 _CREATED, _NOT_FOUND = 201, 404
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 # With a signature that only creates, Azure may say that an overwrite is not authorised where it would have said that
@@ -101,13 +107,14 @@ class AzureCaptureStore:
     async def put_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """See ``CaptureStore``."""
         async with _call():
-            headers = {**_CONTENT_HEADERS, f"x-ms-meta-{_BODY_HASH}": body_hash}
-            status, code = await self._uploads.put(permit, container, batch_id, content, headers)
-            if status == _CREATED:
+            headers = {**_BATCH_HEADERS, f"x-ms-meta-{_BODY_HASH}": body_hash}
+            answer = await self._uploads.put(permit, container, batch_id, content, headers)
+            if answer.status == _CREATED:
                 return Put.CREATED
-            found = await self._found(container, batch_id, body_hash) if (status, code) in _MAY_BE_THERE else None
+            may_be_there = (answer.status, answer.code) in _MAY_BE_THERE
+            found = await self._found(container, batch_id, body_hash) if may_be_there else None
             if found is None:
-                raise _failure(status, code)
+                raise _failure(answer.status, answer.code)
             return found
 
     async def find_batch(self, container: str, batch_id: str, body_hash: str) -> Put | None:
@@ -121,6 +128,27 @@ class AzureCaptureStore:
         except ResourceNotFoundError:
             return None
         return Put.SAME if properties.metadata.get(_BODY_HASH) == body_hash else Put.OTHER
+
+    async def create_log(self, permit: Permit, container: str, log: str) -> None:
+        """See ``CaptureStore``."""
+        async with _call():
+            answer = await self._uploads.put(permit, container, log, b"", _LOG_HEADERS)
+            if answer.status != _CREATED and (answer.status, answer.code) not in _MAY_BE_THERE:
+                raise _failure(answer.status, answer.code)
+
+    async def append(self, permit: Permit, container: str, log: str, record: bytes) -> int:
+        """See ``CaptureStore``."""
+        async with _call():
+            answer = await self._uploads.append(permit, container, log, record)
+            if answer.status != _CREATED:
+                raise _failure(answer.status, answer.code)
+            return answer.offset
+
+    async def read_log(self, container: str, log: str, start: int) -> bytes:
+        """See ``CaptureStore``."""
+        async with _call():
+            stream = await self._client.get_blob_client(container, log).download_blob(offset=start)
+            return await stream.readall()
 
     async def create_container(self, permit: Permit, container: str) -> None:
         """See ``CaptureStore``.
@@ -173,7 +201,8 @@ class AzureCaptureStore:
                 page = await anext(pages, None)
                 if page is None:
                     break
-                found += [name async for name in page if after is None or name > after]
+                names = [name async for name in page if after is None or name > after]
+                found += [name for name in names if BATCH_ID.fullmatch(name)]  # a log is none
         return found[:limit]
 
     async def read_batch(self, container: str, batch_id: str) -> bytes:

@@ -315,6 +315,7 @@ class MemoryCaptures:
         self._account = account
         self.now: Callable[[], datetime] | None = None
         self.containers: dict[str, dict[str, tuple[bytes, str]]] = {}
+        self.logs: dict[tuple[str, str], bytes] = {}
         self.being_deleted: set[str] = set()
         self.soft_deleted: set[str] = set()
 
@@ -331,9 +332,7 @@ class MemoryCaptures:
 
     def receive_batch(self, permit: Permit, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
         """Do what storage does with a ``put_batch`` that arrives now, whenever it began."""
-        now = self.now or permit.read_at.clock.now
-        if now() >= permit.expires_at:
-            raise TryAgain("storage-AuthenticationFailed")
+        self._refuse_late(permit)
         self._refuse_missing(container)
         batches = self.containers[container]
         if batch_id in batches:
@@ -345,6 +344,41 @@ class MemoryCaptures:
         """See ``CaptureStore``."""
         found = self.containers.get(container, {}).get(batch_id)
         return None if found is None else Put.SAME if found[1] == body_hash else Put.OTHER
+
+    async def create_log(self, permit: Permit, container: str, log: str) -> None:
+        """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        self.receive_log(permit, container, log)
+
+    def receive_log(self, permit: Permit, container: str, log: str) -> None:
+        """Do what storage does with a ``create_log`` that arrives now."""
+        self._refuse_late(permit)
+        self._refuse_missing(container)
+        self.logs.setdefault((container, log), b"")
+
+    async def append(self, permit: Permit, container: str, log: str, record: bytes) -> int:
+        """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        return self.receive_record(permit, container, log, record)
+
+    def receive_record(self, permit: Permit, container: str, log: str, record: bytes) -> int:
+        """Do what storage does with an ``append`` that arrives now."""
+        self._refuse_late(permit)
+        start = len(self._log(container, log))
+        self.logs[container, log] += record
+        return start
+
+    async def read_log(self, container: str, log: str, start: int) -> bytes:
+        """See ``CaptureStore``."""
+        return self._log(container, log)[start:]
+
+    def _log(self, container: str, log: str) -> bytes:
+        self._refuse_missing(container)
+        if (container, log) not in self.logs:
+            raise BatchMissing
+        return self.logs[container, log]
 
     async def create_container(self, permit: Permit, container: str) -> None:
         """See ``CaptureStore``."""
@@ -363,6 +397,7 @@ class MemoryCaptures:
 
     async def delete_container(self, container: str) -> bool:
         """See ``CaptureStore``."""
+        self.logs = {place: records for place, records in self.logs.items() if place[0] != container}
         return self.containers.pop(container, None) is not None or container in self.being_deleted
 
     async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
@@ -387,6 +422,11 @@ class MemoryCaptures:
         for each in sorted(listed, key=lambda container: container.name):
             if each.name.startswith(prefix):
                 yield each
+
+    def _refuse_late(self, permit: Permit) -> None:
+        now = self.now or permit.read_at.clock.now
+        if now() >= permit.expires_at:
+            raise TryAgain("storage-AuthenticationFailed")
 
     def _refuse_missing(self, container: str) -> None:
         self._refuse_being_deleted(container)

@@ -1,7 +1,7 @@
-"""The one request to storage that every capture makes, sent without the SDK.
+"""The requests to storage that every batch of captures makes, sent without the SDK.
 
-The SDK's pipeline costs several times the CPU of the request itself. Here it is one attempt, under a signature for this
-one blob that storage itself lets expire (D11), and nothing else. Everything rarer goes through the SDK.
+The SDK's pipeline costs several times the CPU of the request itself. Here it is one attempt, under a signature for one
+blob that storage itself lets expire (D11), and nothing else. Everything rarer goes through the SDK.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from shared.stores.calls import Unreachable
 _VERSION = "2023-11-03"
 _ATTEMPT_SECONDS = aiohttp.ClientTimeout(total=15, sock_connect=5)
 _FORBIDDEN = 403
-_CREATE = BlobSasPermissions(create=True)
+_CREATE, _ADD = BlobSasPermissions(create=True), BlobSasPermissions(add=True)
 _KEY_SECONDS = 24 * 3600.0
 _RENEW_BEFORE_SECONDS = 3600.0
 _NOT_AGAIN_SECONDS = 60.0
@@ -103,8 +103,17 @@ class ByIdentity:
             self._key = None
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What storage answered: ``code`` is its error code, if any, ``offset`` where an appended block begins."""
+
+    status: int
+    code: str
+    offset: int
+
+
 class Uploads:
-    """Puts new blobs into one account."""
+    """Writes to one account."""
 
     def __init__(self, endpoint: str, account: str, keys: SigningKeys) -> None:
         """Prepare uploads; nothing is sent yet.
@@ -127,41 +136,64 @@ class Uploads:
 
     async def put(
         self, permit: Permit, container: str, blob: str, content: bytes, headers: Mapping[str, str]
-    ) -> tuple[int, str]:
-        """Put a block blob unless one of that name exists, and return the status and storage's error code, if any.
+    ) -> Answered:
+        """Put a new blob, whose type is in ``headers``, unless one of that name exists.
 
         Raises:
             ConsentExpired: if ``permit`` does not hold; then nothing was sent.
             Unreachable: if there was no answer.
             azure.core.exceptions.AzureError: if the identity gets no key.
         """
+        return await self._send(permit, container, blob, content, {"If-None-Match": "*", **headers}, _CREATE)
+
+    async def append(self, permit: Permit, container: str, blob: str, content: bytes) -> Answered:
+        """Append a block to an append blob.
+
+        Raises:
+            ConsentExpired, Unreachable, azure.core.exceptions.AzureError: as ``put``.
+        """
+        return await self._send(permit, container, blob, content, {}, _ADD, "comp=appendblock&")
+
+    async def _send(
+        self,
+        permit: Permit,
+        container: str,
+        blob: str,
+        content: bytes,
+        headers: Mapping[str, str],
+        permission: BlobSasPermissions,
+        query: str = "",
+    ) -> Answered:
         key = await self._keys.current()
-        query = self._sign(permit, container, blob, key)
+        signature = self._sign(permit, container, blob, permission, key)
         if self._session is None:
             # No cookies: an account sends none that anything could need.
             jar = aiohttp.DummyCookieJar()
             self._session = aiohttp.ClientSession(timeout=_ATTEMPT_SECONDS, auto_decompress=False, cookie_jar=jar)
-        url = URL(f"{self._endpoint}/{container}/{blob}?{query}", encoded=True)
-        fixed = {"x-ms-version": _VERSION, "x-ms-blob-type": "BlockBlob", "If-None-Match": "*"}
+        url = URL(f"{self._endpoint}/{container}/{blob}?{query}{signature}", encoded=True)
         body = io.BytesIO(content)  # bytes alone are written as one piece, which blocks everybody else meanwhile
+        all_headers = {"x-ms-version": _VERSION, **headers}
         # As late as can be: to fetch a key may have taken longer than the permit holds.
         if not permit.holds:
             raise ConsentExpired
         try:
             # A redirect is not followed: it could lead out of the geo.
-            async with self._session.put(url, data=body, headers={**fixed, **headers}, allow_redirects=False) as answer:
+            async with self._session.put(url, data=body, headers=all_headers, allow_redirects=False) as answer:
                 await answer.read()  # or the connection could not be used again
-                status, code = answer.status, answer.headers.get("x-ms-error-code", "")
+                code, offset = answer.headers.get("x-ms-error-code", ""), answer.headers.get("x-ms-blob-append-offset")
+                answered = Answered(answer.status, code, int(offset or 0))
         except (aiohttp.ClientError, TimeoutError):
             raise Unreachable from None
-        if (status, code) == (_FORBIDDEN, StorageErrorCode.AUTHENTICATION_FAILED.value):
+        if (answered.status, code) == (_FORBIDDEN, StorageErrorCode.AUTHENTICATION_FAILED.value):
             self._keys.refused()
-        return status, code
+        return answered
 
-    def _sign(self, permit: Permit, container: str, blob: str, key: Mapping[str, Any]) -> str:
+    def _sign(
+        self, permit: Permit, container: str, blob: str, permission: BlobSasPermissions, key: Mapping[str, Any]
+    ) -> str:
         # The machine's time and not the service's, which may be moved for a test: storage knows no other. Read before
         # what is left, so that a machine that stops in between shortens the signature and never lengthens it.
         machine = datetime.now(UTC)
         expiry = machine + timedelta(seconds=max(permit.seconds_left, 0.0))
-        query: str = generate_blob_sas(self._account, container, blob, permission=_CREATE, expiry=expiry, **key)
+        query: str = generate_blob_sas(self._account, container, blob, permission=permission, expiry=expiry, **key)
         return query

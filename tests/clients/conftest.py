@@ -1,4 +1,4 @@
-"""Generators of clients and linters in environments of their own, installed once and kept in ``.clients``."""
+"""Clients, their generators, and linters in environments of their own, installed once and kept in ``.clients``."""
 
 import fcntl
 import hashlib
@@ -55,25 +55,47 @@ def installing(name: str, *told_by: str | Path) -> Iterator[bool]:
         stamp.write_text(wanted.hexdigest())
 
 
+def installed_by_npm(name: str, given: Path, folder: Path) -> Path:
+    """Return ``node_modules`` in ``folder`` with what the package and the lock file in ``given`` say."""
+    files = (given / "package.json", given / "package-lock.json")
+    with installing(name, *files) as missing:
+        if missing:
+            folder.mkdir(exist_ok=True)
+            for each in files:
+                shutil.copy(each, folder)
+            run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
+    return folder / "node_modules"
+
+
+def installed_by_pip(name: str, requirements: Path) -> Path:
+    """Return the folder of the commands of a virtual environment with what ``requirements`` says."""
+    with installing(name, requirements, sys.version, str(INSTALLED)) as missing:
+        if missing:
+            run(sys.executable, "-m", "venv", "--clear", INSTALLED / name)
+            pip = INSTALLED / name / "bin" / "pip"
+            run(pip, "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements)
+    return INSTALLED / name / "bin"
+
+
 @pytest.fixture(scope="session")
 def npm() -> Path:
     """The folder of the commands that npm installed."""
-    files = (HERE / "package.json", HERE / "package-lock.json")
-    with installing("npm", *files) as missing:
-        if missing:
-            for each in files:
-                shutil.copy(each, INSTALLED)
-            run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=INSTALLED)
-    return INSTALLED / "node_modules" / ".bin"
+    return installed_by_npm("npm", HERE, INSTALLED) / ".bin"
 
 
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The folder of the commands of a virtual environment with the generator of Python clients."""
-    requirements = HERE / "requirements.txt"
-    with installing("python", requirements, sys.version, str(INSTALLED)) as missing:
-        if missing:
-            run(sys.executable, "-m", "venv", "--clear", INSTALLED / "python")
-            pip = INSTALLED / "python" / "bin" / "pip"
-            run(pip, "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements)
-    return INSTALLED / "python" / "bin"
+    return installed_by_pip("python", HERE / "requirements.txt")
+
+
+@pytest.fixture(scope="session")
+def telemetry_modules() -> Path:
+    """The folder of the modules that a service for Node is instrumented with."""
+    return installed_by_npm("telemetry-npm", HERE / "telemetry", INSTALLED / "telemetry-npm")
+
+
+@pytest.fixture(scope="session")
+def telemetry_python() -> Path:
+    """The folder of the commands of a virtual environment that a service in Python is instrumented in."""
+    return installed_by_pip("telemetry", HERE / "telemetry-requirements.txt")

@@ -74,14 +74,15 @@ async def test_batches_are_listed_in_their_order_and_read_as_stored(captures: Ca
     with pytest.raises(ContainerMissing):
         await captures.list_batches(name, limit=1, after=None)
     with pytest.raises(ContainerMissing):
-        await captures.read_batch(name, "b")
+        await captures.read_batch(name, "b" * 32)
     await captures.create_container(permit(), name)
     assert list(await captures.list_batches(name, limit=10, after=None)) == []
     content = b"\x1f\x8b\x00 any bytes"
-    for batch_id in ("c", "a", "b"):
+    a, b, c, d = (letter * 32 for letter in "abcd")
+    for batch_id in (c, a, b):
         await captures.put_batch(permit(), name, batch_id, content, "hash")
-    assert list(await captures.list_batches(name, limit=2, after=None)) == ["a", "b"]
-    assert list(await captures.list_batches(name, limit=2, after="b")) == ["c"]
-    assert await captures.read_batch(name, "a") == content
+    assert list(await captures.list_batches(name, limit=2, after=None)) == [a, b]
+    assert list(await captures.list_batches(name, limit=2, after=b)) == [c]
+    assert await captures.read_batch(name, a) == content
     with pytest.raises(BatchMissing):
-        await captures.read_batch(name, "d")
+        await captures.read_batch(name, d)

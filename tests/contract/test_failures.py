@@ -112,6 +112,9 @@ async def calls(store: AzureCaptureStore) -> dict[str, Any]:
 
     return {
         "put": await outcome(store.put_batch(permit(), "c", "b", b"x", "h")),
+        "log": await outcome(store.create_log(permit(), "c", "l")),
+        "append": await outcome(store.append(permit(), "c", "l", b"x")),
+        "read log": await outcome(store.read_log("c", "l", 0)),
         "create": await outcome(store.create_container(permit(), "c")),
         "delete": await outcome(store.delete_container("c")),
         "list": await outcome(listed()),
@@ -122,6 +125,9 @@ async def test_a_container_that_is_being_deleted(broken: Broken, store: AzureCap
     broken.status, broken.code = 409, "ContainerBeingDeleted"
     assert await calls(store) == {
         "put": ContainerBeingDeleted,
+        "log": ContainerBeingDeleted,
+        "append": ContainerBeingDeleted,
+        "read log": ContainerBeingDeleted,
         "create": ContainerBeingDeleted,
         "delete": True,
         "list": ContainerBeingDeleted,

@@ -123,11 +123,22 @@ async def test_a_listing_that_breaks_off_is_no_shorter_listing(
 async def test_batches_are_listed_through_short_and_empty_pages_to_the_limit(
     listing: Listing, store: AzureCaptureStore
 ) -> None:
-    listing.pages = [[], ["a"], [], ["b", "c"], [], ["d"]]
-    assert await store.list_batches(CONTAINER, limit=10, after=None) == ["a", "b", "c", "d"]
-    assert await store.list_batches(CONTAINER, limit=2, after=None) == ["a", "b"]
+    a, b, c, d = (letter * 32 for letter in "abcd")
+    listing.pages = [[], [a], [], [b, c], [], [d]]
+    assert await store.list_batches(CONTAINER, limit=10, after=None) == [a, b, c, d]
+    assert await store.list_batches(CONTAINER, limit=2, after=None) == [a, b]
     listing.asked.clear()
     # A server may know nothing of where to begin.
-    assert await store.list_batches(CONTAINER, limit=2, after="b") == ["c", "d"]
+    assert await store.list_batches(CONTAINER, limit=2, after=b) == [c, d]
     assert {asked["maxresults"] for asked in listing.asked} == {"3"}
-    assert listing.asked[0]["startFrom"] == "b"
+    assert listing.asked[0]["startFrom"] == b
+
+
+async def test_d17_logs_between_the_batches_are_passed_over_and_cost_no_batch(
+    listing: Listing, store: AzureCaptureStore
+) -> None:
+    a, b = "a" * 32, "b" * 32
+    listing.pages = [["a-log"], [a, "spans-0000", "spans-0001"], ["spans-0002", b], ["spans-0003"]]
+    assert await store.list_batches(CONTAINER, limit=10, after=None) == [a, b]
+    assert await store.list_batches(CONTAINER, limit=2, after=None) == [a, b]
+    assert await store.list_batches(CONTAINER, limit=2, after=a) == [b]

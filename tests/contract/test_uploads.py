@@ -17,16 +17,25 @@ from azure.storage.blob import UserDelegationKey
 from local.ports import free_ports
 from local.stack import Stack
 from shared.model import deadlines
-from shared.ports import ConsentExpired, ContainerMissing, Put, StoreUnavailable, TryAgain
+from shared.ports import (
+    BatchMissing,
+    ConsentExpired,
+    ContainerBeingDeleted,
+    ContainerMissing,
+    Put,
+    StoreUnavailable,
+    TryAgain,
+)
 from shared.problems import DataSharingOff
 from shared.stores import uploads
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.uploads import ByIdentity, ByKey, Uploads
+from shared.stores.uploads import Answered, ByIdentity, ByKey, Uploads
 from tests.clocks import START, ManualClock
 from tests.contract.items import new_name
 from tests.world import World, permit
 
 HEADERS = {"x-ms-meta-bodysha256": "ab"}
+CREATED = Answered(201, "", 0)
 LOST = 0
 """Instead of a status: the connection breaks."""
 
@@ -38,6 +47,7 @@ class Account:
         self.port = free_ports(1)[0]
         self.answers: list[int] = []
         self.code = "SomeCode"
+        self.offset = 0
         self.asked: list[web.Request] = []
         self.bodies: list[bytes] = []
         self.stored: dict[str, str] = {}
@@ -57,7 +67,7 @@ class Account:
             request.transport.abort()
         if status == 201 and request.path in self.stored:
             return web.Response(status=409, headers={"x-ms-error-code": "BlobAlreadyExists"})
-        headers = {} if status == 201 else {"x-ms-error-code": self.code}
+        headers = {"x-ms-blob-append-offset": str(self.offset)} if status == 201 else {"x-ms-error-code": self.code}
         if 300 <= status < 400:
             # To where the batch would be taken, and out of the geo: one without an address cannot be followed anyway.
             headers["Location"] = f"http://127.0.0.1:{self.port}/elsewhere"
@@ -196,7 +206,7 @@ async def test_a_key_is_fetched_once_and_again_before_it_expires(account: Accoun
 
         puts._keys._fetch = shorter  # type: ignore[attr-defined]
         for n in range(5):
-            assert await puts.put(permit(), "c", f"b{n}", b"x", HEADERS) == (201, "")
+            assert await puts.put(permit(), "c", f"b{n}", b"x", HEADERS) == CREATED
         assert keys.given == given
         for start, expiry in keys.asked:
             assert start <= datetime.now(UTC) < expiry <= start + timedelta(days=7)
@@ -211,12 +221,12 @@ async def test_a_key_that_is_refused_is_replaced_but_not_once_for_each_that_come
     keys = Keys()
     puts = uploads_to(account, by(keys))
     account.answers, account.code = [403, 201, 403, 201], "AuthenticationFailed"
-    assert await puts.put(permit(), "c", "b", b"x", HEADERS) == (403, "AuthenticationFailed")
-    assert await puts.put(permit(), "c", "b", b"x", HEADERS) == (201, "")
+    assert await puts.put(permit(), "c", "b", b"x", HEADERS) == Answered(403, "AuthenticationFailed", 0)
+    assert await puts.put(permit(), "c", "b", b"x", HEADERS) == CREATED
     assert keys.given == 1, "the key is a moment old"
     puts._keys._fetched_at -= 61  # type: ignore[attr-defined]
     await puts.put(permit(), "c", "b", b"x", HEADERS)
-    assert await puts.put(permit(), "c", "b", b"x", HEADERS) == (201, "")
+    assert await puts.put(permit(), "c", "b", b"x", HEADERS) == CREATED
     assert keys.given == 2
     await puts.close()
 
@@ -232,7 +242,7 @@ async def test_many_uploads_fetch_one_key_and_an_old_one_serves_until_its_end(ac
 
     keys.get_user_delegation_key = fail  # type: ignore[method-assign]
     puts._keys._expires_on = time.time() + 200  # type: ignore[attr-defined]
-    assert await puts.put(permit(), "c", "later", b"x", HEADERS) == (201, "")
+    assert await puts.put(permit(), "c", "later", b"x", HEADERS) == CREATED
     puts._keys._expires_on = time.time() + 59  # type: ignore[attr-defined]  # a signature would outlive it
     with pytest.raises(ClientAuthenticationError):
         await puts.put(permit(), "c", "too late", b"x", HEADERS)
@@ -312,12 +322,12 @@ async def test_a_refused_renewal_leaves_nobody_without_a_key(account: Account) -
     puts._keys._fetched_at -= 61  # type: ignore[attr-defined]
     renewing = asyncio.create_task(puts.put(permit(), "c", "renews", b"x", HEADERS))
     await asked.wait()
-    assert await puts.put(permit(), "c", "meanwhile", b"x", HEADERS) == (201, ""), "the old one is good for minutes"
+    assert await puts.put(permit(), "c", "meanwhile", b"x", HEADERS) == CREATED, "the old one is good for minutes"
     account.answers, account.code = [403], "AuthenticationFailed"
-    assert (await puts.put(permit(), "c", "refused", b"x", HEADERS))[0] == 403
+    assert (await puts.put(permit(), "c", "refused", b"x", HEADERS)).status == 403
     waiting = [asyncio.create_task(puts.put(permit(), "c", f"waits-{n}", b"x", HEADERS)) for n in range(3)]
     go_on.set()
-    assert await asyncio.gather(renewing, *waiting) == [(201, "")] * 4
+    assert await asyncio.gather(renewing, *waiting) == [CREATED] * 4
     assert keys.given == 2, "one fetch at a time"
     await puts.close()
 
@@ -336,7 +346,7 @@ async def test_an_identity_that_hangs_is_given_up_and_the_old_key_serves(
 
     keys.get_user_delegation_key = hang  # type: ignore[method-assign]
     puts._keys._expires_on = time.time() + 200  # type: ignore[attr-defined]
-    assert await puts.put(permit(), "c", "second", b"x", HEADERS) == (201, "")
+    assert await puts.put(permit(), "c", "second", b"x", HEADERS) == CREATED
     await puts.close()
 
 
@@ -371,6 +381,117 @@ async def test_a_batch_is_put_as_the_blob_service_wants_it(account: Account, sto
     assert {name: request.headers[name] for name in wanted} == wanted
 
 
+async def test_d17_a_log_is_created_and_appended_to_as_the_blob_service_wants_it(
+    account: Account, store: AzureCaptureStore
+) -> None:
+    account.offset = 4711
+    await store.create_log(permit(), "c", "spans-1204")
+    assert await store.append(permit(), "c", "spans-1204", b"record") == 4711
+    created, appended = account.asked
+    assert account.bodies == [b"", b"record"]
+    assert (created.method, created.path, created.headers["If-None-Match"]) == ("PUT", "/st/c/spans-1204", "*")
+    assert (created.headers["x-ms-blob-type"], created.headers["Content-Length"]) == ("AppendBlob", "0")
+    assert (appended.method, appended.path, appended.query["comp"]) == ("PUT", "/st/c/spans-1204", "appendblock")
+    assert appended.headers["Content-Length"] == "6" and "If-None-Match" not in appended.headers
+    assert "Authorization" not in {*created.headers, *appended.headers}
+
+
+async def test_p2_a_signature_to_append_is_for_one_log_and_for_nothing_else(account: Account) -> None:
+    puts = uploads_to(account, ByKey("a2V5"))
+    for age in (0.0, 1.5):
+        before = datetime.now(UTC).replace(microsecond=0)
+        await puts.append(permit(age, ManualClock(START)), "c", "log", b"x")
+        query = parse_qs(account.asked[-1].query_string)
+        expiry = datetime.strptime(query["se"][0], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        signed = timedelta(seconds=deadlines.SIGNATURE_SECONDS - age)
+        assert before + signed - timedelta(seconds=1) <= expiry <= datetime.now(UTC) + signed
+        assert (query["sp"], query["sr"], "st" in query) == (["a"], ["b"], False)
+    await puts.put(permit(), "c", "log", b"", {"x-ms-blob-type": "AppendBlob"})
+    assert parse_qs(account.asked[-1].query_string)["sp"] == ["c"], "who creates a log need not append to it"
+    await puts.close()
+
+
+def create_log(store: AzureCaptureStore) -> Any:
+    return store.create_log(permit(), "c", "log")
+
+
+def append(store: AzureCaptureStore) -> Any:
+    return store.append(permit(), "c", "log", b"record")
+
+
+WRITES = pytest.mark.parametrize("write", [create_log, append])
+
+
+@WRITES
+@pytest.mark.parametrize("passing", [408, 429, 500, 502, 503, 504, LOST])
+async def test_d17_what_passes_may_be_tried_again_and_is_not_without_consent(
+    account: Account, store: AzureCaptureStore, write: Any, passing: int
+) -> None:
+    account.answers = [passing] * 4
+    with pytest.raises(TryAgain, match="storage-unreachable" if passing == LOST else "storage-SomeCode"):
+        await write(store)
+    # On a connection that breaks the client library itself may send once more.
+    assert len(account.asked) == 1 or passing == LOST
+
+
+@WRITES
+@pytest.mark.parametrize("final", [301, 307, 400, 403, 404, 409, 412, 413])
+async def test_d17_what_does_not_pass_is_told(
+    account: Account, store: AzureCaptureStore, write: Any, final: int
+) -> None:
+    account.answers = [final]
+    with pytest.raises(StoreUnavailable, match="storage-SomeCode") as told:
+        await write(store)
+    assert not isinstance(told.value, TryAgain) and len(account.asked) == 1
+
+
+@WRITES
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (404, "ContainerNotFound", ContainerMissing),
+        (404, "BlobNotFound", BatchMissing),
+        (409, "ContainerBeingDeleted", ContainerBeingDeleted),
+        (403, "AuthenticationFailed", TryAgain),
+    ],
+)
+async def test_d17_what_is_missing_or_came_late_is_told_from_all_else(
+    account: Account, store: AzureCaptureStore, write: Any, status: int, code: str, expected: type[Exception]
+) -> None:
+    account.answers, account.code = [status], code
+    with pytest.raises(expected):
+        await write(store)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(409, "BlobAlreadyExists"), (403, "UnauthorizedBlobOverwrite"), (403, "AuthorizationPermissionMismatch")],
+)
+async def test_d17_a_log_that_is_there_is_fine(
+    account: Account, store: AzureCaptureStore, status: int, code: str
+) -> None:
+    account.answers, account.code = [status], code
+    await store.create_log(permit(), "c", "log")
+    account.answers = [status]
+    with pytest.raises(StoreUnavailable, match=f"storage-{code}"):
+        await store.append(permit(), "c", "log", b"record")
+
+
+async def test_p2_nothing_is_sent_to_a_log_on_a_permit_that_ended_while_a_key_was_fetched(account: Account) -> None:
+    clock = ManualClock(START)
+
+    class Slow(ByKey):
+        async def current(self) -> Any:
+            clock.move(timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS))
+            return await super().current()
+
+    puts = uploads_to(account, Slow("a2V5"))
+    with pytest.raises(ConsentExpired):
+        await puts.append(permit(clock=clock), "c", "log", b"x")
+    assert account.asked == []
+    await puts.close()
+
+
 @pytest_asyncio.fixture
 async def azurite(stack: Stack) -> AsyncIterator[AzureCaptureStore]:
     store = AzureCaptureStore.connect(stack.description.storage["europe"], None)
@@ -381,7 +502,7 @@ async def azurite(stack: Stack) -> AsyncIterator[AzureCaptureStore]:
 async def test_p2_storage_refuses_a_signature_that_has_expired_and_any_use_but_the_creation_of_its_blob(
     azurite: AzureCaptureStore,
 ) -> None:
-    name = new_name()
+    name, mine, another = new_name(), "a" * 32, "b" * 32
     await azurite.create_container(permit(), name)
     puts = azurite._uploads
     key = await puts._keys.current()
@@ -393,12 +514,43 @@ async def test_p2_storage_refuses_a_signature_that_has_expired_and_any_use_but_t
             async with session.request(method, url, data=b"mine" if method == "PUT" else None, headers=blob_type) as it:
                 return it.status
 
-    signature = puts._sign(permit(), name, "a", key)
-    expired = puts._sign(permit(deadlines.SIGNATURE_SECONDS + 1), name, "a", key)
+    signature = puts._sign(permit(), name, mine, uploads._CREATE, key)
+    expired = puts._sign(permit(deadlines.SIGNATURE_SECONDS + 1), name, mine, uploads._CREATE, key)
+    assert await status("PUT", mine, expired) == 403
+    assert await status("PUT", another, signature) == 403
+    assert await status("PUT", mine, signature) == 201
+    for method in ("PUT", "GET", "DELETE"):  # without If-None-Match, too, nothing is replaced
+        assert await status(method, mine, signature) == 403
+    assert list(await azurite.list_batches(name, limit=9, after=None)) == [mine]
+    assert await azurite.read_batch(name, mine) == b"mine"
+
+
+async def test_p2_storage_refuses_a_signature_to_append_for_anything_but_to_append_to_its_log(
+    azurite: AzureCaptureStore,
+) -> None:
+    name = new_name()
+    await azurite.create_container(permit(), name)
+    for log in ("a", "b"):
+        await azurite.create_log(permit(), name, log)
+    puts = azurite._uploads
+    key = await puts._keys.current()
+
+    async def status(method: str, blob: str, signature: str, query: str = "comp=appendblock&") -> int:
+        async with aiohttp.ClientSession() as session:
+            url = f"{puts._endpoint}/{name}/{blob}?{query}{signature}"
+            headers = {} if query else {"x-ms-blob-type": "AppendBlob"}
+            async with session.request(method, url, data=b"mine" if method == "PUT" else None, headers=headers) as it:
+                return it.status
+
+    signature = puts._sign(permit(), name, "a", uploads._ADD, key)
+    expired = puts._sign(permit(deadlines.SIGNATURE_SECONDS + 1), name, "a", uploads._ADD, key)
+    to_create = puts._sign(permit(), name, "a", uploads._CREATE, key)
     assert await status("PUT", "a", expired) == 403
     assert await status("PUT", "b", signature) == 403
     assert await status("PUT", "a", signature) == 201
-    for method in ("PUT", "GET", "DELETE"):  # without If-None-Match, too, nothing is replaced
-        assert await status(method, "a", signature) == 403
-    assert list(await azurite.list_batches(name, limit=9, after=None)) == ["a"]
-    assert await azurite.read_batch(name, "a") == b"mine"
+    for method in ("PUT", "GET", "DELETE"):
+        assert await status(method, "a", signature, "") == 403
+    # As long as a log is there, what creates it does not empty it.
+    assert await status("PUT", "a", to_create, "") in {403, 409}
+    assert await azurite.read_log(name, "a", 0) == b"mine"
+    assert await azurite.append(permit(), name, "b", b"first") == 0

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.accounts import Accounts
+from shared.bootstrap import new_key
 from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
 from shared.sharing.data_sharing import DataSharing
@@ -32,7 +33,7 @@ async def main() -> None:
     ledger, accounts = MemoryLedger(), Accounts({"europe": store}, 30)
     enrollments = sys.stdin.read().split()
     for n, enrollment_id in enumerate(enrollments):
-        sharing = DataSharing(ledger, accounts, LONG_IN_FORCE, clock, lambda: enrollment_id)  # noqa: B023
+        sharing = DataSharing(ledger, accounts, LONG_IN_FORCE, clock, lambda: enrollment_id, new_key)  # noqa: B023
         await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", opting_in("europe"))
     clock.set(START)
     operations = MemoryOperations()

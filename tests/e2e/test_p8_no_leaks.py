@@ -10,6 +10,7 @@ from local.stack import Stack
 from local.tokens import Role
 from shared.model.items import format_instant
 from tests.e2e.conftest import everything_written
+from tests.spans import chat, in_json, in_protobuf, span
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,8 +41,33 @@ async def test_no_log_and_no_item_holds_what_was_said(client: Client, stack: Sta
             "POST", f"tenants/{tenant}/captures", token=token, body=data, headers={"Idempotency-Key": "k"}
         )
         assert answer.problem == "invalid-request" and MARK not in json.dumps(answer.body, ensure_ascii=False)
+    attributes = {
+        **chat(MARK, MARK),
+        "gen_ai.agent.name": MARK,
+        "user.id": MARK,
+        MARK: MARK,
+        "microsoft.tenant.id": tenant,
+    }
+    one = {**span(now, 1, attributes), "name": MARK}
+    exports = [
+        [one],
+        [{**one, "endTimeUnixNano": 1}],
+        [{**one, "spanId": MARK}],
+        [{**one, "attributes": {**attributes, "microsoft.tenant.id": MARK}}],
+        [{**one, "attributes": {**attributes, "gen_ai.input.messages": MARK * 20_000}}],
+    ]
+    for spans in exports:
+        for answer in (await client.export(spans), await client.export_as_agent(tenant, spans)):
+            assert answer.status == 200 and MARK not in json.dumps(answer.body, ensure_ascii=False)
+    whole = in_protobuf([one])
+    for data, form in ((whole[:-9], "x-protobuf"), (whole, "json"), (in_json([one])[:-9], "json"), (b"[]", "json")):
+        headers = {"Content-Type": f"application/{form}"}
+        answer = await client.call("POST", "v1/traces", token=token, body=data, headers=headers)
+        assert answer.problem == "invalid-request" and MARK not in json.dumps(answer.body, ensure_ascii=False)
     await client.opt_out(tenant)
     assert (await client.post(tenant, [marked], token=token)).status == 403
+    refused = (await client.export([one])).body["partialSuccess"]
+    assert refused == {"rejectedSpans": "1", "errorMessage": "Not stored: 1 data-sharing-off."}
     assert await client.run("purge") == "completed"
 
     texts = [MARK, *(text for sample in load() for text in (sample.input, sample.output))]

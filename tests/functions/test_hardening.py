@@ -18,6 +18,7 @@ from functions._api.operations import OPERATIONS, Body
 from functions._api.parameters import CORRELATION_ID, LIMIT, TENANT_ID, Parameter
 from local.tokens import Role
 from shared.identity.callers import Who
+from shared.model.json_shape import DEPTH_MAX, VALUES_MAX, values_and_depth
 from shared.ports import StoreUnavailable
 from shared.problems import InvalidRequest
 from tests.functions import FUNCTIONS
@@ -79,7 +80,7 @@ async def test_the_same_name_in_two_objects_and_in_a_text_is_no_repetition(api: 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
 async def test_depth_has_a_limit_of_its_own(api: Api, opening: bytes, closing: bytes) -> None:
     await opt_in(api)
-    inner = json_text.DEPTH_MAX - 4  # within the body, the list of captures, the capture and its telemetry
+    inner = DEPTH_MAX - 4  # within the body, the list of captures, the capture and its telemetry
 
     def telemetry(levels: int) -> bytes:
         return b'{"t":' + opening * levels + b"1" + closing * levels + b"}"
@@ -101,8 +102,8 @@ async def test_depth_has_a_limit_of_its_own(api: Api, opening: bytes, closing: b
     ],
 )
 def test_brackets_in_texts_are_no_depth(text: bytes, depth: int) -> None:
-    outside = json_text._outside_of_strings(text)
-    assert outside is not None and json_text._depth(outside) == depth
+    shape = values_and_depth(text, VALUES_MAX)
+    assert shape is not None and shape[1] == depth
 
 
 def values_in(value: Any) -> int:
@@ -118,8 +119,8 @@ def values_in(value: Any) -> int:
     st.sampled_from([None, 1, "\t"]),
 )
 def test_values_are_counted_as_a_parser_would(value: Any, indent: int | str | None) -> None:
-    outside = json_text._outside_of_strings(json.dumps(value, indent=indent).encode())
-    assert outside is not None and json_text._values(outside) == values_in(value)
+    shape = values_and_depth(json.dumps(value, indent=indent).encode(), VALUES_MAX)
+    assert shape is not None and shape[0] == values_in(value)
 
 
 MANY = {
@@ -150,10 +151,10 @@ async def test_values_are_limited_in_number(
         assert values_in(batch) == values
         return json.dumps(batch, separators=separators).encode()
 
-    assert (await api.post(body(json_text.VALUES_MAX)))[0] == 201
-    assert (await api.post(body(json_text.VALUES_MAX + 1)))[:2] == (400, "invalid-request")
+    assert (await api.post(body(VALUES_MAX)))[0] == 201
+    assert (await api.post(body(VALUES_MAX + 1)))[:2] == (400, "invalid-request")
     with pytest.raises(InvalidRequest, match="The body has more than 20000 values"):
-        json_text.check(body(json_text.VALUES_MAX + 1))
+        json_text.check(body(VALUES_MAX + 1))
 
 
 @pytest.mark.parametrize("digit", [b"0.7", b"-0.7", b"1e-7"])

@@ -10,7 +10,7 @@ import azure.functions as func
 import pytest
 
 from functions._api.openapi import document
-from functions._api.operations import OPERATIONS
+from functions._api.operations import OPERATIONS, Export
 from local.tokens import TOOLS_AUDIENCE, Role
 from shared import bootstrap
 from shared.model.notices import NOTICES, Notice, Notices
@@ -18,12 +18,20 @@ from shared.problems import NotFound
 from tests.changes import AGREED, AGREEMENT
 from tests.functions import FUNCTIONS
 from tests.functions.api import Api
+from tests.spans import chat, in_json, of_agents, span
 from tests.tokens import token
 from tests.world import TENANT
 
 DOCUMENT = document()
 DAY = "2026-11-21"
-IDS = {"enrollmentId": "0" * 32, "grantId": "0" * 32, "batchId": "0" * 32, "day": DAY, "version": "0"}
+IDS = {
+    "enrollmentId": "0" * 32,
+    "grantId": "0" * 32,
+    "batchId": "0" * 32,
+    "day": DAY,
+    "version": "0",
+    "agentId": "orders",
+}
 WISH = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
 FORMS = {
     "instant": r"[\d-]{10}T[\d:]{8}\.\d{6}Z",
@@ -81,14 +89,23 @@ class Recorder(Api):
         return status, content, headers
 
 
-async def sent(function: str, role: Role | None, *, query: str = "", body: bytes = b"", **ids: str) -> Any:
+async def sent(
+    function: str,
+    role: Role | None,
+    *,
+    query: str = "",
+    body: bytes = b"",
+    media_type: str = "application/json",
+    **ids: str,
+) -> Any:
     """The text of an answer, whatever it is."""
     audience = {"aud": TOOLS_AUDIENCE} if OPERATIONS[function].for_admin_tools else {}
     bearer = token(role, claims=audience) if role else ""
     request = func.HttpRequest(
         method=OPERATIONS[function].method,
         url=f"https://api.example/api/something?{query}",
-        headers={"content-length": str(len(body))} | ({"authorization": f"Bearer {bearer}"} if role else {}),
+        headers={"content-length": str(len(body)), "content-type": media_type}
+        | ({"authorization": f"Bearer {bearer}"} if role else {}),
         params=dict(parse_qsl(query)),
         route_params={"tenantId": TENANT, **ids},
         body=body,
@@ -118,6 +135,15 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkey
     batch = api.batch(telemetry={"latencyMs": 812})
     stored = (await api.post(batch))[1]
     await api.post(batch)
+    nobodys = {
+        "body": in_json([span(api.world.clock.now(), 1, chat())]),
+        "headers": {"content-type": "application/json"},
+    }
+    await api.call("traces", "POST", role=Role.CAPTURE_SERVICE, **nobodys)
+    theirs = [span(api.world.clock.now(), 1, {**chat(), "microsoft.tenant.id": "0"})]
+    for each in ("traces_of_agents", "traces_of_agents_by_node"):
+        nobodys["body"] = of_agents(theirs)
+        await api.call(each, "POST", role=Role.CAPTURE_SERVICE, agentId="orders", **nobodys)
 
     grant = (await api.call(**person))[1]["grantId"]
     await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant)
@@ -202,8 +228,14 @@ async def test_a_wrong_query_is_refused_as_the_example_says(api: Api, function: 
 @pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if each.body])
 async def test_a_body_that_is_too_large_is_refused_as_the_example_says(api: Api, function: str) -> None:
     version = "api-version=2020-10-01" * OPERATIONS[function].for_admin_tools
-    answered = await sent(function, some_role(function), query=version, body=b" " * 5_000_000)
+    answered = await sent(function, some_role(function), query=version, body=b" " * 5_000_000, **IDS)
     assert json.loads(answered) == example(function, "PayloadTooLarge")
+
+
+@pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if isinstance(each.body, Export)])
+async def test_a_media_type_that_is_not_taken_is_refused_as_the_example_says(api: Api, function: str) -> None:
+    answered = await sent(function, some_role(function), body=b"{}", media_type="text/plain", **IDS)
+    assert json.loads(answered) == example(function, "UnsupportedMediaType")
 
 
 @pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if NotFound in each.all_problems])

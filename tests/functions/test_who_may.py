@@ -43,6 +43,9 @@ deletions             GET      401  401  200  403  403  200  403    403   403   
 deletion              GET      401  401  200  403  403  200  403    403   403    403  403    403    403  403  403
 deletion_expedite     POST     401  401  202  403  403  403  403    403   403    403  403    403    403  403  403
 captures              POST     401  401  403  403  201  403  403    403   403    403  403    403    403  403  403
+traces                POST    401  401  403  403  200  403  403    403   403    403  403    403    403  403  403
+traces_of_agents      POST    401  401  403  403  200  403  403    403   403    403  403    403    403  403  403
+traces_of_agents_by_node  POST  401  401  403  403  200  403  403  403   403    403  403    403    403  403  403
 captures_list         GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 batch                 GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 review_grant_request  POST     401  401  403  403  403  403  403    201  step    201  201    201    201  403  201
@@ -114,13 +117,15 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
     bodies: dict[tuple[str, str], Any] = {
         ("data_sharing", "PUT"): {"enabled": True, "geo": "europe", **AGREED},
         ("captures", "POST"): {"captures": [capture(world.clock.now())]},
+        **{(name, "POST"): {"resourceSpans": []} for name in OPERATIONS if name.startswith("traces")},
         ("review_grant_request", "POST"): {"purpose": "build", "justification": "x" * 20, "durationMinutes": 5},
     }
     body = bodies.get((function, method))
     request = func.HttpRequest(
         method=method,
         url=f"https://api.example/api/{function}",
-        headers={"idempotency-key": uuid.uuid4().hex} | ({"authorization": f"Bearer {bearer}"} if bearer else {}),
+        headers={"idempotency-key": uuid.uuid4().hex, "content-type": "application/json"}
+        | ({"authorization": f"Bearer {bearer}"} if bearer else {}),
         params={},
         route_params={
             "tenantId": TENANT,
@@ -129,6 +134,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
             "day": world.clock.now().date().isoformat(),
             "batchId": batch_id,
             "version": AGREEMENT.version,
+            "agentId": "orders",
         },
         body=json.dumps(body).encode() if body else b"",
     )

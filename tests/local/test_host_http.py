@@ -36,6 +36,12 @@ async def test_a_request_arrives_as_the_platform_passes_it(tmp_path: Path) -> No
     assert seen["url"].endswith("/API/Echo/a%2Fb%20c/2026/?B=1&b=2&empty=&x=&x=y")
 
 
+async def test_a_line_feed_in_a_path_is_a_character_like_any_other(tmp_path: Path) -> None:
+    async with running(write_app(tmp_path, ECHO), tmp_path / "s") as host:
+        answer = await host.client.get("/api/echo/a%0Ab/%0A")
+        assert json.loads(await answer.read())["route"] == {"tenantId": "a\nb", "day": "\n"}
+
+
 async def test_a_chunked_body_arrives_empty(tmp_path: Path) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"lost"

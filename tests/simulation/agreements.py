@@ -96,6 +96,10 @@ class Agreements:
         """Return the version that was agreed to last."""
         return self._agreed[enrollment][-1].version
 
+    def ends(self, enrollment: str) -> float | None:
+        """Return when something that was agreed to counts no longer, for the first time, or None for never."""
+        return min((text.until for text in self._agreed[enrollment] if text.until is not None), default=None)
+
     def stored(self, enrollment: str, now: float) -> None:
         """Captures arrived in storage."""
         until = self._agreed[enrollment][-1].until

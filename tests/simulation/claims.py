@@ -8,8 +8,9 @@ from typing import Any
 
 from tests.simulation.oracle import DAY, SKEW, Oracle, Sent
 
-CONTENT = ("tag~", "twin~")
-"""What the input of each capture begins with; nothing but a batch may hold it (P8), and no hash or signature can."""
+CONTENT = ("tag~", "twin~", "person~")
+"""What the input of each capture begins with, and the id of each person: nothing but a batch may hold the one (P8), and
+nothing at all the other (D18); no hash or signature can."""
 
 _SAID_OF_THE_RUN_ITSELF = frozenset({"write", "read_all"})
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from tests.simulation import exporting
 from tests.simulation.campaign import Summary, pool, quiet
 from tests.simulation.faults import KillAt
 from tests.simulation.history import MINUTE, History, Outcome, Setup, Storm, Story, reckoning, tenant
@@ -76,6 +77,16 @@ async def back_again(history: History) -> None:
     await _end(history)
 
 
+async def spans(history: History) -> None:
+    """Spans are exported, and come again in other groups, to whichever instance."""
+    who = tenant(0)
+    await history.toggle(who, "europe")
+    first, second, third = exporting.spans(history, who, 3)
+    for group in ([first, second], [second, third], [first, second, third], [third]):
+        await exporting.export(history, group)
+    await _end(history)
+
+
 async def _end(history: History) -> None:
     """Whatever was killed, the month passes, and nothing is left undone."""
     await reckoning(history, Storm(history.random, history.faults, calm=True))
@@ -87,6 +98,7 @@ SCRIPTS: dict[str, tuple[Story, str]] = {
     "without-feed": (without_feed, "off"),
     "retention": (retention, "healthy"),
     "back-again": (back_again, "healthy"),
+    "spans": (spans, "healthy"),
 }
 
 

@@ -45,9 +45,12 @@ ITERATORS = frozenset(
     }
 )
 JOBS = frozenset({"purge", "sweep"})
-PERMITTED = frozenset({"put_batch", "create_container"})
+UPLOADS = frozenset({"put_batch", "create_log", "append"})
+"""Writes that a signature bounds."""
+
+PERMITTED = UPLOADS | {"create_container"}
 WRITES = frozenset(
-    {"mark", "deploy", "commit", "create", "replace", "put_batch", "create_container", "delete_container", "write"}
+    {"mark", "deploy", "commit", "create", "replace", "create_container", "delete_container", "write", *UPLOADS}
 )
 
 
@@ -137,7 +140,7 @@ class Faults:
         self.calls = 0
         self.counts: Counter[str] = Counter()
         self.work: dict[int, Work] = {}
-        self.begun: Callable[[Work | None], None] = lambda work: None
+        self.begun: Callable[[Work | None, str], None] = lambda work, container: None
 
     def count(self, kind: str) -> None:
         self.counts[kind] += 1
@@ -214,7 +217,7 @@ class Faulty:
             await process.running()
         if method in PERMITTED:
             _look(args[0])
-            faults.begun(work)
+            faults.begun(work, args[1])
         try:
             if method == "delete_container" and args and args[0] in faults.weather.stuck:
                 faults.count("stuck container")
@@ -289,7 +292,7 @@ class Faulty:
         if fault in {"late landing", "crash, late landing"}:
             if method in WRITES:
                 latest = (
-                    LANDING_MAX if method != "put_batch" else random.choice((LANDING_MAX, 90.0, UPLOAD_LANDING_MAX))
+                    LANDING_MAX if method not in UPLOADS else random.choice((LANDING_MAX, 90.0, UPLOAD_LANDING_MAX))
                 )
                 delay = latest * random.random()
                 if work is not None:

@@ -6,7 +6,7 @@ import json
 import random as global_random
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -33,12 +33,13 @@ from shared.sweep import storage
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
-from tests.simulation import deploys, reviewing
+from tests.simulation import deploys, exporting, reviewing
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
 from tests.simulation.reviewing import Reviewers
 from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
+from tests.simulation.spans import Told
 from tests.simulation.world import ACCOUNTS, Cloud, Instance
 
 HOUR = 3600.0
@@ -197,10 +198,12 @@ class History:
         )
         self.cloud.attach(self.oracle)
         self.reading, self.claims, self.reviewers = self.cloud.reading, self.cloud.claims, Reviewers()
-        self.faults.begun = lambda work: self.oracle.begun(None if work is None else work.sent)
+        self.faults.begun = lambda work, container: self.oracle.begun(None if work is None else work.sent, container)
         self.instances: list[Instance] = []
         self.beside: Instance | None = None
         self.counted: list[Planted] = []
+        self.in_flight: list[Told] = []
+        self.unanswered: list[Sequence[Told]] = []
         self._verbose = verbose
         self._trace: list[tuple[object, ...]] = []
         self._clients: set[asyncio.Task[None]] = set()
@@ -727,8 +730,9 @@ async def episode(history: History, storm: Storm) -> None:
             history.spawn(_opt_in(history, who))
         elif action < 0.3:
             await _withdrawal(history, who)
-        elif action < 0.46:
-            history.spawn(history.post(who, _offsets(random)))
+        elif action < 0.46:  # also if it never shared anything
+            post = random.random() < 0.65
+            history.spawn(history.post(who, _offsets(random)) if post else exporting.new(history, who))
         elif action < 0.6:
             for _ in range(random.choice((1, 1, 3))):
                 history.spawn(reviewing.act(history, who))
@@ -755,6 +759,8 @@ async def episode(history: History, storm: Storm) -> None:
         else:
             change = random.choice((deploys.change_retention, deploys.configured_wrongly))
             await change(history, partial(pass_time, history, storm))
+        if random.random() < 0.08:
+            await exporting.at_once(history, who)
         if random.random() < 0.06:
             await reviewing.at_its_end(history, partial(pass_time, history, storm))
         await pass_time(history, storm, _gap(random))
@@ -845,7 +851,8 @@ async def _withdrawal(history: History, who: str) -> None:
 
     async def late(after: float) -> None:
         await asyncio.sleep(after)
-        await history.post(who, attempts=random.choice((1, 2)))
+        send = history.post if random.random() < 0.75 else partial(exporting.new, history)
+        await send(who, attempts=random.choice((1, 2)))
 
     for _ in range(random.randint(2, 6)):
         history.spawn(late(max(0.0, held - 1.0) + random.choice((0.5, 3.0, 5.0)) * random.random()))
@@ -891,8 +898,12 @@ async def _overtaken(history: History, who: str) -> None:
     random, aimed = history.random, history.faults.aimed
     if not history.on(who):
         await history.toggle(who, random.choice(history.setup.geos))
-    aimed.append(Aimed(random.choice(("put_batch", "put_batch", "create_container")), 1200 * random.random()))
-    history.spawn(history.post(who, attempts=1))
+    if random.random() < 0.4:
+        aimed.append(exporting.aim(history))
+        history.spawn(exporting.new(history, who, attempts=1))
+    else:
+        aimed.append(Aimed(random.choice(("put_batch", "put_batch", "create_container")), 1200 * random.random()))
+        history.spawn(history.post(who, attempts=1))
     await history.wait(random.random())
     if not await history.toggle(who, None):
         return
@@ -928,6 +939,7 @@ async def settle(history: History, storm: Storm) -> None:
         await pass_time(history, storm, 6 * MINUTE + 8 * HOUR * random.random() ** 2)
     history.faults.weather.clear()
     await history.clients_done()
+    await exporting.once_more(history)
     await history.feed(lossless=history.setup.feed == "healthy")
     if history.setup.feed == "healthy":
         history.oracle.check_scheduled()
@@ -1073,7 +1085,8 @@ async def runs_out(history: History, storm: Storm) -> None:
     storm.begin()
     await history.wait_until(min(ends) - 5 * random.random())
     for _ in range(random.randint(4, 12)):
-        history.spawn(history.post(random.choice(history.live()), attempts=2))
+        send = history.post if random.random() < 0.7 else partial(exporting.new, history)
+        history.spawn(send(random.choice(history.live()), attempts=2))
         await asyncio.sleep(2 * random.random() ** 2)
     history.faults.weather.clear()
     await history.clients_done()

@@ -22,6 +22,8 @@ SKEW = 60.0
 """Seconds that two stamps of two instances may be apart."""
 SIGNED = 60.0
 """Seconds after which storage refuses an upload, counted from the consent read that it rests on."""
+AHEAD = 300.0
+"""Seconds by which what is captured may be ahead of the time at which it is taken; a day is by how much behind."""
 LATE_LANDING = 20.0
 """Seconds after which a write of a request that has ended may still land."""
 
@@ -155,6 +157,7 @@ class Oracle:
         self.retention = Retention(retention_days, time)
         self.deployment = ""
         self.agreements: Any  # an Agreements, which asks this one for the time
+        self.spans: Any  # a Spans, likewise
         self.accounts = accounts
         self.violation: Violation | None = None
         self.checks = 0
@@ -230,10 +233,14 @@ class Oracle:
         self._sent.setdefault(tag, []).append(sent)
         return sent
 
-    def begun(self, sent: Sent | None) -> None:
+    def begun(self, sent: Any, container: str) -> None:
         """An instance begins to write to storage what a client sent, by its own lights on a consent that holds."""
         self.checks += 1
-        since = None if sent is None else self._withdrawn_since(sent.tenant, self._time())
+        read = Name.read(container)
+        term = self.terms.get(read.enrollment) if read is not None else None
+        # An export is of several tenants, but what is written is one's.
+        tenant = sent.tenant if isinstance(sent, Sent) else term.tenant if term is not None else ""
+        since = None if sent is None else self._withdrawn_since(tenant, self._time())
         if since is not None:
             self.fail("P2", f"a write was begun on a consent that ended; opted out, answered {self.at(since)}")
 
@@ -501,7 +508,7 @@ class Oracle:
                 if batch in known:
                     self.fail("D6", f"a batch in {name} was replaced")
                 self._contents[geo][name, batch] = content
-                known[batch] = self.placed[name, batch] = self._batch_new(geo, name, content, work)
+                known[batch] = self.placed[name, batch] = self._batch_new(geo, name, batch, content, work)
 
     def _container_new(self, geo: str, name: str) -> None:
         if self._by_hand(geo, name) is not None or name == f"deployment-{self.deployment}":
@@ -518,11 +525,13 @@ class Oracle:
         elif term.verified is not None:
             self.fail("P6", f"a container was created {self._time() - term.verified:.0f} s after the receipt")
 
-    def _batch_new(self, geo: str, name: str, content: bytes, work: Any) -> str:
+    def _batch_new(self, geo: str, name: str, batch: str, content: bytes, work: Any) -> str:
         if self._by_hand(geo, name) is not None:
             return ""
         now = self._time()
         lines = [json.loads(line) for line in gzip.decompress(content).splitlines()]
+        if not lines or "spanId" in lines[0]:
+            return self.spans.batch(geo, name, batch, lines, work)  # type: ignore[no-any-return]
         tag = str(lines[0]["input"])
         attempts = self._sent.get(tag, [])
         open_ = [sent for sent in attempts if sent.ended >= now]
@@ -537,6 +546,8 @@ class Oracle:
             self.fail("P1", "captures of one tenant were stored for another")
         if min(mine[0].instants) < term.asked - SKEW:
             self.fail("P1", f"captures from before the opt-in were stored: {self.at(min(mine[0].instants))}")
+        if min(mine[0].instants) < now - DAY - SIGNED - SKEW or max(mine[0].instants) > now + AHEAD + SKEW:
+            self.fail("P4", f"captures of {self.at(min(mine[0].instants))} were stored at {self.at(now)}")
         if all(self._withdrawn_since(term.tenant, sent.started) is not None for sent in mine):
             self.fail("P2", "captures were stored that were sent after an opt-out had been answered")
         since = self._withdrawn_since(term.tenant, now - SIGNED - SKEW)

@@ -151,7 +151,9 @@ class Process:
     async def sleep(self, seconds: float) -> None:
         end = self.monotonic() + seconds
         while (left := end - self.monotonic()) > 0:  # noqa: ASYNC110 - there is no event but time itself
-            await asyncio.sleep(max(left, 1e-6))  # less might be no time at all to the loop
+            # Less might be no time at all to the loop. In a pause nothing wakes up, and a clock that stands still in it
+            # would leave the same little rest for all of its length.
+            await asyncio.sleep(max(left, self.resumes_at - self._loop.time(), 1e-6))
         await self.running()
 
     # What the machine does to it.

@@ -27,6 +27,7 @@ from tests.simulation.faults import Faults, Faulty
 from tests.simulation.oracle import Oracle
 from tests.simulation.reading import Reading
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
+from tests.simulation.spans import Spans
 
 DEPLOYMENT = "d" * 32
 NOBODY: Any = None
@@ -163,6 +164,15 @@ class ObservedCaptures(MemoryCaptures):
         self.oracle.notice(CURRENT_REQUEST.get())
         return put
 
+    async def create_log(self, permit: Permit, container: str, log: str) -> None:
+        self.claims.item(container, log)
+        self.receive_log(permit, container, log)
+
+    async def append(self, permit: Permit, container: str, log: str, record: bytes) -> int:
+        start = self.receive_record(permit, container, log, record)
+        self.oracle.spans.record(container, record)
+        return start
+
     async def create_container(self, permit: Permit, container: str) -> None:
         self.receive_container(container)
         self.oracle.notice(CURRENT_REQUEST.get())
@@ -238,7 +248,7 @@ class Cloud:
     def attach(self, oracle: Oracle) -> None:
         """Let the oracle watch, and those that know of reviewers and of what the service says of itself."""
         self.reading, self.claims = reading, claims = Reading(oracle, self.access), Claims(oracle)
-        oracle.agreements = Agreements(oracle, self.texts)
+        oracle.agreements, oracle.spans = Agreements(oracle, self.texts), Spans(oracle)
         oracle.deployment = DEPLOYMENT
         self.ledger.oracle = self.deletions.oracle = oracle
         self.access.reading = reading
@@ -275,12 +285,13 @@ class Instance:
             review_auth_context="c1",
             notices=cloud.notices,
             new_id=lambda: f"{random.choice(cloud.shards)}{random.getrandbits(124):031x}",
+            new_key=lambda: f"{random.getrandbits(256):064x}",
             purge_bounds=cloud.purge_bounds,
             sweep_bounds=cloud.sweep_bounds,
         )
         self.process = process
         self.data_sharing, self.captures, self.deletions = services.data_sharing, services.captures, services.deletions
-        self.access = services.access
+        self.access, self.traces = services.access, services.traces
         self.purge, self.sweep, self.status = services.purge, services.sweep, services.status
 
     async def opt_outs(self, documents: Sequence[func.Document]) -> int:

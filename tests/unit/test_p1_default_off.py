@@ -75,6 +75,8 @@ async def test_a_setting_says_what_is_so_since_when_and_by_which_event() -> None
             enrollment=enrollment if enabled else None,
             notice=AGREEMENT.version if enabled else None,
             since=at,
+            person_key=setting.person_key,
         )
+        assert (setting.person_key is not None) == enabled
         assert await world.data_sharing.get(TENANT) == setting
         world.clock.move(timedelta(hours=1))

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
+from unittest import mock
 
 from shared.accounts import Accounts
 from shared.clock import Moment
 from shared.model import deadlines
 from shared.model.capture import Submission
-from shared.model.containers import DayContainer
 from shared.ports import Permit, Put, StoreUnavailable
+from shared.sharing import captures as captures_module
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.stores.memory import MemoryCaptures
@@ -25,37 +26,47 @@ def _() -> Iterator[None]:
 
 @mutant("a batch under its newest day")
 def _() -> Iterator[None]:
-    put = Captures._put
-
-    async def shifted(self: Captures, permit: Any, store: Any, container: DayContainer, sent: Submission) -> Put:
-        day = max(capture.captured_at for capture in sent.batch.captures).date()
-        return await put(self, permit, store, DayContainer(container.enrollment_id, day), sent)
-
-    with patched(Captures, "_put", shifted):
+    with mock.patch.object(captures_module, "min", max, create=True):  # of the instants: nothing else has a least
         yield
+
+
+class _Unmoved(datetime):
+    """An instant that is of the day that it says of itself, wherever that was."""
+
+    def astimezone(self, tz: Any = None) -> "_Unmoved":
+        return self
 
 
 @mutant("a batch under its day where it was captured")
 def _() -> Iterator[None]:
-    put = Captures._put
+    def earliest(instants: Any) -> datetime:
+        found = min(instants)
+        return _Unmoved.combine(found.date(), found.timetz())
 
-    async def shifted(self: Captures, permit: Any, store: Any, container: DayContainer, sent: Submission) -> Put:
-        day = min(capture.captured_at for capture in sent.batch.captures).date()
-        return await put(self, permit, store, DayContainer(container.enrollment_id, day), sent)
-
-    with patched(Captures, "_put", shifted):
+    with mock.patch.object(captures_module, "min", earliest, create=True):
         yield
 
 
 @mutant("captures of any age")
 def _() -> Iterator[None]:
-    with patched(deadlines, "earliest_capture", lambda now, started_at: started_at - timedelta(days=60)):
+    check = captures_module._check_instants
+
+    def each_in_its_time(instants: Any, now: datetime, started_at: datetime) -> None:
+        for at in instants:
+            check([at], max(at, started_at), started_at)
+
+    with patched(captures_module, "_check_instants", each_in_its_time):
         yield
 
 
 @mutant("captures from before the opt-in")
 def _() -> Iterator[None]:
-    with patched(deadlines, "earliest_capture", lambda now, started_at: now - timedelta(hours=24)):
+    check = captures_module._check_instants
+
+    def of_a_day(instants: Any, now: datetime, started_at: datetime) -> None:
+        check(instants, now, min(started_at, now - deadlines.CAPTURE_MAX_AGE))
+
+    with patched(captures_module, "_check_instants", of_a_day):
         yield
 
 
@@ -100,13 +111,13 @@ def _() -> Iterator[None]:
 
 @mutant("answered before it is stored")
 def _() -> Iterator[None]:
-    put = Captures._put
+    persist = Captures.persist
 
     async def hopeful(self: Captures, *args: Any) -> Put:
         try:
-            return await put(self, *args)
+            return await persist(self, *args)
         except StoreUnavailable:
             return Put.CREATED
 
-    with patched(Captures, "_put", hopeful):
+    with patched(Captures, "persist", hopeful):
         yield

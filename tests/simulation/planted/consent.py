@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.accounts import Account, Accounts
 from shared.clock import Moment
 from shared.model import ledger as ledger_module
 from shared.model.ledger import Setting
+from shared.model.notices import Notices
 from shared.ports import Conflict, Permit, StoreUnavailable
 from shared.sharing import captures as captures_module
 from shared.sharing.consent import Consent
@@ -108,7 +109,7 @@ def _() -> Iterator[None]:
 
 @mutant("on by default")
 def _() -> Iterator[None]:
-    enrollment = captures_module._enrollment
+    enrollment_of = captures_module.enrollment_of
 
     def anyone(permit: Permit) -> Any:
         if permit.setting.enrollment is None and permit.setting.sequence == 0:
@@ -118,9 +119,14 @@ def _() -> Iterator[None]:
                 storage_account="steurope",
                 started_at=datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
             )
-        return enrollment(permit)
+        return enrollment_of(permit)
 
-    with patched(captures_module, "_enrollment", anyone):
+    def unasked(self: Notices, version: str | None) -> datetime | None:
+        """As if who was never asked had agreed: else no write begins on the word of such a setting (P11)."""
+        return datetime.max.replace(tzinfo=UTC) if version is None else agreed_until(self, version)
+
+    agreed_until = Notices.agreed_until
+    with patched(captures_module, "enrollment_of", anyone), patched(Notices, "agreed_until", unasked):
         yield
 
 

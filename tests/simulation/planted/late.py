@@ -26,7 +26,7 @@ def _() -> Iterator[None]:
 
 @mutant("consent is looked at before the loop and not before each attempt")
 def _() -> Iterator[None]:
-    put = Captures._put
+    persist = Captures.persist
 
     async def once(self: Captures, permit: Permit, *more: Any) -> Put:
         class Believed:
@@ -34,9 +34,9 @@ def _() -> Iterator[None]:
             async def afresh(tenant_id: str) -> Permit:
                 return replace(permit, read_at=Moment.now(self.clock))
 
-        return await put(replace(self, consent=Believed()), permit, *more)  # type: ignore[arg-type]
+        return await persist(replace(self, consent=Believed()), permit, *more)  # type: ignore[arg-type]
 
-    with patched(Captures, "_put", once):
+    with patched(Captures, "persist", once):
         yield
 
 
@@ -101,19 +101,19 @@ def _() -> Iterator[None]:
 
 @mutant("a container is created without a look at consent")
 def _() -> Iterator[None]:
-    put = Captures._put
+    persist = Captures.persist
 
     async def unlooked(self: Captures, permit: Permit, store: CaptureStore, *more: Any) -> Put:
         class Careless:
-            put_batch = staticmethod(store.put_batch)
+            account, list_containers = store.account, staticmethod(store.list_containers)
 
             @staticmethod
             async def create_container(permit: Permit, container: str) -> None:
-                await store.create_container(Eternal(permit.setting, permit.read_at), container)
+                await store.create_container(Eternal(permit.setting, permit.read_at, permit.agreed_until), container)
 
-        return await put(self, permit, Careless(), *more)  # type: ignore[arg-type]
+        return await persist(self, permit, Careless(), *more)  # type: ignore[arg-type]
 
-    with patched(Captures, "_put", unlooked):
+    with patched(Captures, "persist", unlooked):
         yield
 
 
@@ -125,22 +125,18 @@ class Eternal(Permit):
 
 @mutant("a write that was refused is sent again as it was")
 def _() -> Iterator[None]:
-    put = Captures._put
+    persist = Captures.persist
 
-    async def again(self: Captures, permit: Permit, store: CaptureStore, *more: Any) -> Put:
-        class Stubborn:
-            create_container = staticmethod(store.create_container)
+    async def again(self: Captures, permit: Permit, store: CaptureStore, day: Any, at: Any, attempt: Any) -> Any:
+        async def stubborn(permit: Permit) -> Any:
+            try:
+                return await attempt(permit)
+            except ConsentExpired:
+                return await attempt(replace(permit, read_at=Moment.now(self.clock)))
 
-            @staticmethod
-            async def put_batch(permit: Permit, *batch: Any) -> Put:
-                try:
-                    return await store.put_batch(permit, *batch)
-                except ConsentExpired:
-                    return await store.put_batch(replace(permit, read_at=Moment.now(self.clock)), *batch)
+        return await persist(self, permit, store, day, at, stubborn)
 
-        return await put(self, permit, Stubborn(), *more)  # type: ignore[arg-type]
-
-    with patched(Captures, "_put", again):
+    with patched(Captures, "persist", again):
         yield
 
 
