@@ -3,12 +3,15 @@
 import asyncio
 import gzip
 import json
+import os
+import sys
 import uuid
 from typing import Any
 
 import pytest
 
 from local.client import Client
+from local.process import ROOT
 from local.samples import load
 from local.stack import Stack
 from local.tokens import Role
@@ -101,6 +104,18 @@ async def test_after_the_opt_outs_answer_no_span_is_stored_and_none_of_another_e
     assert refused.body["partialSuccess"]["errorMessage"] == "Not stored: 1 captured-too-early."
     assert await spans_of(client, enrollment) == ["0000000000000001"]
     assert await spans_of(client, again) == []
+
+
+@pytest.mark.parametrize("form", ["captures", "traces", "agents"])
+async def test_the_samples_are_sent_in_each_of_the_ways(client: Client, stack: Stack, tenant: str, form: str) -> None:
+    enrollment = (await client.opt_in(tenant, "europe")).body["enrollmentId"]
+    command = [sys.executable, "-m", "local", "samples", "--as", form, "--tenant", tenant]
+    environment = {**os.environ, "LOCAL_DIR": str(stack.directory)}
+    child = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE)
+    output, _ = await child.communicate()
+    assert (child.returncode, output[:2]) == (0, b"20")
+    lines = [line for batch in (await client.batches("europe", enrollment)).values() for line in batch]
+    assert len(lines) == len(load())
 
 
 async def test_no_id_and_no_name_of_a_person_is_anywhere(client: Client, stack: Stack, tenant: str) -> None:

@@ -15,8 +15,8 @@ from tests.documents import DOCUMENTS, ROOT, Where, commands
 from tests.simulation.__main__ import main as simulation
 
 PYTHON = ".venv/bin/python -m "
-# What test_stack_command.py starts, stops and kills.
-RUN_ELSEWHERE = {"local up --without-host"}
+# What test_stack_command.py starts, stops and kills, and what test_traces.py sends.
+RUN_ELSEWHERE = {"local up --without-host", "local samples"}
 
 TOOLS = sorted(
     {
