@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from local.client import Client
 from local.stack import Stack
 
 TESTS = Path(__file__).parent
+
+# How long an example takes depends on the machine and on what else it does: that is no finding.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # Whoever asks for one of these fixtures, or for one that does, carries the marker `stack`.
 STARTING = {"stack", "stamps", "cosmos", "server"}

@@ -116,7 +116,7 @@ class Capture(_Request):
     def _said(self) -> Self:
         for name in ("input", "output"):
             if getattr(self, name) is None and getattr(self, f"{name}_messages") is None:
-                raise ValueError(f"needs {name} or {name}Messages")
+                raise ValueError(f"{name} or {name}Messages is missing")
         return self
 
     def stored(self, person_key: str | None) -> bytes:
