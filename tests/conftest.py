@@ -55,6 +55,8 @@ CAMPAIGNS = (
     "e2e/test_p5_purge_killed.py",
     "e2e/test_p9_chaos.py",
     "e2e/test_p9_large_account.py",
+    "infra/test_package.py",
+    "local/test_demo.py",
     "local/test_stack_command.py",
     "unit/test_docs_commands.py",
 )
