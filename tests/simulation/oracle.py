@@ -730,8 +730,9 @@ class Oracle:
                 if term.id not in name or self._by_hand(term.geo, name) is not None:
                     continue
                 read = Name.read(name)
-                if where == "still being deleted" and read is not None and read.day < receipt.first_day:
-                    continue  # retention's to delete, and nothing that the receipt speaks of
+                days = receipt.first_day, receipt.last_day
+                if where == "still being deleted" and read is not None and not days[0] <= read.day <= days[1]:
+                    continue  # retention's or the sweep's to delete, and nothing that the receipt speaks of
                 self.fail("P6", f"at the receipt {name} is {where}")
 
     def _check_claims(self, term: Term, deletion: Any, now: float) -> None:
