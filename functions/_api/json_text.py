@@ -35,17 +35,31 @@ def check(body: bytes) -> None:
             none).
     """
     # First, and without recursion: the parser's own limit is not ours to rely on.
-    shape = values_and_depth(body, VALUES_MAX)
-    if shape is None:
-        raise InvalidRequest(f"The body has more than {VALUES_MAX} values.")
-    if shape[1] > DEPTH_MAX:
-        raise InvalidRequest(f"The body is nested deeper than {DEPTH_MAX}.")
+    check_shape(body, "body", VALUES_MAX)
     try:
         json.loads(
             body.decode(), object_pairs_hook=_object, parse_int=_whole, parse_float=_number, parse_constant=_constant
         )
     except (ValueError, RecursionError):  # a UnicodeDecodeError or JSONDecodeError, which would repeat the body (P8)
         raise InvalidRequest(InvalidRequest.NO_JSON) from None
+
+
+def check_shape(text: bytes, what: str, values_max: int) -> None:
+    """Refuse a JSON text that would take long to parse.
+
+    Args:
+        text: of a length that the caller has bounded.
+        what: what it is called.
+        values_max: how many values it may have.
+
+    Raises:
+        InvalidRequest: if it has more values, or is nested too deeply.
+    """
+    shape = values_and_depth(text, values_max)
+    if shape is None:
+        raise InvalidRequest(f"The {what} has more than {values_max} values.")
+    if shape[1] > DEPTH_MAX:
+        raise InvalidRequest(f"The {what} is nested deeper than {DEPTH_MAX}.")
 
 
 def _object(members: Sequence[tuple[str, Any]]) -> None:

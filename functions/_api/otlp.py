@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from shared.model.json_shape import DEPTH_MAX, values_and_depth
+from functions._api import json_text
+from shared.model.json_shape import DEPTH_MAX
 from shared.model.spans import OPERATION, Span
 from shared.problems import InvalidRequest
 
@@ -65,11 +66,7 @@ def spans_of_agents(body: bytes, tenant_id: str) -> Iterator[Span | None]:
 def _of_json(
     body: bytes, tenant_id: str | None, attributes: Callable[[Any], Mapping[str, Any]], *, of_agent: bool = False
 ) -> Iterator[Span | None]:
-    shape = values_and_depth(body, VALUES_MAX)
-    if shape is None:
-        raise InvalidRequest(f"The export has more than {VALUES_MAX} values.")
-    if shape[1] > DEPTH_MAX:
-        raise InvalidRequest(f"The export is nested deeper than {DEPTH_MAX}.")
+    json_text.check_shape(body, "export", VALUES_MAX)
     try:
         for of_resource in _list(from_json(body, allow_inf_nan=False), "resourceSpans"):
             resource = attributes(_is(of_resource.get("resource") or {}, dict).get("attributes"))

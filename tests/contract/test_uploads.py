@@ -278,15 +278,20 @@ async def test_p2_a_signature_is_for_one_blob_to_create_and_for_sixty_seconds_fr
     await puts.close()
 
 
-async def test_p2_a_key_that_took_long_to_fetch_leaves_no_upload_on_a_permit_that_ended(account: Account) -> None:
-    clock = ManualClock(START)
+def slow_key(clock: ManualClock) -> ByKey:
+    """Return a key that takes as long as a consent read counts."""
 
     class Slow(ByKey):
         async def current(self) -> Any:
             clock.move(timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS))
             return await super().current()
 
-    puts = uploads_to(account, Slow("a2V5"))
+    return Slow("a2V5")
+
+
+async def test_p2_a_key_that_took_long_to_fetch_leaves_no_upload_on_a_permit_that_ended(account: Account) -> None:
+    clock = ManualClock(START)
+    puts = uploads_to(account, slow_key(clock))
     with pytest.raises(ConsentExpired):
         await puts.put(permit(clock=clock), "c", "b", b"x", HEADERS)
     assert account.asked == []
@@ -479,13 +484,7 @@ async def test_d17_a_log_that_is_there_is_fine(
 
 async def test_p2_nothing_is_sent_to_a_log_on_a_permit_that_ended_while_a_key_was_fetched(account: Account) -> None:
     clock = ManualClock(START)
-
-    class Slow(ByKey):
-        async def current(self) -> Any:
-            clock.move(timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS))
-            return await super().current()
-
-    puts = uploads_to(account, Slow("a2V5"))
+    puts = uploads_to(account, slow_key(clock))
     with pytest.raises(ConsentExpired):
         await puts.append(permit(clock=clock), "c", "log", b"x")
     assert account.asked == []

@@ -118,9 +118,12 @@ def _() -> Iterator[None]:
         yield
 
 
-@mutant("a batch whose place a tombstone took counts as stored")
-def _() -> Iterator[None]:
-    async def careless(self: SpanLogs, permit: Any, store: Any, *of: Any) -> None:
+@contextmanager
+def _lost_batches(take: Any) -> Iterator[None]:
+    """Let ``take`` say what becomes of a batch whose place something else has taken."""
+    stored = SpanLogs.store
+
+    async def otherwise(self: SpanLogs, permit: Any, store: Any, *of: Any) -> None:
         class Content:
             create_log, append = staticmethod(store.create_log), staticmethod(store.append)
             read_log, find_batch = staticmethod(store.read_log), staticmethod(store.find_batch)
@@ -128,33 +131,26 @@ def _() -> Iterator[None]:
             @staticmethod
             async def put_batch(permit: Any, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
                 put = await store.put_batch(permit, container, batch_id, content, body_hash)
-                return put if body_hash == span_logs._VOID_HASH or put is not Put.OTHER else Put.SAME
+                return take() if put is Put.OTHER and body_hash != span_logs._VOID_HASH else put
 
         await stored(self, permit, Content(), *of)  # type: ignore[arg-type]
 
-    stored = SpanLogs.store
-    with patched(SpanLogs, "store", careless):
+    with patched(SpanLogs, "store", otherwise):
+        yield
+
+
+@mutant("a batch whose place a tombstone took counts as stored")
+def _() -> Iterator[None]:
+    with _lost_batches(lambda: Put.SAME):
         yield
 
 
 @mutant("a name that a tombstone has taken is tried again and again")
 def _() -> Iterator[None]:
-    async def stubborn(self: SpanLogs, permit: Any, store: Any, *of: Any) -> None:
-        class Content:
-            create_log, append = staticmethod(store.create_log), staticmethod(store.append)
-            read_log, find_batch = staticmethod(store.read_log), staticmethod(store.find_batch)
+    def stubborn() -> Put:
+        raise TryAgain("span-log-contended")
 
-            @staticmethod
-            async def put_batch(permit: Any, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
-                put = await store.put_batch(permit, container, batch_id, content, body_hash)
-                if put is Put.OTHER and body_hash != span_logs._VOID_HASH:
-                    raise TryAgain("span-log-contended")
-                return put
-
-        await stored(self, permit, Content(), *of)  # type: ignore[arg-type]
-
-    stored = SpanLogs.store
-    with patched(SpanLogs, "store", stubborn):
+    with _lost_batches(stubborn):
         yield
 
 
