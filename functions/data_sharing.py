@@ -264,7 +264,7 @@ async def data_sharing(call: Call) -> func.HttpResponse:
         Administrator(actor=caller.object_id, channel="api", client_id=caller.app_id, role=caller.admin_role),
         body.geo,
         None if body.notice is None else Agreement(body.notice, body.locale or ""),
-        body.stop_review,
+        stop_review=body.stop_review,
         if_sequence=None if wanted is None or wanted.every else wanted.strong_sequences,
         unless_sequence=frozenset() if unwanted is None else unwanted.sequences,
     )

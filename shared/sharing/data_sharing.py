@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +57,7 @@ class RequestedChange:
     by: Administrator
     geo: str | None = None
     agreement: Agreement | None = None
+    _: KW_ONLY
     at_home: bool = False
     stop_review: bool = False
     if_sequence: Collection[int] | None = None

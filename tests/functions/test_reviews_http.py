@@ -166,3 +166,16 @@ async def test_a_hostile_justification_comes_back_escaped_on_one_line(granted: A
         answer = await FUNCTIONS[function].get_user_function()(request)
         assert answer.get_body().isascii() and answer.get_body().decode().isprintable()
         assert hostile in {each["justification"] for each in json.loads(answer.get_body())["value"]}
+
+
+async def test_an_opt_out_that_stops_review_stops_what_is_granted_later_too(granted: Api) -> None:
+    _, body, _ = await granted.call("captures_list", role=Role.REVIEWER, params={"day": DAY})
+    batch = body["value"][0]["batchId"]
+    wish = {"enabled": False, "stopReview": True}
+    status, _, _ = await granted.call("data_sharing", "PUT", role=Role.TENANT_ADMIN, body=wish)
+    assert status == 200
+    _, history, _ = await granted.call("data_sharing_history", role=Role.TENANT_ADMIN)
+    assert history["value"][0]["stopReview"] is True
+    status, problem, _ = await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
+    assert (status, problem) == (404, "not-found")
+    assert (await read(batch)).status_code == 403
