@@ -1,4 +1,7 @@
-"""A plugin of pytest for the runs of mutmut: first the tests that found others, and the quick ones; none may hang."""
+"""A plugin of pytest for the runs of mutmut: first the tests that found others, and the quick ones; none may hang.
+
+A test that took more than ``SECONDS_MAX`` is left out: a survivor would wait for all of them.
+"""
 
 import json
 import os
@@ -18,14 +21,17 @@ MEASURED = Path("mutmut-stats.json").absolute()
 FINDERS = Path("finders").absolute()
 """Which tests have found a mutant, a line each."""
 
+SECONDS_MAX = 1.0
+
 DURATIONS: dict[str, float] = {}
 
 
 @pytest.hookimpl(trylast=True)  # after the order of tests/conftest.py
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if MEASURED.is_file():
+    if not DURATIONS and MEASURED.is_file():
         DURATIONS.update(json.loads(MEASURED.read_text(encoding="utf-8"))["duration_by_test"])
     found = Counter(FINDERS.read_text(encoding="utf-8").splitlines()) if FINDERS.is_file() else Counter[str]()
+    items[:] = [item for item in items if DURATIONS.get(item.nodeid, 0.0) <= SECONDS_MAX]
     items.sort(key=lambda item: DURATIONS.get(item.nodeid, 0.0) / (1 + 3 * found[item.nodeid]))
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from shared.deletion.postponed import PostponedDays
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
+from shared.model.heartbeats import Heartbeat, Postponed
 from shared.model.ledger import OptedIn, OptedOut
 from shared.ports import ListedContainer, Stored, StoreUnavailable
 from shared.problems import TooManyOptIns
@@ -158,6 +160,18 @@ async def test_p5_a_deletion_that_is_overdue_is_not_tried_more_often_than_one_th
     hang(world, lambda name: True, wait=_unavailable)
     await world.purge.run()
     assert state(world, deletion).retry_at == START + timedelta(hours=1)
+
+
+def test_p5_a_wait_of_an_hour_is_believed_and_one_of_a_clock_that_is_a_minute_ahead() -> None:
+    moment, most = timedelta(microseconds=1), timedelta(hours=1, minutes=1)
+    assert [deadlines.waits(START + ahead, START) for ahead in (most, most + moment)] == [True, False]
+    assert [deadlines.waits(START + ahead, START) for ahead in (moment, 0 * moment)] == [True, False]
+
+
+@pytest.mark.parametrize(("left", "wait"), [(300, 60), (240, 60), (120, 30), (20, 5), (1, 5), (0, 60), (-60, 60)])
+def test_p5_a_wait_is_at_most_a_quarter_of_the_minutes_left_until_the_deadline(left: int, wait: int) -> None:
+    deadline = START + timedelta(minutes=left)
+    assert deadlines.retry_at(START, 9, deadline) == START + timedelta(minutes=wait)
 
 
 async def _purge_until(world: World, end: datetime) -> None:
@@ -360,6 +374,21 @@ async def test_p4_time_is_looked_at_inside_a_shard() -> None:
     assert len(tried) == 8
 
 
+async def test_p4_what_was_listed_before_time_ran_out_is_deleted_however_slow_the_listing_is() -> None:
+    world = World(bounds=Bounds(seconds=50))
+    _, expired = await _expiring(world, 0, 5)
+    listed = world.stores["europe"].list_containers
+
+    async def slow(prefix: str, **how: Any) -> AsyncIterator[ListedContainer]:
+        async for each in listed(prefix, **how):
+            world.clock.move(timedelta(seconds=20))
+            yield each
+
+    world.stores["europe"].list_containers = slow
+    assert (await world.purge.run())["europe"].outcome == "more"
+    assert days_of(world) == expired[1:], "there was time for one"
+
+
 @pytest.mark.parametrize(
     "edit",
     [{"retry_at": START + timedelta(days=900)}, {"failures": 10**9, "retry_at": START + timedelta(days=900)}],
@@ -376,6 +405,18 @@ async def test_p4_a_heartbeat_that_somebody_edited_keeps_no_container(edit: dict
     assert days_of(world) == hanging
     await world.purge.run()
     assert days_of(world) == []
+
+
+def test_p4_what_was_postponed_is_believed_for_a_day_and_no_further_ahead_than_any_of_ours() -> None:
+    moment, latest = timedelta(microseconds=1), deadlines.latest_retry(START)
+    yesterday = START - timedelta(days=1)
+    postponed = [
+        Postponed(container=DayContainer(f"{n:032x}", START.date()).name, failures=1, error="storage-503", retry_at=at)
+        for n, at in enumerate((yesterday, yesterday + moment, latest, latest + moment))
+    ]
+    last = Heartbeat(kind="purge", started_at=START, at=START, outcome="done", counts={}, postponed=tuple(postponed))
+    assert PostponedDays(last, START, 30).kept == tuple(postponed[1:3])
+    assert PostponedDays(None, START, 30).kept == ()
 
 
 async def test_p4_a_container_that_failed_waits_twice_as_long_each_time_and_at_most_an_hour() -> None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -62,8 +63,9 @@ def test_messages_may_be_wrapped_or_be_values(given: Any) -> None:
         ('["one", "two"]', [said("user", "one"), said("user", "two")]),
         ('[{"role": "user", "content": "one"}]', [said("user", "one")]),
         ('{"role": "tool", "parts": []}', [{"role": "tool", "parts": []}]),
-        ('[{"parts": ["one", 2]}]', [said("user", "one", "2")]),
+        ('[{"parts": ["one", 2, ["für"]]}]', [said("user", "one", "2", '["für"]')]),
         ("[]", []),
+        ('[{"role": "user"}]', [{"role": "user", "parts": []}]),
         (
             '[{"role": "user", "parts": [{"type": "new", "x": [null]}]}]',
             [{"role": "user", "parts": [{"type": "new", "x": [None]}]}],
@@ -111,7 +113,10 @@ def test_system_instructions_are_parts() -> None:
     parts = [{"type": "text", "content": "Be short."}, {"type": "other", "x": 1}]
     for each in (json.dumps(parts), parts):
         assert of({"gen_ai.system_instructions": each})["systemInstructions"] == parts
-    assert of({"gen_ai.system_instructions": "Be short."})["systemInstructions"] == parts[:1]
+    for other in (json.dumps(parts[1]), parts[1]):
+        assert of({"gen_ai.system_instructions": other})["systemInstructions"] == parts[1:]
+    for text in ("Be short.", " 42"):
+        assert of({"gen_ai.system_instructions": text})["systemInstructions"] == [{"type": "text", "content": text}]
 
 
 @pytest.mark.parametrize("marker", ["TRUNCATED", "[overlimit]"])
@@ -128,6 +133,7 @@ CUT = [
     {"type": "tool_call", "name": "t", "arguments": "[truncated]"},
     {"type": "tool_call_response", "id": "1", "response": '{"a": "… [truncated]'},
     {"type": "text", "content": "It was a dark … [truncated]"},
+    {"type": "… [truncated]", "n": ["[truncated]"]},
 ]
 
 
@@ -139,6 +145,7 @@ def test_what_an_agents_sdk_cut_of_parts_is_marked() -> None:
         {"type": "tool_call", "name": "t", "truncated": True},
         {"type": "tool_call_response", "id": "1", "response": '{"a": "', "truncated": True},
         {"type": "text", "content": "It was a dark ", "truncated": True},
+        CUT[4],
     ]
     assert (capture["output"], capture["truncated"]) == ("And ", ["gen_ai.output.messages"])
     tool = {"gen_ai.tool.call.arguments": '{"q": "long… [truncated]', "gen_ai.tool.call.result": "[truncated]"}
@@ -146,6 +153,13 @@ def test_what_an_agents_sdk_cut_of_parts_is_marked() -> None:
     [called], [answered] = capture["inputMessages"][0]["parts"], capture["outputMessages"][0]["parts"]
     assert called == {"type": "tool_call", "arguments": '{"q": "long', "truncated": True}
     assert answered == {"type": "tool_call_response", "truncated": True}
+    plain = {"gen_ai.input.messages": "Or … [truncated]", "gen_ai.system_instructions": CUT[3:]}
+    capture = of(plain, of_agent=True)
+    assert (capture["input"], capture["truncated"]) == ("Or ", ["gen_ai.input.messages"])
+    assert capture["systemInstructions"] == [
+        {"type": "text", "content": "It was a dark ", "truncated": True},
+        CUT[4],
+    ]
     whole = {"version": "0.1.0", "messages": [said("system", "[truncated: 12 messages exceeded limit]")]}
     assert of({"gen_ai.input.messages": json.dumps(whole)})["truncated"] == ["gen_ai.input.messages"]
 
@@ -173,7 +187,8 @@ def test_long_media_is_its_hash_and_length(form: dict[str, str], member: str) ->
 
 def test_an_address_of_media_is_kept() -> None:
     part = {"type": "uri", "modality": "image", "uri": "https://adatum.example/" + "x" * 30_000}
-    assert asked([{"role": "user", "parts": [part]}])[0]["parts"] == [part]
+    other = {"type": "other", "uri": "data:," + "x" * 30_000}
+    assert asked([{"role": "user", "parts": [part, other]}])[0]["parts"] == [part, other]
 
 
 @pytest.mark.parametrize(
@@ -195,6 +210,20 @@ def test_the_instant_is_that_of_the_end_in_microseconds() -> None:
     assert capture["telemetry"]["durationMs"] == 1.5
     assert "durationMs" not in of({}, start=0)["telemetry"]
     assert of({}, start=END + 1)["telemetry"]["durationMs"] == 0
+
+
+@pytest.mark.parametrize("end", [1, 2**64 - 1])
+def test_a_span_has_ended_at_any_time_of_64_bits(end: int) -> None:
+    span = Span(TRACE_ID, "1" * 16, 0, end, {}, {})
+    assert span.is_valid and span.ended_at == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=end // 1000)
+
+
+@pytest.mark.parametrize("end", [0, 2**64])
+def test_a_span_that_has_no_such_time_is_not_valid(end: int) -> None:
+    span = Span(TRACE_ID, "1" * 16, 0, end, {}, {})
+    assert not span.is_valid
+    with pytest.raises(ValueError, match=r"^$"):
+        _ = span.ended_at
 
 
 LONG = {

@@ -31,7 +31,8 @@ async def test_a_person_is_the_same_pseudonym_throughout_an_enrollment_and_anoth
     await world.opt_in()
     first = (await stored(world))["userId"]
     assert len(first) == 2 * PSEUDONYM_BYTES and int(first, 16) >= 0
-    assert (await stored(world, another="thing"))["userId"] == first
+    told = await stored(world, **{"user.id": ADELE, "user.name": ADELE, "latencyMs": 8})
+    assert (told["userId"], told["telemetry"]) == (first, {"user.id": first, "latencyMs": 8})
     assert (await stored(world, "other@adatum.example"))["userId"] != first
     await world.opt_out()
     await world.opt_in()

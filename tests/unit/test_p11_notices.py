@@ -1,11 +1,14 @@
 """P11: what was agreed to can be shown for good: a published text never changes, and who agrees names its version."""
 
 import hashlib
+import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from shared.model import notices
 from shared.model.notices import DEFAULT_LOCALE, NOTICES, Notice, Notices
 
 LOCALES = ("de", "en", "ja")
@@ -43,14 +46,30 @@ def _notice(version: str, valid_from: datetime, accepted_until: datetime | None 
     return Notice(version, valid_from, accepted_until, {})
 
 
+def test_p11_from_when_and_until_when_a_version_holds_stands_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = {"validFrom": "2027-03-01T00:00:00Z", "sha256": {"en": "b" * 64}}
+    old = {"validFrom": "2026-11-01T00:00:00Z", "acceptedUntil": "2027-06-01T00:00:00Z", "sha256": {"en": "a" * 64}}
+    (tmp_path / "notices.json").write_text(json.dumps({"new": new, "old": old}))
+    monkeypatch.setattr(notices, "_FOLDER", tmp_path)
+    start, replaced, until = (
+        datetime(year, month, 1, tzinfo=UTC) for year, month in ((2026, 11), (2027, 3), (2027, 6))
+    )
+    assert notices._published().published == [
+        Notice("old", start, until, {"en": "a" * 64}),
+        Notice("new", replaced, None, {"en": "b" * 64}),
+    ]
+
+
 def test_p11_the_version_in_force_is_the_newest_that_holds_already() -> None:
     first, second = datetime(2026, 11, 1, tzinfo=UTC), datetime(2027, 3, 1, tzinfo=UTC)
-    notices = Notices([_notice("a", first, second + timedelta(days=90)), _notice("b", second)])
+    published = Notices([_notice("a", first, second + timedelta(days=90)), _notice("b", second)])
     moment = timedelta(microseconds=1)
     for now, version in ((first - moment, None), (first, "a"), (second - moment, "a"), (second, "b")):
-        found = notices.in_force(now)
+        found = published.in_force(now)
         assert (found and found.version) == version
-    assert notices.find("c") is None
+    assert published.find("c") is None
 
 
 def test_p11_an_agreement_ends_at_that_instant() -> None:

@@ -1,11 +1,15 @@
 """P4: no capture is stored 30 days after it happened, by ``capturedAt`` (decision D4)."""
 
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
+from shared.model.containers import DayContainer
+from shared.model.heartbeats import Postponed
 from shared.problems import CapturedTooEarly, CapturedTooLate
 from tests.clocks import ManualClock
 from tests.world import TENANT, World, capture, submission
@@ -131,21 +135,23 @@ async def test_retention_goes_through_every_shard_and_stops_at_the_first_live_da
     for shard in "0123456789abcdef":
         for day in ("20261001", "20261002", "20261121"):
             store.receive_container(f"{shard}-{day}-{shard}{'0' * 31}")
-    store.receive_container("0-notours")
+    for name in ("0-0-notours", "0-notours"):  # listed first, and last
+        store.receive_container(name)
     heartbeat = (await world.purge.run())["europe"]
     assert heartbeat.counts == {"expiredContainers": 32}
     assert heartbeat.outcome == "done"
     assert world.days() == ["2026-11-21"] * 16
-    assert "0-notours" in store.containers, "what is not ours is left alone"
+    assert {"0-0-notours", "0-notours"} <= store.containers.keys(), "what is not ours is left alone"
 
 
-async def test_a_bounded_run_is_taken_up_by_the_next() -> None:
-    world = World(bounds=Bounds(containers=3))
+@pytest.mark.parametrize("most", [1, 3])
+async def test_a_bounded_run_is_taken_up_by_the_next(most: int) -> None:
+    world = World(bounds=Bounds(containers=most))
     for day in range(1, 10):
         world.stores["europe"].receive_container(f"0-2026100{day}-0{'0' * 31}")
-    runs = [(await world.purge.run())["europe"] for _ in range(3)]
-    assert [run.outcome for run in runs] == ["more", "more", "done"]
-    assert [run.counts for run in runs] == [{"expiredContainers": 3}] * 3
+    *first, last = [(await world.purge.run())["europe"] for _ in range(9 // most)]
+    assert {run.outcome for run in first} == {"more"} and last.outcome == "done"
+    assert [run.counts for run in (*first, last)] == [{"expiredContainers": most}] * (9 // most)
     assert world.days() == []
 
 
@@ -156,6 +162,14 @@ async def test_a_run_out_of_time_stops_and_the_next_goes_on() -> None:
     assert (heartbeat.outcome, heartbeat.counts) == ("more", {})
     world.bounds = Bounds()
     assert (await world.purge.run())["europe"].counts == {"expiredContainers": 1}
+
+
+@pytest.mark.parametrize(("year", "ours"), [(2000, False), (2001, True), (8999, True), (9000, False)])
+def test_a_year_that_no_clock_of_ours_shows_is_in_no_name_and_no_item_of_ours(year: int, ours: bool) -> None:
+    day = datetime(year, 6, 1, tzinfo=UTC)
+    assert (DayContainer.parse(f"0-{day:%Y%m%d}-{'0' * 32}") is not None) == ours
+    with nullcontext() if ours else pytest.raises(ValidationError, match="Value error, no instant of ours"):
+        Postponed(container="c", failures=1, error="e", retry_at=day)
 
 
 @pytest.mark.parametrize("retention_days", [3, 7, 29])

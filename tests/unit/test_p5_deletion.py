@@ -42,6 +42,17 @@ async def test_an_opt_out_schedules_its_deletion_two_days_before_its_deadline() 
     }
 
 
+async def test_what_an_opt_out_owes_is_told_before_it_is_scheduled_and_as_it_stands_after() -> None:
+    world = World()
+    await world.opt_in()
+    event = await world.opt_out()
+    owed = await world.deletions.owed_for(event)
+    await world.feed()
+    assert owed == await world.deletions.get(TENANT, event.enrollment_id)
+    expedited = await world.deletions.expedite(TENANT, event.enrollment_id, now=world.clock.now())
+    assert await world.deletions.owed_for(event) == expedited != owed
+
+
 async def test_the_data_is_kept_until_then_and_gone_after() -> None:
     world, deletion = await opted_out()
     await world.run_purges(deletion.not_before - timedelta(minutes=1), every=timedelta(hours=6))
@@ -85,6 +96,24 @@ async def test_a_feed_killed_between_its_creates_makes_every_deletion_once(crash
     assert len(store.items) == crash_at - 1 + after
     await world.feed()
     assert len(store.items) == 3
+
+
+async def test_a_feed_that_cannot_create_one_deletion_creates_the_others_and_says_so() -> None:
+    world = World()
+    for tenant in (TENANT, OTHER_TENANT):
+        await world.opt_in(tenant)
+        await world.opt_out(tenant)
+    create = world.deletion_items.create
+
+    async def failing(deletion: Any) -> bool:
+        if deletion.tenant_id == TENANT:
+            raise StoreUnavailable("cosmos-503")
+        return await create(deletion)  # type: ignore[no-any-return]
+
+    world.deletion_items.create = failing
+    with pytest.raises(StoreUnavailable, match="cosmos-503"):
+        await world.feed()
+    assert [tenant for tenant, _ in world.deletion_items.items] == [OTHER_TENANT]
 
 
 async def test_opting_in_again_leaves_the_old_deletion_alone_and_the_purge_the_new_data() -> None:

@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
+from shared.model.ledger import OptedOut
 from shared.ports import Conflict, ListedContainer, StoreUnavailable
 from tests.unit.opt_outs import look_again, opted_out, purged
 from tests.world import OTHER_TENANT, TENANT, World
@@ -184,3 +187,15 @@ async def test_two_runs_at_a_time_make_one_receipt() -> None:
     assert verified.status == "verified"
     await world.purge.run()
     assert await world.deletions.get(TENANT, deletion.enrollment_id) == verified
+
+
+async def test_what_was_signed_proves_a_deletion_whatever_was_made_of_it() -> None:
+    world, deletion = await purged()
+    done = await look_again(world, deletion)
+    event = world.ledger.events[TENANT][-1]
+    assert done.receipt is not None and isinstance(event, OptedOut)
+    assert done.begun_again().status == "scheduled"
+    assert done.begun_again().proved_by(done.receipt_claims, done.receipt.jws, event) == done
+    for day in ({"firstDay": "2026-11-22"}, {"lastDay": "2026-11-23"}):  # not all of the enrollment's
+        with pytest.raises(ValueError, match=r"^the ledger says something else$"):
+            done.proved_by({**done.receipt_claims, **day}, done.receipt.jws, event)
