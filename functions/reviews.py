@@ -8,7 +8,7 @@ import azure.functions as func
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from functions._api.answers import Page, json_answer, link, page_answer
+from functions._api.answers import Page, SparseAnswerModel, json_answer, link, page_answer
 from functions._api.http import Call, serves
 from functions._api.operations import Answer, Body, Operation
 from functions._api.parameters import BEFORE, LIMIT, Parameter, id_in_path, number, text
@@ -16,7 +16,7 @@ from shared.bootstrap import services
 from shared.identity.callers import Who
 from shared.model.capture import BATCH_MAX, Capture
 from shared.model.grants import DURATION_MAX, AccessRecord, GrantStatus, Purpose, ReviewGrant
-from shared.model.items import ENROLLMENT_ID, EnrollmentId, Item
+from shared.model.items import ENROLLMENT_ID, EnrollmentId, Instant, Item
 from shared.problems import (
     GeoNotServed,
     GrantNotPending,
@@ -81,6 +81,23 @@ class GrantAnswer(ReviewGrant):
 
 class GrantPageAnswer(Page[GrantAnswer]):
     """Review grants, the newest request first."""
+
+
+class PendingGrantAnswer(GrantAnswer):
+    """A grant that waits for an approver, until it lapses at ``lapsesAt``."""
+
+    lapses_at: Instant
+
+    @classmethod
+    def of(cls, grant: ReviewGrant, now: datetime) -> Self:
+        """Return what to say of a grant at ``now``."""
+        return cls(**dict(grant), stands=grant.status(now), lapses_at=grant.lapse)
+
+
+class PendingGrantsAnswer(SparseAnswerModel):
+    """The grants that wait for an approver, of all tenants, the one that lapses first first."""
+
+    value: list[PendingGrantAnswer]
 
 
 class CapturesEntry(Item):
@@ -189,6 +206,20 @@ _LIST = Operation(
     parameters=(LIMIT, BEFORE),
     answers={200: Answer("A page of grants.", GrantPageAnswer(value=[_APPROVED]))},
 )
+_PENDING_LIST = Operation(
+    "PendingGrants_List",
+    "GET",
+    "pending-grants",
+    "List the review grants of all tenants that wait for an approver, the one that lapses first first.",
+    tag=_TAG,
+    who=(Who.APPROVER,),
+    parameters=(LIMIT,),
+    answers={
+        200: Answer("As many as were asked for.", PendingGrantsAnswer(value=[PendingGrantAnswer.of(_PENDING, _NOW)]))
+    },
+    description="Nobody approves a grant that they asked for themselves (requestedBy). What is decided on leaves the "
+    "list, and others move up.",
+)
 _APPROVE = Operation(
     "ReviewGrants_Approve",
     "POST",
@@ -265,6 +296,13 @@ async def review_grants(call: Call) -> func.HttpResponse:
     now = services().clock.now()
     values = [GrantAnswer.of(each, now).to_json() for each in grants.values]
     return page_answer(call.url, limit, grants, values)
+
+
+@serves(blueprint, _PENDING_LIST)
+async def pending_grants(call: Call) -> func.HttpResponse:
+    """List the review grants that wait for an approver."""
+    found, now = await services().access.pending(limit=call.value(LIMIT)), services().clock.now()
+    return json_answer(PendingGrantsAnswer(value=[PendingGrantAnswer.of(each, now) for each in found]).to_json())
 
 
 @serves(blueprint, _APPROVE)

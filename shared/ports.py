@@ -383,6 +383,13 @@ class AccessStore(Protocol):
         """
         ...
 
+    async def pending_grants(self, since: datetime, *, limit: int) -> Sequence[ReviewGrant]:
+        """Return at most ``limit`` grants of all tenants that can be read and are neither approved nor revoked.
+
+        Only those asked for after ``since``, the one asked for first first.
+        """
+        ...
+
     async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """Return at most ``limit`` records, newest first, of a sequence lower than ``before`` if that is given."""
         ...

@@ -68,6 +68,7 @@ var containers = [
         { path: '/kind/?' }
         { path: '/sequence/?' }
         { path: '/requestedBy/?' }
+        { path: '/requestedAt/?' }
         { path: '/expiresAt/?' }
       ]
       excludedPaths: [{ path: '/*' }]

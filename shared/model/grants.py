@@ -69,7 +69,12 @@ class ReviewGrant(Item):
             return GrantStatus.REVOKED
         if self.expires_at is not None:
             return GrantStatus.EXPIRED if now >= self.expires_at else GrantStatus.APPROVED
-        return GrantStatus.LAPSED if now >= self.requested_at + APPROVAL_WITHIN else GrantStatus.PENDING
+        return GrantStatus.LAPSED if now >= self.lapse else GrantStatus.PENDING
+
+    @property
+    def lapse(self) -> datetime:
+        """The instant from which nobody can approve it any more."""
+        return self.requested_at + APPROVAL_WITHIN
 
     def approved(self, approver: str, now: datetime) -> "ReviewGrant":
         """Return the grant approved at ``now``; its time begins then."""

@@ -14,7 +14,15 @@ from shared.accounts import Accounts
 from shared.clock import Clock, Moment
 from shared.model import deadlines
 from shared.model.containers import DayContainer
-from shared.model.grants import AccessRecord, Action, GrantStatus, Purpose, ReviewGrant, live_newest_first
+from shared.model.grants import (
+    APPROVAL_WITHIN,
+    AccessRecord,
+    Action,
+    GrantStatus,
+    Purpose,
+    ReviewGrant,
+    live_newest_first,
+)
 from shared.model.ledger import Enrollment, Event, OptedOut, ReviewStopped
 from shared.ports import (
     UNREADABLE_ITEM,
@@ -217,6 +225,17 @@ class Access:
             before: only those whose request has a lower sequence in the access log.
         """
         return await self.store.grants(tenant_id, limit=limit, before=before)
+
+    async def pending(self, *, limit: int) -> Sequence[ReviewGrant]:
+        """Return the grants of all tenants that wait for an approver, the one that lapses first first.
+
+        It opens nothing and says nothing of any capture, so this look goes on no record.
+
+        Args:
+            limit: how many at most; as they are decided on, others move up.
+        """
+        now = self.clock.now()
+        return await self.store.pending_grants(now - APPROVAL_WITHIN, limit=limit)
 
     async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """Return a tenant's access log, newest first.

@@ -256,6 +256,15 @@ class MemoryAccess:
         mine = (grant for grant in self._of(tenant_id) if grant.requested_by == reviewer)
         return [grant for grant in mine if grant.expires_at is not None and grant.expires_at > now]
 
+    async def pending_grants(self, since: datetime, *, limit: int) -> Sequence[ReviewGrant]:
+        """See ``AccessStore``."""
+        pending = [
+            grant
+            for grant in _in_no_order(self.granted.values())
+            if grant.requested_at > since and grant.approved_at is None and grant.revoked_at is None
+        ]
+        return sorted(pending, key=lambda grant: grant.requested_at)[:limit]
+
     async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """See ``AccessStore``."""
         return _newest(self.records.get(tenant_id, []), lambda record: record.sequence, limit, before)

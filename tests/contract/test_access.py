@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -58,6 +58,30 @@ async def test_approved_grants_are_the_reviewers_that_have_not_ended(access: Acc
     assert await access.approved_grants(tenant, "reviewer", end) == []
     assert [each.sequence for each in (await access.grants(tenant, limit=2, before=None)).values] == [3, 2]
     assert [each.sequence for each in (await access.grants(tenant, limit=2, before=2)).values] == [1]
+
+
+async def test_what_waits_for_an_approver_is_listed_once_for_all_tenants(access: AccessStore) -> None:
+    long_ago = START - timedelta(days=3000)  # before those of all other tests
+    tenants = [str(uuid.uuid4()) for _ in range(4)]
+    asked = [
+        grant(tenant, 1).model_copy(update={"requested_at": long_ago + timedelta(hours=hours)})
+        for tenant, hours in zip(tenants, (2, 1, 0, 3), strict=True)
+    ]
+    for each in asked:
+        await access.commit(record(each.tenant_id, 1), each, None)
+    mine = set(tenants)
+
+    async def waiting(since: datetime, limit: int = 3) -> list[str]:
+        found = await access.pending_grants(since, limit=limit)
+        return [each.tenant_id for each in found if each.tenant_id in mine]
+
+    before = long_ago - timedelta(microseconds=1)
+    assert await waiting(before) == [tenants[2], tenants[1], tenants[0]]
+    assert await waiting(before, 1) == [tenants[2]]
+    assert await waiting(long_ago) == [tenants[1], tenants[0], tenants[3]], "who asked at that instant has lapsed"
+    for each in (asked[0].approved("approver", long_ago), asked[1].revoked("approver", long_ago)):
+        await access.commit(record(each.tenant_id, 2), each, await etag_of(access, each.tenant_id))
+    assert await waiting(before) == [tenants[2], tenants[3]]
 
 
 async def test_the_log_is_paged_newest_first(access: AccessStore) -> None:

@@ -288,6 +288,18 @@ async def test_a_page_of_a_list_is_shown_without_what_cannot_be_read(
     assert SECRET not in caplog.text
 
 
+async def test_p7_a_grant_that_cannot_be_read_keeps_no_other_from_the_approvers(real: Real) -> None:
+    store = real.world.access_store
+    long_ago = START - timedelta(days=2000)
+    asked = [grant(str(uuid.uuid4()), 1).model_copy(update={"requested_at": long_ago}) for _ in range(3)]
+    for each in asked:
+        await store.commit(record(each.tenant_id, 1), each, None)
+    for each, change in zip(asked, ({"purpose": SECRET}, {"requestedAt": 5}), strict=False):
+        item = {"id": f"grant-{each.grant_id}", "kind": "grant", **each.to_json()}
+        await real.put("access", item, **change)
+    assert (await store.pending_grants(long_ago - timedelta(seconds=1), limit=1)) == asked[2:]
+
+
 async def test_p7_grants_and_records_that_cannot_be_read(real: Real, caplog: pytest.LogCaptureFixture) -> None:
     tenant = str(uuid.uuid4())
     store = real.world.access_store

@@ -182,6 +182,9 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkey
     as_operator = {"authorization": f"Bearer {token(Role.OPERATOR, claims=later)}"}
     await api.call("overdue_deletions", role=None, headers=as_operator)
     await api.world.opt_in()
+    people = {role: {"authorization": f"Bearer {token(role, claims=later)}"} for role in (Role.REVIEWER, Role.APPROVER)}
+    await api.call("review_grant_request", "POST", role=None, headers=people[Role.REVIEWER], body=WISH)
+    await api.call("pending_grants", role=None, headers=people[Role.APPROVER])
     now, texts = api.world.clock.now(), NOTICES.published[-1].sha256
     replaced = Notice(AGREEMENT.version, now - timedelta(days=90), now + timedelta(days=90), texts)
     api.world.notices = Notices([replaced, Notice("newer", now, None, texts)])

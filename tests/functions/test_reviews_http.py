@@ -151,6 +151,18 @@ async def test_grants_are_listed_and_an_id_that_is_none_is_refused(granted: Api)
     assert answer[:2] == (409, "grant-not-pending")
 
 
+async def test_what_waits_is_listed_for_approvers_until_it_is_decided_on(granted: Api) -> None:
+    _, asked, _ = await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
+    status, body, _ = await granted.call("pending_grants", role=Role.APPROVER, params={"limit": "1"})
+    assert status == 200
+    assert body == {"value": [{**asked, "lapsesAt": body["value"][0]["lapsesAt"]}]}
+    assert body["value"][0]["lapsesAt"] > asked["requestedAt"]
+    answer = await granted.call("pending_grants", role=Role.APPROVER, params={"limit": "0"})
+    assert answer[:2] == (400, "invalid-request")
+    await granted.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=asked["grantId"])
+    assert (await granted.call("pending_grants", role=Role.APPROVER))[1] == {"value": []}
+
+
 async def test_a_hostile_justification_comes_back_escaped_on_one_line(granted: Api) -> None:
     hostile = "line\nline \x1b[31mred\x07 \x9b2J \u2028 \u0085 \u202e reversed"
     await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body={**ASKED, "justification": hostile})

@@ -5,6 +5,7 @@ stood how at that moment.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -74,6 +75,8 @@ class Reading:
         self._oracle.checks += 1
         if wish.kind == "log":
             self._log(wish, answer.values)
+        elif wish.kind == "pending":
+            self._pending(wish, answer, now)
         elif wish.kind == "request":
             self._expect_one(wish)
             grant = self._grants.get((wish.tenant, answer.grant_id))
@@ -333,6 +336,18 @@ class Reading:
         there = sum(at < wish.started for at in self._committed.get(wish.tenant, ()))
         if len(told) < there or any(a is not b for a, b in zip(known, told, strict=False)):
             self._fail("P7", f"the access log shows {len(told)} of {there} records, or others")
+
+    def _pending(self, wish: Wish, told: Sequence[Any], now: float) -> None:
+        """Approvers see each grant that waited all the while, and none on which somebody had decided before."""
+        named = {each.grant_id for each in told}
+        for (tenant, grant_id), grant in self._grants.items():
+            decided = min(self._approved.get(grant_id, math.inf), self._revoked.get(grant_id, math.inf))
+            if grant_id in named and decided < wish.started:
+                self._fail("P7", "a grant is said to wait on which somebody had decided")
+            asked = self._committed[tenant][grant.sequence - 1]
+            lapse = self._oracle._seconds(grant.requested_at + APPROVAL_WITHIN)
+            if grant_id not in named and asked < wish.started and decided == math.inf and now < lapse - DRIFT:
+                self._fail("P7", "a grant waits, and approvers are not told")
 
     def _expect_one(self, wish: Wish) -> None:
         if len(wish.records) != 1:

@@ -67,6 +67,8 @@ async def act(history: "History", who: str) -> None:
         await look(history, who, asked.reviewer)
     elif action < 0.69:
         await read_the_log(history, who)
+    elif action < 0.73:
+        await see_what_waits(history)
     else:
         await overtaken(history, who)
 
@@ -197,6 +199,11 @@ async def look(history: "History", who: str, reviewer: str) -> None:
             shown += [(day, batch) for batch in answer.value if (day, batch) not in shown]
     for day, batch in random.sample(shown, min(len(shown), random.choice((0, 1, 1, 2)))):
         await _read(history, who, reviewer, day, batch)
+
+
+async def see_what_waits(history: "History") -> None:
+    """An approver looks at what waits, in whatever tenant."""
+    await _wish(history, "pending", "", "carol", lambda each: each.access.pending(limit=1000))
 
 
 async def read_the_log(history: "History", who: str) -> None:

@@ -199,6 +199,26 @@ async def test_a_grant_ends_by_itself_at_its_last_instant() -> None:
         await read(world, batch_id)
 
 
+async def test_approvers_see_what_waits_in_every_tenant_and_nothing_that_was_decided_on() -> None:
+    world = World()
+    for tenant in (TENANT, OTHER_TENANT):
+        await world.opt_in(tenant)
+    first = await world.access.request(TENANT, REVIEWER, ASKED)
+    world.clock.move(timedelta(hours=1))
+    second = await world.access.request(OTHER_TENANT, REVIEWER, ASKED)
+    assert await world.access.pending(limit=10) == [first, second]
+    assert await world.access.pending(limit=1) == [first], "the one that lapses first"
+    await world.access.approve(OTHER_TENANT, second.grant_id, APPROVER)
+    third = await world.access.request(OTHER_TENANT, REVIEWER, ASKED)
+    await world.access.revoke(OTHER_TENANT, third.grant_id, REVIEWER, any_grant=False)
+    assert await world.access.pending(limit=10) == [first]
+    world.clock.move(timedelta(hours=23) - timedelta(microseconds=1))
+    assert await world.access.pending(limit=10) == [first]
+    world.clock.move(timedelta(microseconds=1))
+    assert await world.access.pending(limit=10) == []
+    assert actions(world) == ["requested"], "looking at the list is no look at captures"
+
+
 async def test_a_grant_that_nobody_approved_within_24_hours_has_lapsed() -> None:
     world, _ = await shared_world()
     for waited, approved in ((timedelta(hours=24) - timedelta(microseconds=1), True), (timedelta(hours=24), False)):

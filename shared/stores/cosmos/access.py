@@ -60,6 +60,21 @@ class CosmosAccess(CosmosContainer):
         )
         return [grant async for row in rows if (grant := self._understood(ReviewGrant.from_json, row)) is not None]
 
+    async def pending_grants(self, since: datetime, *, limit: int) -> Sequence[ReviewGrant]:
+        """See ``AccessStore``."""
+        query = (
+            "SELECT * FROM c WHERE c.kind = 'grant' AND IS_STRING(c.requestedAt) AND c.requestedAt > @since"
+            " AND NOT IS_DEFINED(c.approvedAt) AND NOT IS_DEFINED(c.revokedAt) ORDER BY c.requestedAt"
+        )
+        found: list[ReviewGrant] = []
+        async for row in self._query(query, {"@since": format_instant(since)}, page_size=limit):
+            grant = self._understood(ReviewGrant.from_json, row)
+            if grant is not None:
+                found.append(grant)
+            if len(found) == limit:
+                break
+        return found
+
     async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """See ``AccessStore``."""
         return await self._page(AccessRecord.from_json, self._newest("record", tenant_id, limit, before), limit)

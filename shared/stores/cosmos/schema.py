@@ -59,7 +59,7 @@ CONTAINERS: Mapping[str, Schema] = {
             "retryAt",
         ),
     ),
-    "access": Schema("/tenantId", indexed=("kind", "sequence", "requestedBy", "expiresAt")),
+    "access": Schema("/tenantId", indexed=("kind", "sequence", "requestedBy", "requestedAt", "expiresAt")),
     "operations": Schema("/kind"),
     "leases": Schema("/id", indexed=None),
 }
