@@ -1,0 +1,45 @@
+import { administrator } from "./de/administrator";
+import { operator } from "./de/operator";
+import { reviewer } from "./de/reviewer";
+import type { Messages } from "./en";
+
+export const de: Messages = {
+  product: "Copilot-Datenfreigabe",
+  loading: "Wird geladen",
+  signIn: "Anmelden",
+  signOut: "Abmelden",
+  welcome: "Melden Sie sich an, um zu sehen, was freigegeben ist und wann es gelöscht sein wird.",
+  noPage: "Ihr Konto hat keine der Rollen, für die diese Seiten gedacht sind.",
+  noPortal: "Diese Bereitstellung bietet keine Seiten an oder ist nicht erreichbar.",
+  tryAgain: "Erneut versuchen",
+  more: "Mehr anzeigen",
+  stepUp: "Eine stärkere Anmeldung ist nötig.",
+  stepUpAdvice: "Melden Sie sich erneut an, so wie es die Durchsicht verlangt.",
+  retryAfter: (minutes) => `In ${minutes} Min. kann es wieder versucht werden.`,
+  language: "Sprache",
+  appearance: "Darstellung",
+  appearances: { system: "Wie das System", light: "Hell", dark: "Dunkel", contrast: "Hoher Kontrast" },
+  pages: { administrator: "Datenfreigabe", operator: "Zusagen", reviewer: "Durchsicht", approver: "Genehmigungen" },
+  troubles: {
+    unknown: ["Das hat nicht geklappt.", "Es wurde nichts geändert. Versuchen Sie es erneut, und wenden Sie sich an den Betreiber, wenn es so bleibt."],
+    offline: ["Es gibt keine Verbindung.", "Ihre Eingaben sind noch da. Versuchen Sie es erneut, sobald Sie online sind."],
+    "signed-out": ["Ihre Anmeldung ist abgelaufen.", "Melden Sie sich erneut an: Sie kommen auf diese Seite zurück, und Ihre Eingaben sind noch da."],
+    forbidden: ["Das dürfen Sie nicht.", "Ihrem Konto fehlt die Rolle dafür. Fragen Sie, wer in Ihrer Organisation Rollen zuweist."],
+    "not-found": ["Das gibt es nicht.", "Vielleicht wurde es inzwischen entfernt."],
+    "precondition-failed": ["Jemand anderes hat die Einstellung inzwischen geändert.", "Sehen Sie nach, was jetzt gilt, und entscheiden Sie dann neu."],
+    "geo-pinned": ["Die Daten liegen in einer anderen Region.", "Schalten Sie die Freigabe zum Umziehen aus und in der anderen Region wieder ein."],
+    "geo-not-served": ["Diese Region wird anderswo bedient.", "Öffnen Sie die Seite der Bereitstellung, die sie bedient."],
+    "too-many-opt-ins": ["Die Freigabe wurde zu oft eingeschaltet.", "Ausschalten geht immer. Schalten Sie sie später wieder ein."],
+    "notice-outdated": ["Es gibt einen neueren Hinweis.", "Lesen Sie den geltenden, und stimmen Sie ihm dann zu."],
+    "notice-required": ["Dem Hinweis muss zugestimmt werden.", "Lesen Sie ihn, und schalten Sie die Freigabe dann ein."],
+    "deletion-finished": ["Die Löschung ist bereits abgeschlossen.", "Die Bestätigung steht unten."],
+    "grant-not-pending": ["Über den Antrag wurde inzwischen entschieden.", "Sehen Sie nach, was jetzt gilt."],
+    "grant-required": ["Es gibt keine gültige Genehmigung.", "Beantragen Sie eine, oder warten Sie, bis sie erteilt ist."],
+    "purpose-refused": ["Zu diesem Zweck dürfen Aufzeichnungen nicht gelesen werden.", "Wählen Sie einen anderen Zweck."],
+    unavailable: ["Der Dienst kann gerade nicht antworten.", "Es ging nichts verloren. Versuchen Sie es in einigen Sekunden erneut."],
+    "internal-error": ["Im Dienst ist etwas schiefgegangen.", "Versuchen Sie es erneut, und wenden Sie sich an den Betreiber, wenn es so bleibt."],
+  },
+  administrator,
+  operator,
+  reviewer,
+};

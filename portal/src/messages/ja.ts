@@ -1,0 +1,45 @@
+import type { Messages } from "./en";
+import { administrator } from "./ja/administrator";
+import { operator } from "./ja/operator";
+import { reviewer } from "./ja/reviewer";
+
+export const ja: Messages = {
+  product: "Copilot データ共有",
+  loading: "読み込み中",
+  signIn: "サインイン",
+  signOut: "サインアウト",
+  welcome: "サインインすると、共有されているデータと削除の期日を確認できます。",
+  noPage: "このアカウントには、これらのページに必要なロールがありません。",
+  noPortal: "この環境ではページが提供されていないか、接続できません。",
+  tryAgain: "再試行",
+  more: "さらに表示",
+  stepUp: "より強力なサインインが必要です。",
+  stepUpAdvice: "レビューに必要な方法で、もう一度サインインしてください。",
+  retryAfter: (minutes) => `${minutes} 分後に再試行できます。`,
+  language: "言語",
+  appearance: "外観",
+  appearances: { system: "システムに合わせる", light: "ライト", dark: "ダーク", contrast: "ハイ コントラスト" },
+  pages: { administrator: "データ共有", operator: "約束", reviewer: "レビュー", approver: "承認" },
+  troubles: {
+    unknown: ["処理できませんでした。", "何も変更されていません。再試行しても続く場合は、運用者に連絡してください。"],
+    offline: ["接続がありません。", "入力内容は残っています。オンラインになったら再試行してください。"],
+    "signed-out": ["サインインの有効期限が切れました。", "もう一度サインインするとこのページに戻ります。入力内容は残っています。"],
+    forbidden: ["この操作は許可されていません。", "必要なロールがありません。組織のロール管理者に確認してください。"],
+    "not-found": ["見つかりません。", "すでに削除された可能性があります。"],
+    "precondition-failed": ["他の人が設定を変更しました。", "現在の内容を確認してから、もう一度決めてください。"],
+    "geo-pinned": ["データは別の地域にあります。", "移動するには、共有をオフにしてから別の地域でオンにしてください。"],
+    "geo-not-served": ["この地域は別の環境で提供されています。", "その地域を提供する環境のページを開いてください。"],
+    "too-many-opt-ins": ["共有をオンにする操作が多すぎます。", "オフにする操作はいつでもできます。オンにするのは後で試してください。"],
+    "notice-outdated": ["新しい通知があります。", "現在有効な通知を読んでから同意してください。"],
+    "notice-required": ["通知への同意が必要です。", "通知を読んでから共有をオンにしてください。"],
+    "deletion-finished": ["削除はすでに完了しています。", "受領証は下にあります。"],
+    "grant-not-pending": ["この申請はすでに処理されています。", "現在の状態を確認してください。"],
+    "grant-required": ["有効な許可がありません。", "申請するか、承認されるまでお待ちください。"],
+    "purpose-refused": ["この目的ではキャプチャを閲覧できません。", "別の目的を選んでください。"],
+    unavailable: ["サービスは現在応答できません。", "失われたものはありません。数秒後に再試行してください。"],
+    "internal-error": ["サービスで問題が発生しました。", "再試行しても続く場合は、運用者に連絡してください。"],
+  },
+  administrator,
+  operator,
+  reviewer,
+};

@@ -1,0 +1,75 @@
+import { expect, test } from "vitest";
+import type { Schemas } from "../../app/api";
+import { PROMISES, allHold, verdictsOf } from "./verdicts";
+
+type Status = Schemas["StatusAnswer"];
+
+const WATCHED = ["P1", "P2", "P3", "P4", "P5", "P6", "P9"];
+
+function statusOf(change: Partial<Status> = {}): Status {
+  return {
+    at: "2026-11-21T12:00:00Z",
+    holds: true,
+    promises: Object.fromEntries(WATCHED.map((promise) => [promise, true])),
+    reasons: {},
+    overdueDeletions: 0,
+    feedLagSeconds: 0,
+    findings: {},
+    ledger: { unscheduledOptOuts: 0, oldestUnscheduledAt: null, unreadableOptOuts: 0, lastSweep: null, posture: null, unreadable: 0 },
+    geos: {},
+    ...change,
+  };
+}
+
+const stateOf = (status: Status, promise: string) => verdictsOf(status).find((each) => each.promise === promise)?.state;
+
+test("what the status says holds, and what it does not speak of is not watched", () => {
+  const verdicts = verdictsOf(statusOf());
+  expect(verdicts.map(({ promise }) => promise)).toEqual(PROMISES);
+  expect(verdicts.filter(({ state }) => state === "holds").map(({ promise }) => promise)).toEqual(WATCHED);
+  expect(verdicts.filter(({ state }) => state === "unwatched").map(({ promise }) => promise)).toEqual([
+    "P7",
+    "P8",
+    "P10",
+    "P11",
+    "P12",
+  ]);
+  expect(allHold(statusOf(), verdicts)).toBe(true);
+});
+
+test("a promise does not hold if the status says anything but that it does", () => {
+  for (const said of [false, null, "true", 1] as unknown as boolean[]) {
+    expect(stateOf(statusOf({ promises: { P1: said } }), "P1")).toBe("broken");
+  }
+  expect(stateOf(statusOf({ reasons: { P1: ["europe: something"] } }), "P1")).toBe("broken");
+  expect(stateOf(statusOf({ promises: {}, reasons: { P7: ["something"] } }), "P7")).toBe("broken");
+});
+
+test("a promise that the page does not know does not hold", () => {
+  const verdicts = verdictsOf(statusOf({ promises: { P1: true, P13: true } }));
+  expect(verdicts.at(-1)).toEqual({ promise: "P13", state: "broken", reasons: [] });
+});
+
+test("the setup of an account breaks also a promise that the status does not speak of", () => {
+  const finding = { property: "logging.enabled", found: "true", needed: "false", promises: ["P8"] };
+  const withOutcome = (outcome: string) => {
+    const posture = { at: "2026-11-21T12:00:00Z", holds: true, development: false };
+    const findings = [{ ...finding, outcome: outcome as Schemas["Outcome"] }];
+    return statusOf({ ledger: { ...statusOf().ledger, posture: { ...posture, findings } } });
+  };
+  expect(stateOf(withOutcome("holds"), "P8")).toBe("unwatched");
+  expect(stateOf(withOutcome("development"), "P8")).toBe("unwatched");
+  expect(stateOf(withOutcome("broken"), "P8")).toBe("broken");
+  expect(stateOf(withOutcome("an outcome to come"), "P8")).toBe("broken");
+});
+
+test("the whole holds only if the status says so, and something is watched", () => {
+  for (const status of [
+    statusOf({ holds: false }),
+    statusOf({ promises: {} }),
+    statusOf({ promises: { P1: true, P2: false } }),
+    statusOf({ promises: { P1: true, P99: true } }),
+  ]) {
+    expect(allHold(status, verdictsOf(status))).toBe(false);
+  }
+});

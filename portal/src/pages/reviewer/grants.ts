@@ -1,0 +1,24 @@
+import type { Schemas } from "../../app/api";
+
+export type Grant = Schemas["GrantAnswer"];
+
+/** Tells from an answer's date how far the service's clock is ahead. A date has no fractions: rather too late than too early. */
+export function aheadBy(date: string | null, now: number): number {
+  const there = Date.parse(date ?? "");
+  return Number.isNaN(there) ? 0 : there + 1000 - now;
+}
+
+/** Returns the grant that counts: of those that are live, the one that was approved last. */
+export function liveOf(mine: readonly Grant[], over: ReadonlySet<string>): Grant | null {
+  let found: Grant | null = null;
+  for (const each of mine) {
+    const isLive = each.status === "approved" && !over.has(each.grantId);
+    if (isLive && (!found || (each.approvedAt ?? "") > (found.approvedAt ?? ""))) found = each;
+  }
+  return found;
+}
+
+/** Returns a member of the query of a link to the next page, so that the page is asked for where this page is served. */
+export function queryOf(link: string | undefined, name: string): string | null {
+  return link === undefined ? null : new URL(link, "http://localhost").searchParams.get(name);
+}
