@@ -18,7 +18,7 @@ from shared.identity.callers import TENANT_ADMIN_ROLES, Who
 from shared.model import deadlines
 from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
-from shared.model.ledger import FIRST_PREVIOUS_HASH, Administrator, Event, OptedIn, OptedOut, Setting
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Administrator, Channel, Event, OptedIn, OptedOut, Setting
 from shared.model.notices import NOTICES, Agreement, Notices
 from shared.ports import Conflict, StoreUnavailable
 from shared.problems import (
@@ -261,7 +261,9 @@ async def data_sharing(call: Call) -> func.HttpResponse:
     caller = call.caller
     requested = RequestedChange(
         body.enabled,
-        Administrator(actor=caller.object_id, channel="api", client_id=caller.app_id, role=caller.admin_role),
+        Administrator(
+            actor=caller.object_id, channel=_channel(caller.app_id), client_id=caller.app_id, role=caller.admin_role
+        ),
         body.geo,
         None if body.notice is None else Agreement(body.notice, body.locale or ""),
         stop_review=body.stop_review,
@@ -290,6 +292,12 @@ async def data_sharing_history(call: Call) -> func.HttpResponse:
     limit = call.value(LIMIT)
     events = await services().data_sharing.history(call.tenant_id, limit=limit, before=call.value(BEFORE))
     return page_answer(call.url, limit, events, [event.to_json() for event in events.values])
+
+
+def _channel(app_id: str) -> Channel:
+    """Return the way by which a decision came: the portal is an app of its own."""
+    portal = services().portal
+    return "portal" if portal is not None and app_id == portal.client_id else "api"
 
 
 # Nothing may make an opt-out that is done look like one that failed.

@@ -80,6 +80,12 @@ param homeGeos object = {}
 @description('Who operates the service, as consent receipts name it; empty if they shall name nobody.')
 param controller string = ''
 
+@description('The client id of the portal\'s own app registration (docs/portal.md); empty: no portal is offered.')
+param portalClientId string = ''
+
+@description('Where the portal signs its users in, if not with Entra\'s address for all organisations.')
+param portalAuthority string = ''
+
 @description('Who is told of an alert.')
 @minLength(3)
 param alertEmail string
@@ -325,6 +331,8 @@ module app 'modules/function-app.bicep' = {
     tenantSettingsAudiences: tenantSettingsAudiences
     homeGeos: homeGeos
     controller: controller
+    portalClientId: portalClientId
+    portalAuthority: portalAuthority
     retentionDays: retentionDays
     geoEndpoints: geoEndpoints
     allowedOrigins: allowedOrigins

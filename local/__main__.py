@@ -128,8 +128,12 @@ def _write_settings(stack: Stack) -> None:
 def _where(stack: Stack) -> str:
     description = stack.description
     if description.host:
+        built = (ROOT / "portal/dist/index.html").exists()
         lines = [
             f"  api      {description.api}",
+            f"  portal   {description.api}/portal/"
+            if built
+            else "  portal   not built: run make setup, then start again",
             f"  status   {description.api}/status  (with a token of --role operator)",
             f"  clock    {description.host}/admin/clock",
         ]

@@ -18,7 +18,7 @@ def account_name(geo: str) -> str:
 def require() -> None:
     """Raise ``ProgramMissing`` unless Node and Azurite are there."""
     if shutil.which("node") is None:
-        raise ProgramMissing("There is no node on the PATH, on which Azurite runs: install Node 20 or newer.")
+        raise ProgramMissing("There is no node on the PATH, on which Azurite runs: install Node 20.19 or newer.")
     if not _BLOB_SERVICE.exists():
         raise ProgramMissing("Azurite is not installed: run `make setup`.")
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Sets up .venv and local/node_modules, with `scan` .checkov, with `mutants` .mutants/venv; does nothing when neither
-# requirements nor lock file changed. PYTHON names the interpreter; .venv remembers it.
+# Sets up .venv and local/node_modules and builds portal/dist, with `portal` that alone, with `scan` .checkov, with
+# `mutants` .mutants/venv; does nothing when no requirements, lock file or source of the portal changed. PYTHON names the
+# interpreter; .venv remembers it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,11 +30,16 @@ find_python() {  # the one that PYTHON names, now or before; else 3.13, also whe
 }
 
 check_node() {  # first, so that nobody waits for Python's packages only to read this
-  local version
-  version=$(node --version 2>/dev/null) || fail "Node 20 or newer is needed, and there is no node on the PATH."
+  local version major minor
+  version=$(node --version 2>/dev/null) || fail "Node 20.19 or newer is needed, and there is no node on the PATH."
   command -v npm >/dev/null || fail "npm is needed, which comes with Node, and there is none on the PATH."
   version=${version#v}
-  [ "${version%%.*}" -ge 20 ] || fail "Node 20 or newer is needed, and node is $version."
+  IFS=. read -r major minor _ <<<"$version"
+  case $major in  # what the portal's build needs
+    20) [ "$minor" -ge 19 ] ;;
+    22) [ "$minor" -ge 12 ] ;;
+    *) [ "$major" -ge 23 ] ;;
+  esac || fail "Node 20.19 or newer (of Node 22: 22.12 or newer) is needed, and node is $version."
 }
 
 ticker=
@@ -70,6 +76,21 @@ alone() {  # waits for another setup in this folder; the lock is the system's, w
 
 is_installed() { [ "$(cat "$1/installed" 2>/dev/null)" = "$2" ]; }
 
+sources_of_portal() { find portal \( -name node_modules -o -name dist \) -prune -o -type f -exec sha256sum {} + | sort; }
+
+is_built() { [ -f portal/dist/index.html ] && [ "$(cat portal/node_modules/built 2>/dev/null)" = "$1" ]; }
+
+build_portal() {
+  if ! is_installed portal/node_modules "$portal_modules"; then
+    quietly "Installing the portal's packages" npm ci --prefix portal --ignore-scripts --no-audit --no-fund
+    echo "$portal_modules" >portal/node_modules/installed
+  fi
+  if ! is_built "$portal_sources"; then
+    quietly "Building the portal" npm run build --prefix portal
+    echo "$portal_sources" >portal/node_modules/built
+  fi
+}
+
 python=$(find_python)
 if [ "${1:-}" = scan ]; then
   wanted=$({ "$python" --version; pwd; cat infra/requirements-check.txt; } | sha256sum)
@@ -96,9 +117,20 @@ if [ "${1:-}" = mutants ]; then
   exit
 fi
 
+portal_modules=$(sha256sum portal/package-lock.json)
+portal_sources=$(sources_of_portal | sha256sum)
+if [ "${1:-}" = portal ]; then
+  is_installed portal/node_modules "$portal_modules" && is_built "$portal_sources" && exit
+  check_node
+  alone
+  build_portal
+  exit
+fi
+
 packages=$({ "$python" --version; pwd; cat requirements.txt requirements-dev.txt constraints.txt; } | sha256sum)
 modules=$(sha256sum local/package-lock.json)
-is_installed .venv "$packages" && is_installed local/node_modules "$modules" && exit
+is_installed .venv "$packages" && is_installed local/node_modules "$modules" &&
+  is_installed portal/node_modules "$portal_modules" && is_built "$portal_sources" && exit
 check_node
 alone
 
@@ -114,3 +146,5 @@ if ! is_installed local/node_modules "$modules"; then
   quietly "Installing Azurite" npm ci --prefix local --ignore-scripts --no-audit --no-fund
   echo "$modules" >local/node_modules/installed
 fi
+
+build_portal

@@ -20,10 +20,11 @@ from azure.cosmos.aio import CosmosClient
 from joserfc.jwk import ECKey
 
 from local import azurite, private
+from local.host.clock import MovableClock
 from local.issuer import Issuer, load_key
 from local.ports import free_ports, is_free
 from local.process import Process
-from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, TOOLS_AUDIENCE
+from local.tokens import AUDIENCE, OPERATOR_TENANT_ID, PORTAL_CLIENT_ID, TOOLS_AUDIENCE
 from shared.stores.cosmos.account import DATABASE
 from shared.stores.cosmos.schema import CONTAINERS
 
@@ -150,6 +151,8 @@ class Stack:
             "TOKEN_AUDIENCES": AUDIENCE,
             "TENANT_SETTINGS_AUDIENCES": f"{TOOLS_AUDIENCE},{TOOLS_AUDIENCE.rstrip('/')}",
             "HOME_GEOS": json.dumps({"*": next(iter(self.description.storage))}),
+            "PORTAL_CLIENT_ID": PORTAL_CLIENT_ID,
+            "PORTAL_AUTHORITY": f"{self.description.issuer}/organizations/v2.0",
             "REVIEW_AUTH_CONTEXT": "c1",
             "RECEIPT_KEY": str(self.directory / RECEIPT_KEYS_FILE),
             "TOKEN_ISSUER": f"{self.description.issuer}/{{tenantid}}/v2.0",
@@ -189,7 +192,8 @@ class Stack:
         others = [port for port in free_ports(4 + len(self._geos)) if port != self._port]
         any_port, issuer_port, cosmos_port, *storage_ports = others[: 3 + len(self._geos)]
         host_port = self._port or any_port
-        self.issuer = Issuer(load_key(self.directory), issuer_port)
+        # The host's time, as it stands each time: a token of another would not be valid there.
+        self.issuer = Issuer(load_key(self.directory), issuer_port, lambda: MovableClock(self.directory / "host").now())
         self.description = self._describe(host_port, cosmos_port, storage_ports)
 
         await self._start_together([*self._storage(storage_ports), self._cosmos(cosmos_port)])

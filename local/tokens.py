@@ -14,9 +14,12 @@ from joserfc.jwk import Key, RSAKey
 
 OPERATOR_TENANT_ID = "7d2f4c1e-5b0a-4e86-9c33-1f6a8e0b2d47"
 SAMPLE_TENANT_ID = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
+SECOND_TENANT_ID = "c4f0a9d7-2e61-4b38-9d5a-7f1e3c82b046"
 AUDIENCE = "api://copilot-data-sharing"
 TOOLS_AUDIENCE = "https://service.powerapps.com/"
 """What admin tools ask tokens for, some of them without the slash (D16)."""
+PORTAL_CLIENT_ID = "0e6d1f52-7b3c-4a98-8f21-5c9d4b7e3a60"
+"""The only client in which a person can sign in here; all others have tokens without that."""
 LIFETIME = timedelta(hours=1)
 
 _POWER_PLATFORM_ADMINISTRATOR = "11648597-926c-4cf3-9c36-bcebb0ba8dcc"

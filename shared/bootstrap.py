@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from shared import log
 from shared.accounts import Accounts
 from shared.clock import Clock, SystemClock
-from shared.configuration import Configuration, PublicAddress
+from shared.configuration import Configuration, Portal, PublicAddress
 from shared.deletion import purge
 from shared.deletion.deletions import Deletions
 from shared.deletion.purge import Purge
@@ -47,6 +47,7 @@ class Services:
     tokens: Tokens
     review_auth_context: str
     public_address: PublicAddress | None
+    portal: Portal | None
     accounts: Accounts
     notices: Notices
     data_sharing: DataSharing
@@ -139,6 +140,7 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
         tokens=Tokens(configuration, keys, clock),
         review_auth_context=configuration.review_auth_context,
         public_address=configuration.public_address,
+        portal=configuration.portal,
         home_geos=configuration.home_geos,
         controller=configuration.controller,
     )
@@ -162,6 +164,7 @@ def assemble(
     tokens: Tokens,
     review_auth_context: str,
     public_address: PublicAddress | None = None,
+    portal: Portal | None = None,
     notices: Notices = NOTICES,
     home_geos: Mapping[str, str] | None = None,
     controller: str | None = None,
@@ -179,6 +182,7 @@ def assemble(
         tokens: who calls.
         review_auth_context: the Conditional Access authentication context that a reviewer's sign-in must satisfy.
         public_address: by what address clients know the API; None for that of their requests.
+        portal: how the portal signs its users in; None if there is none.
         notices: what tenants can agree to.
         home_geos: the geos of tenants that opt in by a tool that names none.
         controller: who operates the service, for whoever is shown a consent receipt.
@@ -197,6 +201,7 @@ def assemble(
         tokens=tokens,
         review_auth_context=review_auth_context,
         public_address=public_address,
+        portal=portal,
         accounts=accounts,
         notices=notices,
         data_sharing=DataSharing(ledger, accounts, notices, clock, new_id, new_key, home_geos or {}),

@@ -13,6 +13,7 @@ from shared.model.items import GUID
 
 ENTRA_ISSUERS = ("https://login.microsoftonline.com/{tenantid}/v2.0", "https://sts.windows.net/{tenantid}/")
 ENTRA_JWKS_URI = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
+ENTRA_AUTHORITY = "https://login.microsoftonline.com/organizations/v2.0"
 
 _KEY_ADDRESS = re.compile(
     r"https://[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]"
@@ -54,6 +55,26 @@ class PublicAddress:
         return urlsplit(self.base)._replace(netloc=host).geturl() if host in self.trusted_hosts else self.base
 
 
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """What a page in a browser needs to know to sign its user in.
+
+    Attributes:
+        client_id: the page's own app registration, a GUID in lower case.
+        authority: the address under which the issuer's discovery document is, without a slash at the end.
+        scopes: what the page asks for beside those that make it a sign-in: a token for this API.
+    """
+
+    client_id: str
+    authority: str
+    scopes: tuple[str, ...]
+
+    @property
+    def authority_origin(self) -> str:
+        """The authority's scheme, host and port: all that the page may speak to beside this service."""
+        return urlsplit(self.authority)._replace(path="").geturl()
+
+
 _CONTROLLER_MAX = 200
 
 
@@ -77,6 +98,7 @@ class Configuration:
             settings, and nothing else (D16); empty if no token does.
         home_geos: the geo of each tenant that opts in by a tool that names none, ``*`` for all others.
         controller: who operates the service, as consent receipts name it; None if they shall name nobody.
+        portal: how the portal signs its users in; None if no portal is offered (D19).
     """
 
     cosmos: str
@@ -93,6 +115,7 @@ class Configuration:
     tenant_settings_audiences: tuple[str, ...] = ()
     home_geos: Mapping[str, str] = field(default_factory=dict)
     controller: str | None = None
+    portal: Portal | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Configuration":
@@ -118,6 +141,7 @@ class Configuration:
             tenant_settings_audiences=_tenant_settings_audiences(environment),
             home_geos=_home_geos(environment),
             controller=_controller(environment),
+            portal=_portal(environment),
         )
 
 
@@ -250,6 +274,21 @@ def _controller(environment: Mapping[str, str]) -> str | None:
     if len(name) > _CONTROLLER_MAX or not name.isprintable():
         raise ConfigurationError(f"CONTROLLER must be at most {_CONTROLLER_MAX} printable characters.")
     return name or None
+
+
+def _portal(environment: Mapping[str, str]) -> Portal | None:
+    client_id = environment.get("PORTAL_CLIENT_ID", "").strip().lower()
+    authority = environment.get("PORTAL_AUTHORITY", "").strip().rstrip("/")
+    if not client_id:
+        if authority:
+            raise ConfigurationError("PORTAL_AUTHORITY needs PORTAL_CLIENT_ID.")
+        return None
+    if not GUID.fullmatch(client_id):
+        raise ConfigurationError("PORTAL_CLIENT_ID must be a GUID.")
+    # It stands in the page's Content-Security-Policy: nothing may be in it that is no address.
+    if authority and not _is_base_address(authority):
+        raise ConfigurationError("PORTAL_AUTHORITY must be the issuer's https:// address, without a query.")
+    return Portal(client_id, authority or ENTRA_AUTHORITY, (f"{_audiences(environment)[0]}/.default",))
 
 
 def _operator_tenant(environment: Mapping[str, str]) -> str:

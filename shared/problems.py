@@ -202,6 +202,8 @@ class NotFound(Problem):
     DAY_GONE = "The captures of that day are gone."
     BATCH = "There is no such batch."
     NOTICE = "There is no such version of the notice."
+    NO_PORTAL = "This deployment offers no portal."
+    PORTAL_FILE = "The portal has no such file."
     NEVER_ENROLLED = "This tenant has never had such an enrollment."
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -129,25 +129,15 @@ Handler = Callable[[Call], Awaitable[func.HttpResponse]]
 
 
 def serves(blueprint: func.Blueprint, operation: Operation) -> Callable[[Handler], Any]:
-    """Let a handler serve an operation, as the function of the handler's name.
-
-    Whatever it raises becomes a problem (RFC 9457), of which only the type and the places go to the log (P8). All
-    answers carry the security headers and the correlation id, and all records say which request they belong to.
-    """
+    """Let a handler serve an operation, as the function of the handler's name; ``answered`` says what is made of it."""
 
     def serve(handler: Handler) -> Any:
         name = handler.__name__
+        refusal = tools_error if operation.for_admin_tools else problem_answer
 
         # Not by functools.wraps: Azure would follow it to the handler, whose parameter has another name and type.
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
-            started = time.monotonic()
-            request = _request(name, req)
-            with log.during(request):
-                response = await _answered(operation, handler, req)
-                response.headers.update({**ALWAYS, CORRELATION_ID.name: request.correlation_id})
-                measured = {"status": response.status_code, "durationMs": round((time.monotonic() - started) * 1000, 1)}
-                _log.info("answered %(status)d in %(durationMs).1f ms", measured)
-            return response
+            return await answered(name, req, lambda: _handled(operation, handler, req), ALWAYS, refusal)
 
         answer.__name__, answer.__qualname__, answer.__doc__ = name, handler.__qualname__, handler.__doc__
         answer.__module__ = handler.__module__
@@ -157,13 +147,50 @@ def serves(blueprint: func.Blueprint, operation: Operation) -> Callable[[Handler
     return serve
 
 
-async def _answered(operation: Operation, handler: Handler, req: func.HttpRequest) -> func.HttpResponse:
+async def answered(
+    function: str,
+    req: func.HttpRequest,
+    answering: Callable[[], Awaitable[func.HttpResponse]],
+    always: Mapping[str, str],
+    refusal: Callable[[Problem], func.HttpResponse],
+) -> func.HttpResponse:
+    """Return what a request is answered by ``answering``.
+
+    Whatever that raises becomes a problem, of which only the type and the places go to the log (P8). All answers carry
+    the correlation id, and all records say which request they belong to.
+
+    Args:
+        function: the function's name.
+        req: the request.
+        answering: what answers it.
+        always: headers of each answer that does not have them itself.
+        refusal: how a problem is answered.
+    """
+    started = time.monotonic()
+    request = _request(function, req)
+    with log.during(request):
+        response = await _without_errors(answering, refusal)
+        for name, value in always.items():
+            response.headers.setdefault(name, value)
+        response.headers[CORRELATION_ID.name] = request.correlation_id
+        measured = {"status": response.status_code, "durationMs": round((time.monotonic() - started) * 1000, 1)}
+        _log.info("answered %(status)d in %(durationMs).1f ms", measured)
+        return response
+
+
+async def _handled(operation: Operation, handler: Handler, req: func.HttpRequest) -> func.HttpResponse:
+    call = await _admitted(operation, req)
+    _refuse_unheeded(operation, req)
+    return await handler(call)
+
+
+async def _without_errors(
+    answering: Callable[[], Awaitable[func.HttpResponse]], refusal: Callable[[Problem], func.HttpResponse]
+) -> func.HttpResponse:
     try:
-        call = await _admitted(operation, req)
-        _refuse_unheeded(operation, req)
-        return await handler(call)
-    except Problem as refusal:
-        problem = refusal
+        return await answering()
+    except Problem as refused:
+        problem = refused
     except StoreUnavailable as error:
         _log.warning("store unavailable: %s", error.code)
         problem = Unavailable(Unavailable.STORE)
@@ -175,7 +202,7 @@ async def _answered(operation: Operation, handler: Handler, req: func.HttpReques
     except Exception as error:
         _log.error("unexpected %s", log.where(error))  # never the message: it may hold what a customer said
         problem = InternalError()
-    return tools_error(problem) if operation.for_admin_tools else problem_answer(problem)
+    return refusal(problem)
 
 
 async def _admitted(operation: Operation, req: func.HttpRequest) -> Call:

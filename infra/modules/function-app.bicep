@@ -20,6 +20,8 @@ param reviewAuthContext string
 param tenantSettingsAudiences string
 param homeGeos object
 param controller string
+param portalClientId string
+param portalAuthority string
 param retentionDays int
 param geoEndpoints object
 
@@ -102,6 +104,8 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         { name: 'GEO_ENDPOINTS', value: string(geoEndpoints) }
         { name: 'HOME_GEOS', value: string(homeGeos) }
         { name: 'OPERATOR_TENANT_ID', value: operatorTenantId }
+        { name: 'PORTAL_AUTHORITY', value: portalAuthority }
+        { name: 'PORTAL_CLIENT_ID', value: portalClientId }
         { name: 'PUBLIC_ADDRESS', value: publicAddress }
         { name: 'RECEIPT_KEY', value: receiptKey }
         { name: 'RETENTION_DAYS', value: string(retentionDays) }

@@ -220,4 +220,7 @@ def _check_together(functions: Sequence[Function]) -> None:
 
 def _same_route(one: Route, other: Route) -> bool:
     # The host compares the templates' text in any case; parameters of another name or constraint are another route.
-    return [(s.text.lower(), s.pattern) for s in one.segments] == [(s.text.lower(), s.pattern) for s in other.segments]
+    def text(route: Route) -> object:
+        return [(s.text.lower(), s.pattern) for s in route.segments], (route.catch_all or "").lower()
+
+    return text(one) == text(other)

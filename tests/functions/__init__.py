@@ -16,3 +16,5 @@ def _load() -> dict[str, Any]:
 
 
 FUNCTIONS = _load()
+NO_API = {"portal"}
+"""The one HTTP function that is a page and no operation (D19)."""

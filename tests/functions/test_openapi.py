@@ -22,7 +22,7 @@ from shared.identity.callers import EVERYBODY, Who
 from shared.ports import StoreUnavailable
 from shared.problems import InvalidRequest
 from tests.changes import AGREED, AGREEMENT
-from tests.functions import FUNCTIONS
+from tests.functions import FUNCTIONS, NO_API
 from tests.functions.api import Api
 
 DOCUMENT = document()
@@ -37,7 +37,7 @@ def served() -> dict[str, str]:
         f"{getattr(method, 'value', method)} {function.get_function_name()}": binding.get_dict_repr()["route"]
         for function in FUNCTIONS.values()
         for binding in function.get_bindings()
-        if binding.type == "httpTrigger"
+        if binding.type == "httpTrigger" and function.get_function_name() not in NO_API
         for method in binding.get_dict_repr()["methods"]
     }
 

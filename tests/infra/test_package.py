@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pathspec import GitIgnoreSpec
 
+from local.tokens import PORTAL_CLIENT_ID
 from tests.infra.posture import ROOT, planned
+
+PAGE = "<!doctype html><title>Built</title>"
 
 # Runs in the package's folder, with the package's own packages. Imports before the settings are there, as on Azure.
 PROBE = """
@@ -23,17 +27,26 @@ from function_app import app
 from shared import bootstrap
 functions = {each.get_function_name(): each.get_user_function() for each in app.get_functions()}
 
+async def get(function, path):
+    return await functions[function](func.HttpRequest("GET", f"https://app.example/api/{path}", body=b""))
+
 async def health():
-    answer = await functions["health"](func.HttpRequest("GET", "/api/health", body=b""))
+    answer = await get("health", "health")
     return [answer.status_code, json.loads(answer.get_body())["status"]]
+
+async def portal():
+    answer = await get("portal", "portal/")
+    return [answer.status_code, answer.mimetype, answer.get_body().decode()]
 
 async def main():
     without = await health()
     os.environ.update(json.loads(sys.stdin.read()))
-    return without, await health(), await bootstrap.close()
+    return [without, await health()], await portal(), await bootstrap.close()
 
+answers, page, _ = asyncio.run(main())
 print(json.dumps({
-    "answers": asyncio.run(main())[:2],
+    "answers": answers,
+    "portal": page,
     "functions": sorted(functions),
     "modules": sorted(sys.modules),
     "packages": sorted(each.metadata["Name"].lower() for each in importlib.metadata.distributions()),
@@ -65,8 +78,9 @@ def app() -> list[str]:
         for file in (ROOT / folder).rglob("*.py")
     }
     notices = {file.relative_to(ROOT).as_posix() for file in (ROOT / "shared/notices").rglob("*.*")}
+    portal = {file.relative_to(ROOT).as_posix() for file in (ROOT / "portal/dist").rglob("*") if file.is_file()}
     rest = {"function_app.py", "host.json", "requirements.txt", "constraints.txt", "shared/model/geos.json"}
-    return sorted(code | notices | rest)
+    return sorted(code | notices | portal | rest)
 
 
 def test_the_package_is_the_app_and_nothing_else() -> None:
@@ -88,6 +102,11 @@ def test_the_package_is_the_app_and_nothing_else() -> None:
         "functions/__pycache__/health.pyc",
         "node_modules/azurite/package.json",
         "docs/app.json",
+        "portal/index.html",
+        "portal/package.json",
+        "portal/.gitignore",
+        "portal/src/main.tsx",
+        "portal/node_modules/react/index.js",
     ],
 )
 def test_what_somebody_leaves_in_the_folder_does_not_come_along(tmp_path: Path, planted: str) -> None:
@@ -97,6 +116,21 @@ def test_what_somebody_leaves_in_the_folder_does_not_come_along(tmp_path: Path, 
     assert sorted(package(tmp_path)) == app()
 
 
+def test_what_the_portals_build_wrote_comes_along(tmp_path: Path) -> None:
+    built = ["portal/dist/assets/index-x.js", "portal/dist/assets/index-x.js.br", "portal/dist/index.html"]
+    for path in built:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert sorted(package(tmp_path)) == built
+
+
+@pytest.mark.parametrize("system", ["posix", "windows"])
+def test_it_is_built_anew_before_it_is_packed(system: str) -> None:
+    hooks = yaml.safe_load((ROOT / "azure.yaml").read_text())["services"]["app"]["hooks"]
+    first, then = hooks["prepackage"][system]["run"].split(" && ")
+    assert first.startswith("npm ci --prefix portal ") and then == "npm run build --prefix portal"
+
+
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Copy the package, install its requirements alone, and run it there: takes about 20 s, most of it pip's."""
@@ -104,6 +138,9 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for path in package():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
+    page = folder / "portal/dist/index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(PAGE)
     venv = tmp_path_factory.mktemp("venv")
     python = venv / "bin/python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
@@ -123,7 +160,7 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         [python, "-c", PROBE],
         cwd=folder,
         env={"PATH": os.environ["PATH"]},  # no setting of ours, nor a PYTHONPATH
-        input=json.dumps(planned().settings),
+        input=json.dumps(planned({"portalClientId": PORTAL_CLIENT_ID}).settings),
         capture_output=True,
         text=True,
         check=False,
@@ -136,6 +173,11 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.long
 def test_the_package_runs_and_is_ready_once_it_has_the_deployments_settings(probed: dict[str, Any]) -> None:
     assert probed["answers"] == [[503, "not ready"], [200, "ready"]]
+
+
+@pytest.mark.long
+def test_the_package_shows_the_portal(probed: dict[str, Any]) -> None:
+    assert probed["portal"] == [200, "text/html", PAGE]
 
 
 @pytest.mark.long

@@ -23,6 +23,8 @@ REFUSED = {
     "admin route": (http("a", "admin/x"), "built in"),
     "runtime route": (http("a", "Runtimes"), "built in"),
     "optional parameter": (http("a", "x/{id?}"), "local host matches"),
+    "catch-all before the end": (http("a", "x/{*rest}/y"), "local host matches"),
+    "one route with a catch-all": (http("a", "x/{*Rest}", ["GET"]) + http("b", "X/{*rest}", ["GET"]), "one route"),
     "unknown constraint": (http("a", "x/{id:regex(a)}"), "local host matches"),
     "auth level": (http("a", "x").replace("methods", "auth_level='FUNCTION', methods"), "auth level 'function'"),
     "unresolvable setting": (TIMER.format("%SCHEDULE%"), "%SCHEDULE%"),

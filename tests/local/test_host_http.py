@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from tests.local.host_app import running, write_app
 
@@ -40,6 +41,40 @@ async def test_a_line_feed_in_a_path_is_a_character_like_any_other(tmp_path: Pat
     async with running(write_app(tmp_path, ECHO), tmp_path / "s") as host:
         answer = await host.client.get("/api/echo/a%0Ab/%0A")
         assert json.loads(await answer.read())["route"] == {"tenantId": "a\nb", "day": "\n"}
+
+
+CATCH_ALL = """
+@app.route(route="files/{*path}", methods=["GET", "HEAD"])
+async def files(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps([dict(req.route_params), req.url]), headers={"X-Method": req.method})
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("/api/files", {}),  # nothing left is no parameter
+        ("/api/files/", {}),
+        ("/API/Files/a", {"path": "a"}),
+        ("/api/files/a/b%20c.js", {"path": "a/b c.js"}),
+        ("/api/files/a/", {"path": "a/"}),
+        ("/api/files/..%2Fa%5Cb", {"path": "..%2Fa\\b"}),
+        ("/api/files//etc", {"path": "/etc"}),
+    ],
+)
+async def test_a_catch_all_takes_what_is_left(tmp_path: Path, path: str, parameters: dict[str, str]) -> None:
+    async with running(write_app(tmp_path, CATCH_ALL), tmp_path / "s") as host:
+        answer = await host.client.get(URL(f"http://127.0.0.1:{host.port}{path}", encoded=True))
+        seen, url = json.loads(await answer.read())
+        assert seen == parameters
+        assert url.endswith(path)
+
+
+async def test_a_head_request_reaches_the_function_and_its_answer_has_no_body(tmp_path: Path) -> None:
+    async with running(write_app(tmp_path, CATCH_ALL), tmp_path / "s") as host:
+        answer = await host.client.head("/api/files/a")
+        assert (answer.status, answer.headers["X-Method"], await answer.read()) == (200, "HEAD", b"")
+        assert int(answer.headers["Content-Length"]) > 0
 
 
 async def test_a_chunked_body_arrives_empty(tmp_path: Path) -> None:

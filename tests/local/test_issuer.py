@@ -24,7 +24,7 @@ TENANT = "00000000-1111-2222-3333-444444444444"
 
 @pytest.fixture
 async def issuer() -> AsyncIterator[Issuer]:
-    issuer = Issuer(KEY, free_ports(1)[0])
+    issuer = Issuer(KEY, free_ports(1)[0], lambda: NOW)
     await issuer.start()
     yield issuer
     await issuer.stop()
@@ -76,6 +76,28 @@ async def test_the_configuration_of_a_tenant_names_its_issuer_and_the_keys(issue
     assert claims["iss"] == configuration["issuer"] == f"{issuer.url}/{TENANT}/v2.0"
     assert configuration["jwks_uri"] == issuer.jwks_uri
     assert urlsplit(issuer.url).hostname == "127.0.0.1"
+
+
+@pytest.mark.parametrize("tenant", [TENANT, "organizations"])
+async def test_the_configuration_has_all_that_a_page_needs_to_sign_in(issuer: Issuer, tenant: str) -> None:
+    configuration = await get(f"{issuer.url}/{tenant}/v2.0/.well-known/openid-configuration")
+    for name, path in (("authorization", "authorize"), ("token", "token"), ("end_session", "logout")):
+        assert configuration[f"{name}_endpoint"] == f"{issuer.url}/{tenant}/oauth2/v2.0/{path}"
+    assert configuration["response_types_supported"] == ["code"]
+    assert configuration["code_challenge_methods_supported"] == ["S256"]
+    assert configuration["token_endpoint_auth_methods_supported"] == ["none"]
+
+
+async def test_the_configuration_of_all_tenants_leaves_the_tenant_open_as_entras_does(issuer: Issuer) -> None:
+    configuration = await get(f"{issuer.url}/organizations/v2.0/.well-known/openid-configuration")
+    assert configuration["issuer"] == f"{issuer.url}/{{tenantid}}/v2.0"
+
+
+async def test_any_page_may_read_the_configuration_and_the_keys(issuer: Issuer) -> None:
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        for url in (f"{issuer.url}/organizations/v2.0/.well-known/openid-configuration", issuer.jwks_uri):
+            async with session.get(url, headers={"Origin": "http://127.0.0.1:1"}) as answer:
+                assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
 async def test_only_the_public_half_is_published(issuer: Issuer) -> None:

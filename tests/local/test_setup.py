@@ -29,7 +29,16 @@ case "$1" in
       chmod +x "$4/bin/pip" ;;
 esac
 """
-NPM = "#!/bin/bash\necho npm >>asked\nmkdir -p local/node_modules\n"
+NPM = """#!/bin/bash
+case "$1" in
+  ci) echo "npm ci $3" >>asked
+      rm -rf "$3/node_modules" && mkdir -p "$3/node_modules" ;;
+  run) echo "npm $2 $4" >>asked
+      [ "${BUILD_ENDS:-0}" = 0 ] || exit "$BUILD_ENDS"
+      mkdir -p "$4/dist" && echo >"$4/dist/index.html" ;;
+esac
+"""
+NODE_PARTS = ["npm ci local", "npm ci portal", "npm build portal"]
 
 
 class Folder:
@@ -41,15 +50,21 @@ class Folder:
         for name in FILES:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.path / name)
+        for name in ("package-lock.json", "index.html", "src/main.tsx"):
+            (self.path / "portal" / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / "portal" / name).write_text(name)
         self.programs.mkdir()
-        for program in ("bash", "cat", "sha256sum", "mkdir", "rm", "chmod", "sleep", "mktemp", "basename", "dirname"):
+        for program in (
+            *("bash", "cat", "sha256sum", "mkdir", "rm", "chmod", "sleep", "mktemp", "basename", "dirname"),
+            *("find", "sort"),
+        ):
             found = shutil.which(program)
             assert found
             (self.programs / program).symlink_to(found)
         self.program("python3.13", PYTHON.replace("$VERSION", "3.13.9").replace("$FITS", "yes"))
         self.program("python3.12", PYTHON.replace("$VERSION", "3.12.9").replace("$FITS", "yes"))
         self.program("python3.9", PYTHON.replace("$VERSION", "3.9.9").replace("$FITS", "no"))
-        self.program("node", "#!/bin/bash\necho v22.1.0\n")
+        self.program("node", "#!/bin/bash\necho v22.12.0\n")
         self.program("npm", NPM)
 
     def program(self, name: str, text: str) -> None:
@@ -93,15 +108,21 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
 def test_it_installs_once_and_then_does_nothing(folder: Folder) -> None:
     code, said, errors = folder.run()
     assert (code, errors) == (0, "")
-    assert "Creating .venv with Python 3.13.9" in said and "Azurite" in said
-    assert folder.asked() == ["venv by python3.13", "pip", "npm"]
+    assert "Creating .venv with Python 3.13.9" in said and "Azurite" in said and "Building the portal" in said
+    assert folder.asked() == ["venv by python3.13", "pip", *NODE_PARTS]
     assert folder.run() == (0, "", "")
-    assert folder.asked() == ["venv by python3.13", "pip", "npm"]
+    assert folder.asked() == ["venv by python3.13", "pip", *NODE_PARTS]
 
 
 @pytest.mark.parametrize(
     ("node", "complaint"),
-    [("echo v18.20.1", "Node 20 or newer is needed, and node is 18.20.1."), (None, "there is no node on the PATH.")],
+    [
+        *(
+            (f"echo v{old}", f"Node 20.19 or newer (of Node 22: 22.12 or newer) is needed, and node is {old}.")
+            for old in ("18.20.1", "20.18.3", "21.7.3", "22.11.0")
+        ),
+        (None, "there is no node on the PATH."),
+    ],
 )
 def test_node_is_looked_at_before_anything_is_installed(folder: Folder, node: str | None, complaint: str) -> None:
     if node:
@@ -124,19 +145,68 @@ def test_a_python_that_does_not_fit_is_an_error_and_no_other_is_taken(folder: Fo
 def test_the_python_that_was_chosen_is_remembered(folder: Folder) -> None:
     assert folder.run(PYTHON="python3.12")[0] == 0
     assert folder.run() == (0, "", "")
-    assert folder.asked() == ["venv by python3.12", "pip", "npm"]
+    assert folder.asked() == ["venv by python3.12", "pip", *NODE_PARTS]
     (folder.path / "constraints.txt").write_text("another==1\n")
     assert folder.run()[0] == 0
-    assert folder.asked()[3:] == ["venv by python3.12", "pip"]
+    assert folder.asked()[5:] == ["venv by python3.12", "pip"]
     assert folder.run(PYTHON="python3.13")[0] == 0
-    assert folder.asked()[5:] == ["venv by python3.13", "pip"]
+    assert folder.asked()[7:] == ["venv by python3.13", "pip"]
 
 
 def test_one_that_was_chosen_and_is_gone_is_replaced(folder: Folder) -> None:
     assert folder.run(PYTHON="python3.12")[0] == 0
     (folder.programs / "python3.12").unlink()
     assert folder.run()[0] == 0
-    assert folder.asked()[3:] == ["venv by python3.13", "pip"]
+    assert folder.asked()[5:] == ["venv by python3.13", "pip"]
+
+
+@pytest.mark.parametrize("version", ["20.19.0", "23.0.0", "24.4.1"])
+def test_any_node_that_can_build_the_portal_will_do(folder: Folder, version: str) -> None:
+    folder.program("node", f"#!/bin/bash\necho v{version}\n")
+    assert folder.run()[0] == 0
+
+
+@pytest.mark.parametrize("changed", ["portal/index.html", "portal/src/main.tsx", "portal/src/another.ts"])
+def test_the_portal_is_built_again_when_a_source_of_it_changed(folder: Folder, changed: str) -> None:
+    assert folder.run()[0] == 0
+    (folder.path / changed).write_text("changed")
+    code, said, errors = folder.run()
+    assert (code, errors) == (0, "") and re.fullmatch(r"Building the portal \.* ?\d+ s\n", said)
+    assert folder.asked()[5:] == ["npm build portal"]
+    assert folder.run() == (0, "", "")
+
+
+def test_the_portal_is_built_again_with_other_packages_or_when_it_is_gone(folder: Folder) -> None:
+    assert folder.run()[0] == 0
+    (folder.path / "portal/package-lock.json").write_text("changed")
+    assert folder.run()[0] == 0
+    assert folder.asked()[5:] == ["npm ci portal", "npm build portal"]
+    shutil.rmtree(folder.path / "portal/dist")
+    assert folder.run()[0] == 0
+    assert folder.asked()[7:] == ["npm build portal"]
+
+
+def test_what_is_not_a_source_of_the_portal_builds_nothing(folder: Folder) -> None:
+    assert folder.run()[0] == 0
+    for made in ("portal/dist/assets/x.js", "portal/node_modules/react/index.js"):
+        (folder.path / made).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / made).touch()
+    assert folder.run() == (0, "", "")
+
+
+def test_a_build_that_fails_is_done_again(folder: Folder) -> None:
+    code, said, _ = folder.run(BUILD_ENDS="2")
+    assert (code, said.endswith(" failed\n")) == (1, True)
+    assert folder.run()[0] == 0
+    assert folder.asked()[4:] == ["npm build portal", "npm build portal"]
+
+
+def test_the_portal_can_be_built_alone(folder: Folder) -> None:
+    assert folder.run("portal")[0] == 0
+    assert folder.asked() == NODE_PARTS[1:]
+    assert folder.run("portal") == (0, "", "")
+    assert folder.run()[0] == 0
+    assert folder.asked()[2:] == ["venv by python3.13", "pip", "npm ci local"]
 
 
 def test_two_at_a_time_wait_for_each_other(folder: Folder) -> None:
@@ -147,7 +217,7 @@ def test_two_at_a_time_wait_for_each_other(folder: Folder) -> None:
     assert re.fullmatch(r"Another setup runs in this folder. Waiting for it to end \.* \d+ s\n", said)
     assert first.wait(timeout=1) == 0
     first.communicate()
-    assert folder.asked() == ["venv by python3.13", "pip", "npm"]
+    assert folder.asked() == ["venv by python3.13", "pip", *NODE_PARTS]
 
 
 def test_one_that_was_killed_stands_in_nobodys_way(folder: Folder) -> None:
@@ -157,13 +227,13 @@ def test_one_that_was_killed_stands_in_nobodys_way(folder: Folder) -> None:
     first.communicate(timeout=10)
     code, said, _ = folder.run()
     assert (code, "Another setup" in said) == (0, False)
-    assert folder.asked() == ["venv by python3.13", "pip", "venv by python3.13", "pip", "npm"]
+    assert folder.asked() == ["venv by python3.13", "pip", "venv by python3.13", "pip", *NODE_PARTS]
 
 
 def test_a_long_step_shows_that_it_lives(folder: Folder) -> None:
     code, said, _ = folder.run(PIP_TAKES="5")
     assert code == 0
-    _, packages, azurite = said.splitlines()
+    _, packages, azurite, *_ = said.splitlines()
     assert re.search(r"minute or two \.\.+ \d+ s$", packages)
     assert re.search(r"Azurite +\d s$", azurite)
 
@@ -172,7 +242,7 @@ def test_what_fails_says_so_and_is_done_again(folder: Folder) -> None:
     code, said, errors = folder.run(PIP_ENDS="3")
     assert (code, said.endswith(" failed\n"), errors) == (1, True, "")
     assert folder.run()[0] == 0
-    assert folder.asked() == ["venv by python3.13", "pip", "venv by python3.13", "pip", "npm"]
+    assert folder.asked() == ["venv by python3.13", "pip", "venv by python3.13", "pip", *NODE_PARTS]
 
 
 def test_the_scans_own_environment_needs_no_node(folder: Folder) -> None:

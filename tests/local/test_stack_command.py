@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,11 +22,13 @@ from aiohttp import web
 from azure.storage.blob.aio import BlobServiceClient
 from joserfc import jwt
 
+from local import __main__ as command
 from local import azurite
 from local.__main__ import main
 from local.issuer import load_key
 from local.ports import free_ports
 from local.process import ROOT
+from local.stack import CosmosAccount, Description
 from local.tokens import SAMPLE_TENANT_ID
 
 TENANT = "00000000-1111-2222-3333-444444444444"
@@ -99,6 +102,16 @@ class Up:
 
     def europe(self) -> BlobServiceClient:
         return BlobServiceClient.from_connection_string(self.description["storage"]["europe"])
+
+
+def test_it_says_where_the_portal_is_or_that_it_was_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    described = Description("http://127.0.0.1:1/api", "http://127.0.0.1:1", {}, CosmosAccount("", ""), "")
+    stack: Any = SimpleNamespace(description=described, directory=tmp_path, processes={})
+    assert "\n  portal   not built: run make setup," in command._where(stack)
+    (tmp_path / "portal/dist").mkdir(parents=True)
+    (tmp_path / "portal/dist/index.html").touch()
+    assert "\n  portal   http://127.0.0.1:1/api/portal/\n" in command._where(stack)
 
 
 @pytest.mark.stack
