@@ -1,10 +1,10 @@
-# `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and Node 20+.
+# `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and Node 20.19+.
 IN_VENV := .venv/bin/python
 
 # Two workers. Each takes whole modules, in the order of tests/conftest.py, and has a stack of its own.
 IN_PARALLEL := -n 2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-quick chaos fuzz simulate simulate-mutants mutants run bench bench-quick lint scan bicep openapi check format setup
+.PHONY: help demo test test-quick chaos fuzz simulate simulate-mutants mutants run bench bench-quick lint scan bicep openapi check format screenshots setup
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,7 @@ lint: setup  ## format, lint, types, and which room may know which
 	@$(IN_VENV) -m ruff check --quiet
 	@$(IN_VENV) -m mypy
 	@.venv/bin/lint-imports --no-cache --no-logo
+	@npm run --silent lint --prefix portal
 
 scan:  ## infra/ for what is not secure; with packages that do not go with ours
 	@local/setup.sh scan
@@ -62,8 +63,9 @@ bicep:  ## build and lint infra/ with Bicep's own compiler, where bicep or az bi
 		echo "Nothing was checked: neither bicep nor az bicep is on the PATH."; \
 	fi
 
-openapi: setup  ## write docs/openapi.json anew, as the service answers it
+openapi: setup  ## write docs/openapi.json anew, as the service answers it, and the portal's types of it
 	@$(IN_VENV) -m local.openapi
+	@npm run --silent generate --prefix portal
 
 check:  ## what CI runs
 	@.ci/run
@@ -72,5 +74,8 @@ format: setup  ## mend what can be mended
 	@$(IN_VENV) -m ruff format
 	@$(IN_VENV) -m ruff check --fix
 
-setup:  ## .venv and local/node_modules; nothing when nothing changed
+screenshots: setup  ## docs/images anew: the portal's pages with sample data, on a stack of their own
+	@$(IN_VENV) -m tests.portal.screenshots
+
+setup:  ## .venv, local/node_modules and portal/dist; nothing when nothing changed
 	@local/setup.sh

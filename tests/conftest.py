@@ -31,6 +31,10 @@ LONGEST = (
     "e2e/test_p9_large_account.py",
     "clients/test_generated.py",
     "local/test_stack_command.py",
+    "portal/test_administrator.py",
+    "portal/test_reviewer.py",
+    "portal/test_operator.py",
+    "portal/test_approver.py",
     "simulation/test_simulation.py",
     "e2e/test_p5_purge_killed.py",
     "e2e/test_p9_sweep.py",
@@ -58,6 +62,11 @@ CAMPAIGNS = (
     "infra/test_package.py",
     "local/test_demo.py",
     "local/test_stack_command.py",
+    "portal/test_administrator.py",
+    "portal/test_approver.py",
+    "portal/test_operator.py",
+    "portal/test_reviewer.py",
+    "portal/test_watching.py",
     "unit/test_docs_commands.py",
 )
 

@@ -1,0 +1,138 @@
+"""The operator's wall: what holds, what does not, and what is not known any more."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from local.client import Client
+from local.sign_in import PEOPLE
+from tests.portal.answers import again, change, refuse
+from tests.portal.browser import Portal, sign_in
+from tests.portal.hands import Keyboard
+from tests.portal.looks import accessible, fits
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+OPERATOR = PEOPLE["operator"]
+
+
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def swept(client: Client) -> AsyncIterator[None]:
+    """The timers have run a moment ago, as they do on Azure: without that nothing is known."""
+    for function in ("purge", "sweep"):
+        assert await client.run(function) == "completed"
+    yield
+
+
+def tile(page: Page, promise: str) -> Any:
+    return page.get_by_role("list", name="Promises").get_by_role("listitem").filter(has_text=promise)
+
+
+async def test_the_wall_says_that_all_promises_hold(portal: Portal) -> None:
+    page = await portal.signed_in(OPERATOR)
+    await expect(page.get_by_role("heading", level=2).first).to_contain_text("promises that are watched hold.")
+    await expect(tile(page, "P5 Deletion")).to_contain_text("Holds")
+    for geo in ("europe", "unitedstates", "unitedkingdom"):
+        await expect(page.get_by_role("list", name="Geos").get_by_role("listitem").filter(has_text=geo)).to_be_visible()
+    await accessible(page)
+    await fits(page)
+
+
+async def test_a_promise_that_is_broken_is_named_and_says_why(portal: Portal) -> None:
+    page = await portal.page()
+
+    def broken(status: Any) -> Any:
+        reasons = {"P5": ["3 deletions are overdue"], "P4": ["europe: error, storage-silent"]}
+        promises = {**status["promises"], "P4": False, "P5": False, "P99": False}
+        return {**status, "holds": False, "promises": promises, "reasons": reasons, "overdueDeletions": 3}
+
+    await change(page, "status", broken)
+    await sign_in(page, OPERATOR)
+    await expect(page.get_by_role("heading", level=2).first).to_contain_text("Do not hold: P4, P5, P99")
+    await expect(tile(page, "P5 Deletion")).to_contain_text("Does not hold")
+    await expect(tile(page, "P1 Default off")).to_contain_text("Holds")
+    await accessible(page)
+    await fits(page)
+
+
+async def test_what_could_not_be_refreshed_is_not_shown_as_if_it_held(portal: Portal) -> None:
+    page = await portal.signed_in(OPERATOR)
+    first = page.get_by_role("heading", level=2).first
+    await expect(first).to_contain_text("promises that are watched hold.")
+    refresh = page.get_by_role("button", name="Refresh now")
+    keyboard = Keyboard(page)
+
+    await refuse(page, "status", 503, "unavailable")
+    await keyboard.press(refresh)
+    await expect(first).to_contain_text("not refreshed since.")
+    await expect(page.get_by_text("The service cannot answer now.")).to_be_visible()
+    await expect(tile(page, "P5 Deletion")).to_contain_text("Held then")
+    await accessible(page)
+    await fits(page)
+
+    await again(page)
+    await keyboard.press(refresh)
+    await expect(first).to_contain_text("promises that are watched hold.")
+
+    await page.context.set_offline(True)
+    await keyboard.press(refresh)
+    await expect(page.get_by_text("There is no connection.")).to_be_visible()
+    await expect(first).to_contain_text("not refreshed since.")
+    await page.context.set_offline(False)
+    await keyboard.press(refresh)
+    await expect(first).to_contain_text("promises that are watched hold.")
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "told"),
+    [
+        (401, "unauthenticated", "Your sign-in has ended."),
+        (403, "forbidden", "You are not allowed to do this."),
+        (500, "internal-error", "Something went wrong in the service."),
+    ],
+)
+async def test_what_was_refused_is_said(portal: Portal, status: int, problem: str, told: str) -> None:
+    page = await portal.page()
+    await refuse(page, "status", status, problem)
+    await sign_in(page, OPERATOR)
+    await expect(page.get_by_text("Nothing is known yet.")).to_be_visible()
+    await expect(page.get_by_text(told)).to_be_visible()
+    await accessible(page)
+
+
+async def test_an_overdue_deletion_is_listed_with_what_hinders_it(portal: Portal, client: Client) -> None:
+    now = await client.now()
+    overdue = {
+        "tenantId": PEOPLE["adatum-admin"].tenant_id,
+        "enrollmentId": "0" * 32,
+        "geo": "europe",
+        "storageAccount": "steurope",
+        "optedOutAt": (now - timedelta(days=32)).isoformat(),
+        "deadline": (now - timedelta(days=2)).isoformat(),
+        "status": "scheduled",
+        "attempts": 7,
+        "retryAt": (now + timedelta(minutes=10)).isoformat(),
+        "lastError": "storage-403",
+    }
+    page = await portal.page()
+    await change(page, "overdue-deletions*", lambda answer: {**answer, "value": [overdue]})
+    await sign_in(page, OPERATOR)
+    await expect(page.get_by_role("button", name="Refresh now")).to_be_enabled()
+    card = page.get_by_role("list", name="Overdue deletions").get_by_role("listitem")
+    await expect(card).to_contain_text("2 days ago")
+    await expect(card).to_contain_text("storage-403")
+    await accessible(page)
+    await fits(page)
+
+
+@pytest.mark.parametrize(("locale", "told"), [("de-DE", "Zusagen"), ("ja-JP", "約束")])
+async def test_the_wall_in_german_and_japanese(portal: Portal, locale: str, told: str) -> None:
+    page = await portal.signed_in(OPERATOR, locale=locale)
+    await expect(page.get_by_role("list", name=told)).to_be_visible()
+    await expect(page.get_by_role("heading", level=2).first).to_be_visible()
+    await accessible(page)
+    await fits(page)
