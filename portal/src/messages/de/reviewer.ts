@@ -30,7 +30,7 @@ export const reviewer: Messages["reviewer"] = {
     purpose: "Zweck",
     justification: "Begründung",
     duration: "Dauer",
-    minutes: (minutes) => `${minutes} Minuten`,
+    minutes: (minutes) => `${minutes} Min.`,
     requested: "Beantragt",
     approved: "Genehmigt",
     ends: "Endet",
@@ -78,7 +78,8 @@ export const reviewer: Messages["reviewer"] = {
   recorded: "Jedes Auflisten und Lesen wird protokolliert. Tage und Zeiten sind in UTC angegeben.",
   batches: "Stapel",
   shown: "Angezeigt",
-  readNext: (count, shown) => (count === 1 ? "Nächsten Stapel lesen" : `Nächste ${shown} Stapel lesen`),
+  readNext: (count, shown) =>
+    count === 0 ? "Alle Stapel sind angezeigt" : count === 1 ? "Nächsten Stapel lesen" : `Nächste ${shown} Stapel lesen`,
   reading: "Wird gelesen",
   clear: "Anzeige leeren",
   counts: (batches, shown, conversations) =>

@@ -32,7 +32,7 @@ export const reviewer = {
     purpose: "Purpose",
     justification: "Justification",
     duration: "For",
-    minutes: (minutes: string) => `${minutes} minutes`,
+    minutes: (minutes: string) => `${minutes} min`,
     requested: "Asked for",
     approved: "Approved",
     ends: "Ends",
@@ -79,7 +79,8 @@ export const reviewer = {
   recorded: "Listing and reading are recorded. Days and times are in UTC.",
   batches: "Batches",
   shown: "Shown",
-  readNext: (count: number, shown: string) => (count === 1 ? "Read the next batch" : `Read the next ${shown} batches`),
+  readNext: (count: number, shown: string) =>
+    count === 0 ? "All batches are shown" : count === 1 ? "Read the next batch" : `Read the next ${shown} batches`,
   reading: "Reading",
   clear: "Clear what is shown",
   counts: (batches: string, shown: string, conversations: string) =>

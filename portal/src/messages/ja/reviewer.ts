@@ -78,7 +78,8 @@ export const reviewer: Messages["reviewer"] = {
   recorded: "一覧の表示と閲覧はすべて記録されます。日付と時刻は UTC です。",
   batches: "バッチ",
   shown: "表示中",
-  readNext: (count, shown) => (count === 1 ? "次のバッチを読む" : `次の ${shown} 件のバッチを読む`),
+  readNext: (count, shown) =>
+    count === 0 ? "すべてのバッチを表示中" : count === 1 ? "次のバッチを読む" : `次の ${shown} 件のバッチを読む`,
   reading: "読み取り中",
   clear: "表示を消去",
   counts: (batches, shown, conversations) => `バッチ: ${batches} 件。表示中: ${shown} 件、会話: ${conversations} 件。`,

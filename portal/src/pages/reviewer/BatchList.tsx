@@ -8,8 +8,7 @@ const HEIGHT = 12 * ROW;
 
 const useStyles = makeStyles({
   box: {
-    height: `${HEIGHT}px`,
-    maxHeight: "50vh",
+    maxHeight: `min(${HEIGHT}px, 50vh)`,
     overflowY: "auto",
     border: `1px solid ${tokens.colorNeutralStroke1}`,
     borderRadius: tokens.borderRadiusMedium,

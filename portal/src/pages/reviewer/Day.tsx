@@ -1,5 +1,5 @@
 import { Button, Link, Spinner, Subtitle1, Text, makeStyles, tokens } from "@fluentui/react-components";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { Trouble, answered } from "../../app/api";
 import { useApp } from "../../app/context";
 import { to } from "../../app/route";
@@ -83,7 +83,10 @@ export function Day({ tenantId, day, onRefused }: { tenantId: string; day: strin
   const bad = useMemo(() => [...batches.values()].flatMap((each) => each.bad), [batches]);
   const next = useMemo(() => list.ids.filter((id) => !batches.has(id)).slice(0, AT_ONCE), [list.ids, batches]);
   const { loadMore } = list;
-  const nearEnd = useCallback(() => loadMore(), [loadMore]);
+  const allRead = list.ids.length > 0 && next.length === 0;
+  useEffect(() => {
+    if (allRead) loadMore();
+  }, [allRead, loadMore]);
 
   const buttons = (
     <div className={styles.bar}>
@@ -103,7 +106,7 @@ export function Day({ tenantId, day, onRefused }: { tenantId: string; day: strin
       <Subtitle1 as="h3" className={styles.title}>{formats.day(day)}</Subtitle1>
       <Text>{reviewer.recorded}</Text>
       {list.trouble && <TroubleBar trouble={list.trouble} retry={list.retry} />}
-      {list.ids.length > 0 && <BatchList ids={list.ids} open={batches} onChoose={choose} onNearEnd={nearEnd} />}
+      {list.ids.length > 0 && <BatchList ids={list.ids} open={batches} onChoose={choose} onNearEnd={loadMore} />}
       <Text role="status">
         {list.loading
           ? texts.loading
@@ -113,7 +116,7 @@ export function Day({ tenantId, day, onRefused }: { tenantId: string; day: strin
               formats.number(conversations.length),
             )}
       </Text>
-      {buttons}
+      {list.ids.length > 0 && buttons}
       {failed && <TroubleBar trouble={failed.trouble} retry={() => void read(failed.ids)} />}
       <BadLines lines={bad} />
       {conversations.length > 0 && (
