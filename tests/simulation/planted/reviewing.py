@@ -110,17 +110,6 @@ def _() -> Iterator[None]:
         yield
 
 
-@mutant("approvers are not told of a grant for long")
-def _() -> Iterator[None]:
-    pending = MemoryAccess.pending_grants
-
-    async def later(self: MemoryAccess, since: datetime, *, limit: int) -> Sequence[ReviewGrant]:
-        return await pending(self, since + timedelta(hours=1), limit=limit)
-
-    with patched(MemoryAccess, "pending_grants", later):
-        yield
-
-
 @mutant("another reviewer's grant opens")
 def _() -> Iterator[None]:
     async def of_all(self: MemoryAccess, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
