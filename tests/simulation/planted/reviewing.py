@@ -110,6 +110,17 @@ def _() -> Iterator[None]:
         yield
 
 
+@mutant("approvers are not told of the grant that lapses first")
+def _() -> Iterator[None]:
+    pending = MemoryAccess.pending_grants
+
+    async def others(self: MemoryAccess, since: datetime, *, limit: int) -> Sequence[ReviewGrant]:
+        return (await pending(self, since, limit=limit))[1:]
+
+    with patched(MemoryAccess, "pending_grants", others):
+        yield
+
+
 @mutant("another reviewer's grant opens")
 def _() -> Iterator[None]:
     async def of_all(self: MemoryAccess, tenant_id: str, reviewer: str, now: datetime) -> Sequence[ReviewGrant]:
