@@ -1,7 +1,6 @@
 """The built pages, served by a stack of this folder's own, in a real browser."""
 
 import os
-import subprocess
 import uuid
 from collections.abc import AsyncIterator
 
@@ -15,22 +14,14 @@ from local.sign_in import PEOPLE, Person
 from local.stack import Stack
 from local.tokens import Role
 from tests.portal.browser import Portal, executable, launched
+from tests.portal.commands import succeeds
 from tests.portal.tenants import Administrator
 
 
 @pytest.fixture(scope="session")
 def built() -> None:
     """portal/dist is what portal/src says."""
-    done = subprocess.run(
-        [ROOT / "local" / "setup.sh", "portal"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    if done.returncode:
-        pytest.fail(f"The portal could not be built:\n{done.stdout}", pytrace=False)
+    succeeds(ROOT / "local" / "setup.sh", "portal", seconds=600)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

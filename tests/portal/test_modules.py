@@ -1,22 +1,12 @@
 """The portal's modules by themselves: its own tests, which need no browser and no stack."""
 
-import subprocess
-
 import pytest
 
 from local.process import ROOT
+from tests.portal.commands import succeeds
 
 pytestmark = pytest.mark.long
 
 
 def test_the_portals_own_tests_pass(built: None) -> None:
-    done = subprocess.run(
-        ["npm", "test", "--prefix", ROOT / "portal"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode:
-        pytest.fail(done.stdout, pytrace=False)
+    succeeds("npm", "test", "--prefix", ROOT / "portal", seconds=300)

@@ -24,6 +24,11 @@ export class Trouble extends Error {
     super(kind);
   }
 
+  /** What a call met, whatever was thrown. */
+  static from(error: unknown): Trouble {
+    return error instanceof Trouble ? error : new Trouble("unknown");
+  }
+
   static of(problem: unknown, answer: Response): Trouble {
     const said = (typeof problem === "object" && problem !== null ? problem : {}) as Partial<Schemas["Problem"]>;
     const kind = said.type?.replace("urn:problem:", "") ?? (answer.status >= 500 ? "unavailable" : "unknown");

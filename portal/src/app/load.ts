@@ -30,7 +30,7 @@ export function useLoaded<T>(key: string, read: (signal: AbortSignal) => Promise
       .current(abort.signal)
       .then((data) => ({ data, trouble: null, loading: false, at: new Date() }))
       .catch((error: unknown) => {
-        const trouble = error instanceof Trouble ? error : new Trouble("unknown");
+        const trouble = Trouble.from(error);
         return { trouble, loading: false };
       })
       .then((change) => {

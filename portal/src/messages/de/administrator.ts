@@ -42,7 +42,6 @@ export const administrator: Messages["administrator"] = {
     confirm: "Ausschalten",
   },
   cancel: "Abbrechen",
-  close: "Schließen",
   saving: "Wird gespeichert; zwei Sekunden Wartezeit, bis kein Teil des Dienstes mehr nach der alten Einstellung arbeitet.",
   hastening: "Die Freigabe ist ausgeschaltet. Die Löschung soll jetzt beginnen.",
   changedMeanwhile: (state) => `Jetzt gilt: ${state} Ihre Auswahl bleibt erhalten.`,

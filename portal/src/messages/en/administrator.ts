@@ -44,7 +44,6 @@ export const administrator = {
     confirm: "Switch off",
   },
   cancel: "Cancel",
-  close: "Close",
   saving: "Saving, and waiting two seconds until no part of the service works by the old setting.",
   hastening: "Sharing is off. Asking for the deletion to begin now.",
   changedMeanwhile: (state: string) => `What holds now: ${state} What you have chosen is kept.`,

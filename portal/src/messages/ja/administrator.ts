@@ -40,7 +40,6 @@ export const administrator: Messages["administrator"] = {
     confirm: "オフにする",
   },
   cancel: "キャンセル",
-  close: "閉じる",
   saving: "保存しています。サービス全体が以前の設定で動作しなくなるまで 2 秒待っています。",
   hastening: "共有はオフになりました。削除の即時開始を依頼しています。",
   changedMeanwhile: (state) => `現在の状態: ${state} 選択内容は残っています。`,

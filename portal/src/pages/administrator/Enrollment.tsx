@@ -1,6 +1,7 @@
 import { Badge, Button, Card, Subtitle2, Text, makeStyles, tokens } from "@fluentui/react-components";
 import { useState } from "react";
-import { answered, Trouble } from "../../app/api";
+import { useAction } from "../../app/action";
+import { answered } from "../../app/api";
 import { useApp } from "../../app/context";
 import { TroubleBar } from "../../app/TroubleBar";
 import { When } from "../../app/When";
@@ -38,7 +39,7 @@ export function Enrollment(props: {
   const words = texts.administrator;
   const { enrollmentId, events, deletion, now } = props;
   const [told, setTold] = useState<string | null>(null);
-  const [trouble, setTrouble] = useState<Trouble | null>(null);
+  const { trouble, run } = useAction();
   const first = events.find((each) => each.enrollmentId === enrollmentId);
   const geo = first?.geo ?? "";
   const since = first?.startedAt ?? "";
@@ -48,15 +49,12 @@ export function Enrollment(props: {
       each.enrollmentId === enrollmentId &&
       (each.kind === "reviewStopped" || (each.kind === "optedOut" && each.stopReview === true)),
   );
-  const run = (done: string, work: () => Promise<unknown>) => {
-    setTrouble(null);
-    work()
-      .then(() => {
-        setTold(done);
-        props.reload();
-      })
-      .catch((error: unknown) => setTrouble(error instanceof Trouble ? error : new Trouble("unknown")));
-  };
+  const act = (done: string, work: () => Promise<unknown>) =>
+    void run(async () => {
+      await work();
+      setTold(done);
+      props.reload();
+    });
   const path = { tenantId: person.tenantId, enrollmentId };
   return (
     <Card className={styles.card} role="group" aria-label={words.enrollment(geoName(geo, locale, words), formats.instant(since))}>
@@ -81,14 +79,14 @@ export function Enrollment(props: {
       </ul>
       <div className={styles.head}>
         {deletion?.status === "scheduled" && Date.parse(deletion.notBefore) > now.getTime() && (
-          <Button onClick={() => run(words.hastened, () => expedite(api, person.tenantId, enrollmentId))}>
+          <Button onClick={() => act(words.hastened, () => expedite(api, person.tenantId, enrollmentId))}>
             {words.hasten}
           </Button>
         )}
         {deletion?.status === "scheduled" && isNewest && !stopped && (
           <Button
             onClick={() =>
-              run(words.reviewStopped, () => change(api, person.tenantId, { enabled: false, stopReview: true }, null))
+              act(words.reviewStopped, () => change(api, person.tenantId, { enabled: false, stopReview: true }, null))
             }
           >
             {words.stopReview}

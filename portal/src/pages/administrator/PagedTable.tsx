@@ -57,7 +57,7 @@ export function PagedTable<T extends { sequence: number }>(props: {
     setFailed(null);
     work()
       .catch((error: unknown) => {
-        const trouble = error instanceof Trouble ? error : new Trouble("unknown");
+        const trouble = Trouble.from(error);
         setFailed({ trouble, retry: () => run(work) });
       })
       .finally(() => setBusy(false));

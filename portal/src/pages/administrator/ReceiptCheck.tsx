@@ -1,6 +1,6 @@
 import { Button, MessageBar, MessageBarBody, Spinner, Text, makeStyles, tokens } from "@fluentui/react-components";
 import { useState } from "react";
-import { Trouble } from "../../app/api";
+import { useAction } from "../../app/action";
 import { useApp } from "../../app/context";
 import { TroubleBar } from "../../app/TroubleBar";
 import type { Check } from "../../ledger/receipts";
@@ -22,17 +22,8 @@ export function ReceiptCheck<T>(props: {
   const { texts } = useApp();
   const words = texts.administrator.receipts;
   const [checks, setChecks] = useState<Check[] | null>(null);
-  const [busy, setBusy] = useState(false);
-  const [trouble, setTrouble] = useState<Trouble | null>(null);
-  const run = (work: (shown: T) => Promise<void> | void) => {
-    setBusy(true);
-    setTrouble(null);
-    props
-      .read()
-      .then(work)
-      .catch((error: unknown) => setTrouble(error instanceof Trouble ? error : new Trouble("unknown")))
-      .finally(() => setBusy(false));
-  };
+  const { busy, trouble, run } = useAction();
+  const withReceipt = (work: (shown: T) => Promise<void> | void) => void run(async () => work(await props.read()));
   const genuine = checks?.every((each) => each.holds) === true;
   return (
     <section aria-label={props.title}>
@@ -41,14 +32,14 @@ export function ReceiptCheck<T>(props: {
         <Button
           size="small"
           aria-label={`${words.download}: ${props.title}`}
-          onClick={() => run((shown) => save(props.file, "application/json", JSON.stringify(shown, null, 2)))}
+          onClick={() => withReceipt((shown) => save(props.file, "application/json", JSON.stringify(shown, null, 2)))}
         >
           {words.download}
         </Button>
         <Button
           size="small"
           aria-label={`${words.check}: ${props.title}`}
-          onClick={() => run(async (shown) => setChecks(await props.check(shown)))}
+          onClick={() => withReceipt(async (shown) => setChecks(await props.check(shown)))}
         >
           {words.check}
         </Button>

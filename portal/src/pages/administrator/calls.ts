@@ -1,5 +1,5 @@
-import { answered, type Api, type Schemas } from "../../app/api";
-import { Trouble } from "../../app/api";
+import { answered, Trouble, type Api, type Schemas } from "../../app/api";
+import { queryOf } from "../../app/links";
 import type { LedgerEvent } from "../../ledger/receipts";
 import type { Key } from "../../ledger/signature";
 
@@ -57,8 +57,8 @@ export async function all<T>(read: ReadPage<T>): Promise<T[]> {
 
 /** Where the next page begins, as the link to it says; undefined after the last one. */
 export function beforeOf(page: Page<unknown>): number | undefined {
-  const before = page.nextLink && new URL(page.nextLink, location.href).searchParams.get("before");
-  return before ? Number(before) : undefined;
+  const before = queryOf(page.nextLink, "before");
+  return before === null ? undefined : Number(before);
 }
 
 export async function receiptKeys(api: Api): Promise<Key[]> {

@@ -1,20 +1,16 @@
 import { useState } from "react";
-import { Trouble } from "../../app/api";
+import { useAction } from "../../app/action";
 
 /** Runs a change, and tells what is happening and what went wrong. */
 export function useSaving() {
-  const [saving, setSaving] = useState<string | null>(null);
-  const [trouble, setTrouble] = useState<Trouble | null>(null);
-  const run = async (what: string, work: (tell: (next: string) => void) => Promise<void>) => {
-    setSaving(what);
-    setTrouble(null);
-    try {
-      await work(setSaving);
-    } catch (error) {
-      setTrouble(error instanceof Trouble ? error : new Trouble("unknown"));
-    } finally {
-      setSaving(null);
-    }
+  const { busy, trouble, run } = useAction();
+  const [what, setWhat] = useState("");
+  return {
+    saving: busy ? what : null,
+    trouble,
+    run: (first: string, work: (tell: (next: string) => void) => Promise<void>) => {
+      setWhat(first);
+      return run(() => work(setWhat));
+    },
   };
-  return { saving, trouble, run };
 }

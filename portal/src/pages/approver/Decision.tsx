@@ -1,6 +1,7 @@
 import { Button, Link, Text } from "@fluentui/react-components";
 import { useState } from "react";
-import { Trouble, answered } from "../../app/api";
+import { useAction } from "../../app/action";
+import { answered } from "../../app/api";
 import { useApp } from "../../app/context";
 import { to } from "../../app/route";
 import { TroubleBar } from "../../app/TroubleBar";
@@ -21,25 +22,18 @@ export function Decision({
   const { api, texts, person, formats } = useApp();
   const { approver } = texts.reviewer;
   const [decided, setDecided] = useState<Grant | null>(null);
-  const [isBusy, setBusy] = useState(false);
-  const [trouble, setTrouble] = useState<Trouble | null>(null);
+  const { busy: isBusy, trouble, run } = useAction();
   // What was read later counts: somebody else may have ended what was approved here.
   const grant = decided && listed.status === "pending" ? decided : listed;
   const isPending = grant.status === "pending";
   const isOwn = grant.requestedBy === person.objectId;
 
-  async function approve(): Promise<void> {
-    setBusy(true);
-    setTrouble(null);
-    try {
+  const approve = () =>
+    run(async () => {
       const { tenantId, grantId } = listed;
       const params = { path: { tenantId, grantId } };
       setDecided(await answered(api.POST("/tenants/{tenantId}/review-grants/{grantId}/approve", { params })));
-    } catch (error) {
-      setTrouble(error instanceof Trouble ? error : new Trouble("unknown"));
-    }
-    setBusy(false);
-  }
+    });
 
   return (
     <GrantCard grant={grant} showTenant={showTenant} {...(isPending && lapsesAt && { lapsesAt })}>

@@ -2,10 +2,10 @@ import { Button, Spinner, Text, makeStyles } from "@fluentui/react-components";
 import { useState } from "react";
 import { answered } from "../../app/api";
 import { useApp } from "../../app/context";
+import { queryOf } from "../../app/links";
 import { useLoaded } from "../../app/load";
 import { TroubleBar } from "../../app/TroubleBar";
 import { Section } from "../reviewer/Section";
-import { queryOf } from "../reviewer/grants";
 import { Decision } from "./Decision";
 
 const useStyles = makeStyles({ button: { alignSelf: "start" } });

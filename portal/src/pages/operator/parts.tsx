@@ -38,7 +38,7 @@ const useStyles = makeStyles({
   wide: { gridColumn: "1 / -1" },
   label: { color: tokens.colorNeutralForeground2, fontSize: tokens.fontSizeBase200 },
   value: { margin: 0 },
-  heading: { margin: 0, fontSize: tokens.fontSizeBase400, lineHeight: tokens.lineHeightBase400 },
+  heading: { fontSize: tokens.fontSizeBase400, lineHeight: tokens.lineHeightBase400 },
   advice: { display: "block", fontSize: tokens.fontSizeBase200, color: tokens.colorNeutralForeground2 },
   code: { fontFamily: tokens.fontFamilyMonospace },
 });

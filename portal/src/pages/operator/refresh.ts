@@ -57,7 +57,7 @@ export function useRefreshed<T>(
         before.current = data;
         return { trouble: null, data, readAt: Date.now() };
       } catch (error) {
-        return { trouble: error instanceof Trouble ? error : new Trouble("unknown") };
+        return { trouble: Trouble.from(error) };
       }
     };
 

@@ -58,7 +58,7 @@ export function AskForm({ tenantId, onAsked }: { tenantId: string; onAsked: () =
       setJustification("");
       onAsked();
     } catch (error) {
-      setState(error instanceof Trouble ? error : new Trouble("unknown"));
+      setState(Trouble.from(error));
     }
   }
 

@@ -15,7 +15,6 @@ const AT_ONCE = 10;
 
 const useStyles = makeStyles({
   day: { display: "flex", flexDirection: "column", gap: tokens.spacingVerticalL },
-  title: { margin: 0 },
   bar: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalM },
   list: { display: "grid", gridTemplateColumns: "minmax(0, 1fr)", gap: tokens.spacingVerticalL },
 });
@@ -59,7 +58,7 @@ export function Day({ tenantId, day, onRefused }: { tenantId: string; day: strin
         setBatches((before) => new Map(before).set(batchId, batchOf(batchId, content)));
       } catch (error) {
         if (signal.aborted) return;
-        const trouble = error instanceof Trouble ? error : new Trouble("unknown");
+        const trouble = Trouble.from(error);
         setFailed({ trouble, ids: ids.slice(index) });
         break;
       }
@@ -103,7 +102,7 @@ export function Day({ tenantId, day, onRefused }: { tenantId: string; day: strin
   return (
     <div className={styles.day}>
       <Link href={to("reviewer", tenantId)}>{reviewer.allDays}</Link>
-      <Subtitle1 as="h3" className={styles.title}>{formats.day(day)}</Subtitle1>
+      <Subtitle1 as="h3">{formats.day(day)}</Subtitle1>
       <Text>{reviewer.recorded}</Text>
       {list.trouble && <TroubleBar trouble={list.trouble} retry={list.retry} />}
       {list.ids.length > 0 && <BatchList ids={list.ids} open={batches} onChoose={choose} onNearEnd={loadMore} />}

@@ -1,7 +1,7 @@
 import { Title3, makeStyles } from "@fluentui/react-components";
 import type { ReactNode } from "react";
 
-const useStyles = makeStyles({ title: { margin: 0, overflowWrap: "anywhere" } });
+const useStyles = makeStyles({ title: { overflowWrap: "anywhere" } });
 
 /** The heading of a page, below that of the frame. */
 export function PageTitle({ children }: { children: ReactNode }) {

@@ -1,6 +1,6 @@
 import { Button, type ButtonProps } from "@fluentui/react-components";
-import { useState } from "react";
-import { Trouble, answered } from "../../app/api";
+import { useAction } from "../../app/action";
+import { answered } from "../../app/api";
 import { useApp } from "../../app/context";
 import { TroubleBar } from "../../app/TroubleBar";
 import type { Grant } from "./grants";
@@ -20,21 +20,13 @@ export function RevokeButton({
   onRevoked: (revoked: Grant) => void;
 }) {
   const { api } = useApp();
-  const [isBusy, setBusy] = useState(false);
-  const [trouble, setTrouble] = useState<Trouble | null>(null);
-
-  async function revoke(): Promise<void> {
-    setBusy(true);
-    setTrouble(null);
-    try {
+  const { busy: isBusy, trouble, run } = useAction();
+  const revoke = () =>
+    run(async () => {
       const { tenantId, grantId } = grant;
       const params = { path: { tenantId, grantId } };
       onRevoked(await answered(api.POST("/tenants/{tenantId}/review-grants/{grantId}/revoke", { params })));
-    } catch (error) {
-      setTrouble(error instanceof Trouble ? error : new Trouble("unknown"));
-    }
-    setBusy(false);
-  }
+    });
 
   return (
     <>

@@ -3,7 +3,6 @@ import type { ReactNode } from "react";
 
 const useStyles = makeStyles({
   section: { display: "flex", flexDirection: "column", gap: tokens.spacingVerticalM, minWidth: 0 },
-  title: { margin: 0 },
 });
 
 /** A part of a page, with its heading. */
@@ -11,7 +10,7 @@ export function Section({ title, children }: { title: string; children: ReactNod
   const styles = useStyles();
   return (
     <section className={styles.section} aria-label={title}>
-      <Subtitle1 as="h3" className={styles.title}>{title}</Subtitle1>
+      <Subtitle1 as="h3">{title}</Subtitle1>
       {children}
     </section>
   );

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { aheadBy, liveOf, queryOf, type Grant } from "./grants";
+import { aheadBy, liveOf, type Grant } from "./grants";
 
 const grant = (grantId: string, status: Grant["status"], approvedAt?: string): Grant => ({
   grantId,
@@ -32,9 +32,4 @@ test("the service's clock is known from its answers, and never behind what it is
   expect(aheadBy(date, Date.parse("2026-11-27T11:59:00Z"))).toBe(61_000);
   expect(aheadBy(null, 5)).toBe(0);
   expect(aheadBy("soon", 5)).toBe(0);
-});
-
-test("a link to the next page tells where it begins", () => {
-  expect(queryOf("https://other.example/api/tenants/t/captures?day=2026-11-27&limit=200&after=ab", "after")).toBe("ab");
-  expect(queryOf(undefined, "after")).toBeNull();
 });

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Trouble, answered } from "../../app/api";
 import { useApp } from "../../app/context";
-import { queryOf } from "./grants";
+import { queryOf } from "../../app/links";
 
 interface State {
   ids: readonly string[];
@@ -53,7 +53,7 @@ export function useBatchIds(tenantId: string, day: string): BatchIds {
       })
       .catch((error: unknown) => {
         if (abort.signal.aborted) return;
-        const met = error instanceof Trouble ? error : new Trouble("unknown");
+        const met = Trouble.from(error);
         setState((before) => ({ ...before, loading: false, trouble: met }));
       });
     return () => abort.abort();
