@@ -66,14 +66,7 @@ class CosmosAccess(CosmosContainer):
             "SELECT * FROM c WHERE c.kind = 'grant' AND IS_STRING(c.requestedAt) AND c.requestedAt > @since"
             " AND NOT IS_DEFINED(c.approvedAt) AND NOT IS_DEFINED(c.revokedAt) ORDER BY c.requestedAt"
         )
-        found: list[ReviewGrant] = []
-        async for row in self._query(query, {"@since": format_instant(since)}, page_size=limit):
-            grant = self._understood(ReviewGrant.from_json, row)
-            if grant is not None:
-                found.append(grant)
-            if len(found) == limit:
-                break
-        return found
+        return await self._first(ReviewGrant.from_json, query, {"@since": format_instant(since)}, limit)
 
     async def log(self, tenant_id: str, *, limit: int, before: int | None) -> Page[AccessRecord]:
         """See ``AccessStore``."""

@@ -147,6 +147,19 @@ class CosmosContainer:
         more = int(found[-1]["sequence"]) if len(one_more) > limit else None
         return Page(values, len(found) - len(values), more)
 
+    async def _first(
+        self, parse: Callable[[Any], T], query: str, parameters: Mapping[str, object], limit: int
+    ) -> list[T]:
+        """Return the first ``limit`` values that a query over all partitions finds and that can be understood."""
+        found: list[T] = []
+        async for row in self._query(query, parameters, page_size=limit):
+            value = self._understood(parse, row)
+            if value is not None:
+                found.append(value)
+            if len(found) == limit:
+                break
+        return found
+
     def _understood(self, parse: Callable[[Any], T], item: Mapping[str, Any]) -> T | None:
         """Return the value that an item holds; if nobody understands it, None, once the log has its name.
 

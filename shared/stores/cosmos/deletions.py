@@ -140,14 +140,7 @@ class CosmosDeletions(CosmosContainer):
     async def list_overdue(self, now: datetime, *, limit: int) -> Sequence[Deletion]:
         """See ``DeletionStore``."""
         query = f"SELECT * {_UNFINISHED} AND {_HAS_DEADLINE} AND c.deadline < @now ORDER BY c.deadline"
-        found: list[Deletion] = []
-        async for row in self._query(query, {"@now": format_instant(now)}, page_size=limit):
-            deletion = self._understood(Deletion.from_json, row)
-            if deletion is not None:
-                found.append(deletion)
-            if len(found) == limit:
-                break
-        return found
+        return await self._first(Deletion.from_json, query, {"@now": format_instant(now)}, limit)
 
     async def late(self, since: datetime) -> int:
         """See ``DeletionStore``."""
