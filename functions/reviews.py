@@ -24,7 +24,7 @@ from shared.problems import (
     NotFound,
     PurposeRefused,
 )
-from shared.review.access import GrantRequest
+from shared.review.record import GrantRequest
 
 blueprint = func.Blueprint()
 

@@ -23,6 +23,7 @@ from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
 from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
+from shared.review.record import Record
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.consent_receipts import ConsentReceipts
@@ -195,6 +196,7 @@ def assemble(
     pairing = Pairing(operations, new_id)
     receipts = Receipts(ledger, stores.signer, clock)
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
+    record = Record(stores.access, ledger, deletions, accounts, clock, new_id)
     captures = Captures(Consent(ledger, notices, clock), accounts, pairing, clock)
     return Services(
         clock=clock,
@@ -207,7 +209,7 @@ def assemble(
         data_sharing=DataSharing(ledger, accounts, notices, clock, new_id, new_key, home_geos or {}),
         captures=captures,
         traces=Traces(captures),
-        access=Access(stores.access, ledger, deletions, accounts, clock, new_id),
+        access=Access(record),
         consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),
         deletions=Deletions(deletions),
         pairing=pairing,

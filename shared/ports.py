@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from shared.clock import Moment
 from shared.model import deadlines
 from shared.model.deletion import Deletion
+from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
@@ -355,17 +356,57 @@ class AccessStore(Protocol):
         """Return the sequence of the log's last record as last committed anywhere, or None if there is no record."""
         ...
 
-    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
-        """Store a record, and a grant as it is after it, together or not at all.
+    async def commit(
+        self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None, *, export: ReviewExport | None = None
+    ) -> None:
+        """Store a record, and a grant or an export as it is after it, together or not at all.
 
         Args:
             record: the log's next record.
             grant: the grant that it creates or changes, or None.
             etag: that of the head that the record follows; None if it is the first.
+            export: the export that it creates or changes, or None.
 
         Raises:
             Conflict: if the head is no longer that one.
         """
+        ...
+
+    async def move_head(self, tenant_id: str, etag: str, *, export: ReviewExport | None = None) -> None:
+        """Let whoever has decided on what he read after the log's head decide again: the head gets another etag.
+
+        Args:
+            tenant_id: the tenant.
+            etag: that of the head.
+            export: an export as it is afterwards, stored with it or not at all.
+
+        Raises:
+            Conflict: if the head is no longer that one.
+        """
+        ...
+
+    async def read_export(self, tenant_id: str, export_id: str) -> ReviewExport | None:
+        """Return one export, or None."""
+        ...
+
+    async def exports(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewExport]:
+        """Return at most ``limit`` exports, newest request first, of a sequence lower than ``before`` if given."""
+        ...
+
+    async def unfinished_exports(self, *, limit: int) -> Sequence[ReviewExport]:
+        """Return at most ``limit`` exports of all tenants that can be read and are unfinished, the oldest first."""
+        ...
+
+    def downloads(self, tenant_id: str, enrollment_id: str) -> AsyncIterator[AccessRecord]:
+        """Yield the records of downloads of an enrollment's exports, by sequence.
+
+        Raises:
+            StoreUnavailable: if nobody understands one of them.
+        """
+        ...
+
+    async def uses(self, tenant_id: str, grant_id: str) -> Mapping[str, int]:
+        """Return how many records there are of each action under a grant; an action without any is not named."""
         ...
 
     async def read_grant(self, tenant_id: str, grant_id: str) -> ReviewGrant | None:
@@ -450,6 +491,67 @@ class Permit:
         """When a write that has begun may no longer arrive, by the wall clock of the machine that read."""
         latest = self.read_at.wall + timedelta(seconds=deadlines.SIGNATURE_SECONDS)
         return latest if self.agreed_until is None else min(latest, self.agreed_until)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPermit:
+    """What one look at a live review grant allows to write beside the captures, and for how long (D11, P12).
+
+    Attributes:
+        read_at: when the look *started*.
+        ends_at: the first instant at which the grant, the day or the enrollment is over.
+    """
+
+    read_at: Moment
+    ends_at: datetime
+
+    @property
+    def holds(self) -> bool:
+        """Whether a write may begin now."""
+        return self.read_at.age < deadlines.LOOK_SECONDS and self.read_at.clock.now() < self.ends_at
+
+    @property
+    def seconds_left(self) -> float:
+        """For how long from now a write that has begun may still arrive."""
+        left = deadlines.SIGNATURE_SECONDS - self.read_at.age
+        return min(left, (self.ends_at - self.read_at.clock.now()).total_seconds())
+
+    @property
+    def expires_at(self) -> datetime:
+        """When a write that has begun may no longer arrive, by the wall clock of the machine that looked."""
+        return min(self.ends_at, self.read_at.wall + timedelta(seconds=deadlines.SIGNATURE_SECONDS))
+
+
+class WritePermit(Protocol):
+    """What a write to a storage account rests on: a ``Permit`` or a ``ReviewPermit``."""
+
+    @property
+    def read_at(self) -> Moment:
+        """When what it rests on began to be read."""
+        ...
+
+    @property
+    def holds(self) -> bool:
+        """Whether a write may begin now."""
+        ...
+
+    @property
+    def seconds_left(self) -> float:
+        """For how long from now a write that has begun may still arrive."""
+        ...
+
+    @property
+    def expires_at(self) -> datetime:
+        """When a write that has begun may no longer arrive."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBlock:
+    """A piece of a blob that is not there yet: what names it, and how many bytes it has."""
+
+    name: str
+    size: int
 
 
 class Put(Enum):
@@ -583,6 +685,90 @@ class CaptureStore(ContainerStore, Protocol):
 
         Raises:
             ContainerMissing, ContainerBeingDeleted, BatchMissing: if there is none.
+        """
+        ...
+
+    # What is made of captures lies beside them, and goes with their container (P12). Nothing here creates one: what
+    # comes late finds no container.
+
+    async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        """Return at most ``limit`` names of all blobs, in their order, that come after ``after`` if that is given.
+
+        Raises:
+            ContainerMissing, ContainerBeingDeleted: if there is no such container.
+        """
+        ...
+
+    async def read_beside(self, container: str, blob: str) -> Stored[bytes] | None:
+        """Return a blob that lies beside the batches, or None if there is none of that name.
+
+        Raises:
+            ContainerMissing, ContainerBeingDeleted: if there is no such container.
+        """
+        ...
+
+    async def write_beside(
+        self, permit: WritePermit, container: str, blob: str, content: bytes, etag: str | None
+    ) -> None:
+        """Store a blob beside the batches, in place of the one that was read with ``etag``; with None a new one.
+
+        One attempt, and storage refuses it late, as with ``put_batch``, which says what else is raised.
+
+        Raises:
+            Conflict: if what is there is not that one any more.
+        """
+        ...
+
+    async def delete_beside(self, container: str, blob: str) -> None:
+        """Delete a blob, and what is staged for one of that name; none is fine, and so is no container."""
+        ...
+
+    async def stage(self, permit: WritePermit, container: str, blob: str, name: str, content: bytes) -> None:
+        """Keep a piece of a blob that nobody can read before ``put_staged``; one of that name is replaced.
+
+        One attempt, and storage refuses it late, as with ``put_batch``, which says what is raised.
+
+        Args:
+            permit: what it rests on.
+            container: the container's name.
+            blob: the blob's name.
+            name: the piece's, in ASCII: of one blob all are equally long, at most 64 characters.
+            content: the piece.
+        """
+        ...
+
+    async def staged(self, container: str, blob: str) -> Sequence[StagedBlock]:
+        """Return the pieces that are staged for a blob, in no order; none if there is no such blob.
+
+        Raises:
+            ContainerMissing, ContainerBeingDeleted: if there is no such container.
+        """
+        ...
+
+    async def put_staged(self, permit: WritePermit, container: str, blob: str, names: Sequence[str]) -> None:
+        """Make a new blob of staged pieces, in that order, unless one of its name is there.
+
+        One attempt, and storage refuses it late, as with ``put_batch``, which says what else is raised.
+
+        Raises:
+            Conflict: if there is one.
+        """
+        ...
+
+    async def size_of(self, container: str, blob: str) -> Stored[int] | None:
+        """Return how many bytes a blob has, and its etag; None if there is none.
+
+        Raises:
+            ContainerMissing, ContainerBeingDeleted: if there is no such container.
+        """
+        ...
+
+    async def read_range(self, container: str, blob: str, etag: str, start: int, length: int) -> bytes:
+        """Return at most ``length`` bytes of a blob from ``start`` on, where there must be one.
+
+        Raises:
+            BatchMissing, ContainerMissing, ContainerBeingDeleted: if there is no such blob, or container.
+            Conflict: if it is another than that of ``etag``.
         """
         ...
 

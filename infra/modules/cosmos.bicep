@@ -70,6 +70,10 @@ var containers = [
         { path: '/requestedBy/?' }
         { path: '/requestedAt/?' }
         { path: '/expiresAt/?' }
+        { path: '/unfinished/?' }
+        { path: '/grantId/?' }
+        { path: '/enrollmentId/?' }
+        { path: '/action/?' }
       ]
       excludedPaths: [{ path: '/*' }]
       compositeIndexes: []

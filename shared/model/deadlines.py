@@ -38,6 +38,9 @@ SIGNATURE_SECONDS = 60.0
 """D11: how long after a consent read began storage still takes an upload on its word. With ``CLOCK_SKEW`` less than
 ``SECOND_LOOK_DELAY``: what storage takes last is there when it is looked at for the second time (P6)."""
 
+LOOK_SECONDS = 2.0
+"""How long a look at a live review grant is relied on, from its start (P7): no longer than on consent."""
+
 CLOCK_SKEW = timedelta(seconds=60)
 """How far the wall clocks of two instances, or of us and the issuer of a token, may be apart."""
 

@@ -38,7 +38,25 @@ class GrantStatus(StrEnum):
     LAPSED = "lapsed"
 
 
-Action = Literal["requested", "purposeRefused", "approved", "revoked", "listed", "read"]
+Action = Literal[
+    "requested",
+    "purposeRefused",
+    "approved",
+    "revoked",
+    "listed",
+    "read",
+    "searched",
+    "found",
+    "labelled",
+    "labelWithdrawn",
+    "labelsRead",
+    "exportRequested",
+    "exportReady",
+    "exportStopped",
+    "exportDownloaded",
+    "exportDeleted",
+]
+"""What is on the record; all but the first four are looks at captures, or at what was made of them (P12)."""
 
 
 class ReviewGrant(Item):
@@ -86,7 +104,38 @@ class ReviewGrant(Item):
         return self.model_copy(update={"revoked_by": by, "revoked_at": now})
 
 
-class AccessRecord(Item):
+class AccessDetails(Item):
+    """What a record says beyond who did what under which grant; each only where it says something.
+
+    Never content: not what was searched for, and nothing of a label (P8).
+
+    Attributes:
+        day, batch_id, line: the UTC day, the batch of it, and the capture in that, counted from 0.
+        first_day, last_day: the UTC days that a search or an export goes through.
+        filtered_by: by which members a search or an export chose, without their values.
+        captures: how many captures were shown, or are in the export.
+        opened: those that were shown, each as ``{day}/{batchId}/{line}``.
+        export_id, sha256: the export, and the hash of the file that it is.
+        first_byte, last_byte: the part of the file that was downloaded, both counted from 0.
+        reason: why an export was stopped; a code.
+    """
+
+    day: str | None = None
+    batch_id: str | None = None
+    line: int | None = None
+    first_day: str | None = None
+    last_day: str | None = None
+    filtered_by: tuple[str, ...] | None = None
+    captures: int | None = None
+    opened: tuple[str, ...] | None = None
+    export_id: str | None = None
+    sha256: str | None = None
+    first_byte: int | None = None
+    last_byte: int | None = None
+    reason: str | None = None
+
+
+class AccessRecord(AccessDetails):
     """One entry of a tenant's access log: content-free, never changed, in the order of ``sequence``.
 
     Attributes:
@@ -94,7 +143,6 @@ class AccessRecord(Item):
         action: what happened.
         actor: the object id of whoever did it.
         purpose: the purpose as it was named, also when it was refused.
-        day, batch_id: what was read; absent for what concerns no batch.
         lockbox: Customer Lockbox does not gate this path; each record says so, and an auditor need not look for one.
     """
 
@@ -108,8 +156,6 @@ class AccessRecord(Item):
     grant_id: str | None = None
     enrollment_id: EnrollmentId | None = None
     justification: str | None = None
-    day: str | None = None
-    batch_id: str | None = None
     lockbox: Literal["notApplicable"] = "notApplicable"
 
     @property

@@ -1,11 +1,18 @@
 """A geo-pinned storage account, through the Azure SDK."""
 
+import base64
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from azure.core import MatchConditions
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
 from azure.storage.blob import StorageErrorCode
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 
@@ -13,6 +20,7 @@ from shared.configuration import is_endpoint, is_this_machine
 from shared.model.capture import BATCH_ID
 from shared.ports import (
     BatchMissing,
+    Conflict,
     ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
@@ -20,11 +28,14 @@ from shared.ports import (
     Permit,
     Put,
     Setup,
+    StagedBlock,
+    Stored,
     StoreUnavailable,
     TryAgain,
+    WritePermit,
 )
 from shared.stores.calls import Calls
-from shared.stores.uploads import ByIdentity, ByKey, SigningKeys, Uploads
+from shared.stores.uploads import Answered, ByIdentity, ByKey, SigningKeys, Uploads
 
 _CODE = re.compile(r"[A-Za-z0-9]{1,64}")
 _BODY_HASH = "bodysha256"
@@ -33,8 +44,9 @@ _BATCH_HEADERS = {
     "x-ms-blob-content-type": "application/x-ndjson",
     "x-ms-blob-content-encoding": "gzip",
 }
+_BESIDE_HEADERS = {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": "application/octet-stream"}
 _LOG_HEADERS = {"x-ms-blob-type": "AppendBlob"}
-_CREATED, _NOT_FOUND = 201, 404
+_CREATED, _NOT_FOUND, _PRECONDITION_FAILED = 201, 404, 412
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 # With a signature that only creates, Azure may say that an overwrite is not authorised where it would have said that
 # the blob exists; Azurite says so in words of its own.
@@ -212,6 +224,89 @@ class AzureCaptureStore:
             stream = await self._client.get_blob_client(container, batch_id).download_blob(decompress=False)
             return await stream.readall()
 
+    async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        """See ``CaptureStore``."""
+        client = self._client.get_container_client(container)
+        found: list[str] = []
+        pages = client.list_blob_names(results_per_page=limit + 1, start_from=after).by_page()
+        while len(found) < limit:
+            async with _call():
+                page = await anext(pages, None)
+                if page is None:
+                    break
+                found += [name async for name in page if after is None or name > after]
+        return found[:limit]
+
+    async def read_beside(self, container: str, blob: str) -> Stored[bytes] | None:
+        """See ``CaptureStore``."""
+        try:
+            async with _call():
+                stream = await self._client.get_blob_client(container, blob).download_blob(decompress=False)
+                return Stored(await stream.readall(), stream.properties.etag)
+        except BatchMissing:
+            return None
+
+    async def write_beside(
+        self, permit: WritePermit, container: str, blob: str, content: bytes, etag: str | None
+    ) -> None:
+        """See ``CaptureStore``."""
+        condition = {"If-None-Match": "*"} if etag is None else {"If-Match": etag}
+        async with _call():
+            answer = await self._uploads.replace(permit, container, blob, content, {**_BESIDE_HEADERS, **condition})
+            _refuse_conflict(answer, replaces=etag is not None)
+
+    async def delete_beside(self, container: str, blob: str) -> None:
+        """See ``CaptureStore``."""
+        client = self._client.get_blob_client(container, blob)
+        try:
+            async with _call():
+                await client.commit_block_list([])  # a deletion alone would leave what is staged
+                await client.delete_blob()
+        except (BatchMissing, ContainerMissing, ContainerBeingDeleted):
+            pass
+
+    async def stage(self, permit: WritePermit, container: str, blob: str, name: str, content: bytes) -> None:
+        """See ``CaptureStore``."""
+        async with _call():
+            answer = await self._uploads.stage(permit, container, blob, _block_id(name), content)
+            if answer.status != _CREATED:
+                raise _failure(answer.status, answer.code)
+
+    async def staged(self, container: str, blob: str) -> Sequence[StagedBlock]:
+        """See ``CaptureStore``."""
+        try:
+            async with _call():
+                _, found = await self._client.get_blob_client(container, blob).get_block_list("uncommitted")
+                return [StagedBlock(str(each.id), int(each.size)) for each in found]
+        except BatchMissing:
+            return []
+
+    async def put_staged(self, permit: WritePermit, container: str, blob: str, names: Sequence[str]) -> None:
+        """See ``CaptureStore``."""
+        async with _call():
+            answer = await self._uploads.put_staged(permit, container, blob, [_block_id(name) for name in names])
+            _refuse_conflict(answer)
+
+    async def size_of(self, container: str, blob: str) -> Stored[int] | None:
+        """See ``CaptureStore``."""
+        try:
+            async with _call():
+                properties = await self._client.get_blob_client(container, blob).get_blob_properties()
+                return Stored(int(properties.size), str(properties.etag))
+        except BatchMissing:
+            return None
+
+    async def read_range(self, container: str, blob: str, etag: str, start: int, length: int) -> bytes:
+        """See ``CaptureStore``."""
+        async with _call():
+            try:
+                stream = await self._client.get_blob_client(container, blob).download_blob(
+                    start, length, etag=etag, match_condition=MatchConditions.IfNotModified, decompress=False
+                )
+            except ResourceModifiedError:
+                raise Conflict from None
+            return await stream.readall()
+
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
@@ -227,6 +322,21 @@ class AzureCaptureStore:
                 listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
             for each in listed:
                 yield each
+
+
+def _block_id(name: str) -> str:
+    return base64.b64encode(name.encode()).decode()
+
+
+def _refuse_conflict(answer: Answered, *, replaces: bool = False) -> None:
+    """Raise what the answer to a conditional write means, unless it was carried out."""
+    if answer.status == _CREATED:
+        return
+    exists = (answer.status, answer.code) == (409, StorageErrorCode.BLOB_ALREADY_EXISTS.value)
+    gone = replaces and (answer.status, answer.code) == (_NOT_FOUND, StorageErrorCode.BLOB_NOT_FOUND.value)
+    if exists or gone or answer.status == _PRECONDITION_FAILED:
+        raise Conflict
+    raise _failure(answer.status, answer.code)
 
 
 def _failure(status: int | None, code: str) -> Exception:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from shared.model import deadlines
 from shared.model.deletion import Deletion
+from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
@@ -25,9 +26,12 @@ from shared.ports import (
     Page,
     Permit,
     Put,
+    StagedBlock,
     Stored,
+    StoreUnavailable,
     TenantDeletions,
     TryAgain,
+    WritePermit,
 )
 
 T = TypeVar("T")
@@ -228,20 +232,60 @@ class MemoryAccess:
     def __init__(self) -> None:
         self.records: dict[str, list[AccessRecord]] = {}
         self.granted: dict[tuple[str, str], ReviewGrant] = {}
+        self.exported: dict[tuple[str, str], ReviewExport] = {}
+        self.moves: Counter[str] = Counter()
+        """How often a tenant's head was moved without a record."""
 
     async def head(self, tenant_id: str) -> Stored[int] | None:
         """See ``AccessStore``."""
         records = self.records.get(tenant_id)
-        return Stored(len(records), str(len(records))) if records else None
+        return Stored(len(records), f"{len(records)}.{self.moves[tenant_id]}") if records else None
 
-    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
+    async def commit(
+        self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None, *, export: ReviewExport | None = None
+    ) -> None:
         """See ``AccessStore``."""
-        records = self.records.setdefault(record.tenant_id, [])
-        if etag != (str(len(records)) if records else None):
+        head = await self.head(record.tenant_id)
+        if etag != (None if head is None else head.etag):
             raise Conflict
-        records.append(record)
+        self.records.setdefault(record.tenant_id, []).append(record)
         if grant is not None:
             self.granted[grant.tenant_id, grant.grant_id] = grant
+        if export is not None:
+            self.exported[export.tenant_id, export.export_id] = export
+
+    async def move_head(self, tenant_id: str, etag: str, *, export: ReviewExport | None = None) -> None:
+        """See ``AccessStore``."""
+        head = await self.head(tenant_id)
+        if head is None or head.etag != etag:
+            raise Conflict
+        self.moves[tenant_id] += 1
+        if export is not None:
+            self.exported[export.tenant_id, export.export_id] = export
+
+    async def read_export(self, tenant_id: str, export_id: str) -> ReviewExport | None:
+        """See ``AccessStore``."""
+        return self.exported.get((tenant_id, export_id))
+
+    async def exports(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewExport]:
+        """See ``AccessStore``."""
+        exports = [export for (tenant, _), export in _in_no_order(self.exported.items()) if tenant == tenant_id]
+        return _newest(exports, lambda export: export.sequence, limit, before)
+
+    async def unfinished_exports(self, *, limit: int) -> Sequence[ReviewExport]:
+        """See ``AccessStore``."""
+        unfinished = [export for export in _in_no_order(self.exported.values()) if export.unfinished]
+        return sorted(unfinished, key=lambda export: export.requested_at)[:limit]
+
+    async def downloads(self, tenant_id: str, enrollment_id: str) -> AsyncIterator[AccessRecord]:
+        """See ``AccessStore``."""
+        for record in self.records.get(tenant_id, []):
+            if record.enrollment_id == enrollment_id and record.action == "exportDownloaded":
+                yield record
+
+    async def uses(self, tenant_id: str, grant_id: str) -> Mapping[str, int]:
+        """See ``AccessStore``."""
+        return Counter(record.action for record in self.records.get(tenant_id, []) if record.grant_id == grant_id)
 
     async def read_grant(self, tenant_id: str, grant_id: str) -> ReviewGrant | None:
         """See ``AccessStore``."""
@@ -325,6 +369,10 @@ class MemoryCaptures:
         self.now: Callable[[], datetime] | None = None
         self.containers: dict[str, dict[str, tuple[bytes, str]]] = {}
         self.logs: dict[tuple[str, str], bytes] = {}
+        self.beside: dict[tuple[str, str], Stored[bytes]] = {}
+        """By container and name."""
+        self.pieces: dict[tuple[str, str], dict[str, bytes]] = {}
+        self._etags = count(1)
         self.being_deleted: set[str] = set()
         self.soft_deleted: set[str] = set()
 
@@ -406,7 +454,9 @@ class MemoryCaptures:
 
     async def delete_container(self, container: str) -> bool:
         """See ``CaptureStore``."""
-        self.logs = {place: records for place, records in self.logs.items() if place[0] != container}
+        for kept in (self.logs, self.beside, self.pieces):
+            for place in [place for place in kept if place[0] == container]:
+                del kept[place]
         return self.containers.pop(container, None) is not None or container in self.being_deleted
 
     async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
@@ -421,6 +471,96 @@ class MemoryCaptures:
             raise BatchMissing
         return self.containers[container][batch_id][0]
 
+    async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        """See ``CaptureStore``."""
+        self._refuse_missing(container)
+        others = [place[1] for place in (*self.logs, *self.beside) if place[0] == container]
+        names = sorted([*self.containers[container], *others])
+        return [name for name in names if after is None or name > after][:limit]
+
+    async def read_beside(self, container: str, blob: str) -> Stored[bytes] | None:
+        """See ``CaptureStore``."""
+        self._refuse_missing(container)
+        return self.beside.get((container, blob))
+
+    async def write_beside(
+        self, permit: WritePermit, container: str, blob: str, content: bytes, etag: str | None
+    ) -> None:
+        """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        self.receive_beside(permit, container, blob, content, etag)
+
+    def receive_beside(self, permit: WritePermit, container: str, blob: str, content: bytes, etag: str | None) -> None:
+        """Do what storage does with a ``write_beside`` that arrives now."""
+        self._refuse_late(permit)
+        self._refuse_missing(container)
+        there = self.beside.get((container, blob))
+        if (None if there is None else there.etag) != etag:
+            raise Conflict
+        self._put_beside(container, blob, content)
+
+    def _put_beside(self, container: str, blob: str, content: bytes) -> None:
+        self.pieces.pop((container, blob), None)
+        self.beside[container, blob] = Stored(content, f'"{next(self._etags)}"')
+
+    async def delete_beside(self, container: str, blob: str) -> None:
+        """See ``CaptureStore``."""
+        self.beside.pop((container, blob), None)
+        self.pieces.pop((container, blob), None)
+
+    async def stage(self, permit: WritePermit, container: str, blob: str, name: str, content: bytes) -> None:
+        """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        self.receive_piece(permit, container, blob, name, content)
+
+    def receive_piece(self, permit: WritePermit, container: str, blob: str, name: str, content: bytes) -> None:
+        """Do what storage does with a ``stage`` that arrives now."""
+        self._refuse_late(permit)
+        self._refuse_missing(container)
+        pieces = self.pieces.setdefault((container, blob), {})
+        if any(len(other) != len(name) for other in pieces) or len(name) > 64:
+            raise StoreUnavailable("storage-InvalidBlobOrBlock")
+        pieces[name] = content
+
+    async def staged(self, container: str, blob: str) -> Sequence[StagedBlock]:
+        """See ``CaptureStore``."""
+        self._refuse_missing(container)
+        pieces = self.pieces.get((container, blob), {})
+        return _in_no_order(StagedBlock(name, len(content)) for name, content in pieces.items())
+
+    async def put_staged(self, permit: WritePermit, container: str, blob: str, names: Sequence[str]) -> None:
+        """See ``CaptureStore``."""
+        if not permit.holds:
+            raise ConsentExpired
+        self.receive_staged(permit, container, blob, names)
+
+    def receive_staged(self, permit: WritePermit, container: str, blob: str, names: Sequence[str]) -> None:
+        """Do what storage does with a ``put_staged`` that arrives now."""
+        self._refuse_late(permit)
+        self._refuse_missing(container)
+        if (container, blob) in self.beside:
+            raise Conflict
+        pieces = self.pieces.get((container, blob), {})
+        if any(name not in pieces for name in names):
+            raise StoreUnavailable("storage-InvalidBlockList")
+        self._put_beside(container, blob, b"".join(pieces[name] for name in names))
+
+    async def size_of(self, container: str, blob: str) -> Stored[int] | None:
+        """See ``CaptureStore``."""
+        there = await self.read_beside(container, blob)
+        return None if there is None else Stored(len(there.value), there.etag)
+
+    async def read_range(self, container: str, blob: str, etag: str, start: int, length: int) -> bytes:
+        """See ``CaptureStore``."""
+        there = await self.read_beside(container, blob)
+        if there is None:
+            raise BatchMissing
+        if there.etag != etag:
+            raise Conflict
+        return there.value[start : start + length]
+
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
@@ -432,7 +572,7 @@ class MemoryCaptures:
             if each.name.startswith(prefix):
                 yield each
 
-    def _refuse_late(self, permit: Permit) -> None:
+    def _refuse_late(self, permit: WritePermit) -> None:
         now = self.now or permit.read_at.clock.now
         if now() >= permit.expires_at:
             raise TryAgain("storage-AuthenticationFailed")

@@ -7,10 +7,11 @@ blob that storage itself lets expire (D11), and nothing else. Everything rarer g
 import asyncio
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import aiohttp
 from azure.core.exceptions import AzureError
@@ -19,13 +20,14 @@ from azure.storage.blob.aio import BlobServiceClient
 from yarl import URL
 
 from shared.model import deadlines
-from shared.ports import ConsentExpired, Permit
+from shared.ports import ConsentExpired, Permit, WritePermit
 from shared.stores.calls import Unreachable
 
 _VERSION = "2023-11-03"
 _ATTEMPT_SECONDS = aiohttp.ClientTimeout(total=15, sock_connect=5)
 _FORBIDDEN = 403
 _CREATE, _ADD = BlobSasPermissions(create=True), BlobSasPermissions(add=True)
+_WRITE = BlobSasPermissions(create=True, write=True)
 _KEY_SECONDS = 24 * 3600.0
 _RENEW_BEFORE_SECONDS = 3600.0
 _NOT_AGAIN_SECONDS = 60.0
@@ -154,9 +156,39 @@ class Uploads:
         """
         return await self._send(permit, container, blob, content, {}, _ADD, "comp=appendblock&")
 
+    async def replace(
+        self, permit: WritePermit, container: str, blob: str, content: bytes, headers: Mapping[str, str]
+    ) -> Answered:
+        """Put a blob, whose type is in ``headers``, as far as the conditions in them allow.
+
+        Raises:
+            ConsentExpired, Unreachable, azure.core.exceptions.AzureError: as ``put``.
+        """
+        return await self._send(permit, container, blob, content, headers, _WRITE)
+
+    async def stage(self, permit: WritePermit, container: str, blob: str, block_id: str, content: bytes) -> Answered:
+        """Put a block of a block blob, by its id in base64.
+
+        Raises:
+            ConsentExpired, Unreachable, azure.core.exceptions.AzureError: as ``put``.
+        """
+        query = f"comp=block&blockid={quote(block_id, safe='')}&"
+        return await self._send(permit, container, blob, content, {}, _WRITE, query)
+
+    async def put_staged(self, permit: WritePermit, container: str, blob: str, block_ids: Sequence[str]) -> Answered:
+        """Make a new blob of staged blocks, by their ids in base64, unless one of that name exists.
+
+        Raises:
+            ConsentExpired, Unreachable, azure.core.exceptions.AzureError: as ``put``.
+        """
+        listed = "".join(f"<Uncommitted>{each}</Uncommitted>" for each in block_ids)
+        body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
+        headers = {"If-None-Match": "*", "x-ms-blob-content-type": "application/gzip"}
+        return await self._send(permit, container, blob, body, headers, _WRITE, "comp=blocklist&")
+
     async def _send(
         self,
-        permit: Permit,
+        permit: WritePermit,
         container: str,
         blob: str,
         content: bytes,
@@ -189,7 +221,7 @@ class Uploads:
         return answered
 
     def _sign(
-        self, permit: Permit, container: str, blob: str, permission: BlobSasPermissions, key: Mapping[str, Any]
+        self, permit: WritePermit, container: str, blob: str, permission: BlobSasPermissions, key: Mapping[str, Any]
     ) -> str:
         # The machine's time and not the service's, which may be moved for a test: storage knows no other. Read before
         # what is left, so that a machine that stops in between shortens the signature and never lengthens it.

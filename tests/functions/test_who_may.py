@@ -15,7 +15,7 @@ from functions._api.operations import OPERATIONS
 from local.tokens import Role
 from shared import bootstrap
 from shared.model.grants import ReviewGrant
-from shared.review.access import GrantRequest
+from shared.review.record import GrantRequest
 from tests.changes import AGREED, AGREEMENT
 from tests.functions import FUNCTIONS, NO_API
 from tests.tokens import Issuer, token, verifier

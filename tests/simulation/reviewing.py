@@ -7,7 +7,7 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shared.review.access import GrantRequest
+from shared.review.record import GrantRequest
 from tests.simulation.faults import Aimed
 from tests.simulation.world import Instance
 

@@ -14,6 +14,7 @@ from shared.accounts import Accounts
 from shared.bootstrap import assemble
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.deletion import Deletion
+from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change
@@ -121,9 +122,11 @@ class ObservedAccess(MemoryAccess):
         self.reading: Reading
         self.claims: Claims
 
-    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
-        self.claims.item(record, grant)
-        await super().commit(record, grant, etag)
+    async def commit(
+        self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None, *, export: ReviewExport | None = None
+    ) -> None:
+        self.claims.item(record, grant, export)
+        await super().commit(record, grant, etag, export=export)
         self.reading.committed(CURRENT_REQUEST.get())
 
 

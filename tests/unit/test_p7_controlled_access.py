@@ -23,7 +23,7 @@ from shared.problems import (
     PurposeRefused,
     Unavailable,
 )
-from shared.review.access import GrantRequest
+from shared.review.record import GrantRequest
 from shared.stores.memory import MemoryCaptures
 from tests.clocks import START
 from tests.world import OTHER_TENANT, TENANT, World

@@ -8,7 +8,7 @@ import pytest
 from shared.model.ledger import OptedOut, ReviewStopped
 from shared.ports import StoreUnavailable
 from shared.problems import NotFound
-from shared.review.access import GrantRequest
+from shared.review.record import GrantRequest
 from tests.changes import opting_in, opting_out
 from tests.world import TENANT, World
 

@@ -1,15 +1,17 @@
 """Container ``access``: review grants and access logs."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.items import Item, format_instant
-from shared.ports import Page, Stored
-from shared.stores.cosmos.account import CosmosContainer, parsed, sequence_below
+from shared.ports import Conflict, Page, Stored
+from shared.stores.cosmos.account import LARGE_PAGE, CosmosContainer, parsed, sequence_below
 
 _HEAD_ID = "head"
 
@@ -30,17 +32,65 @@ class CosmosAccess(CosmosContainer):
         item = await self._read(_HEAD_ID, tenant_id)
         return None if item is None else Stored(parsed(_Head.from_json, item).head, item["_etag"])
 
-    async def commit(self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None) -> None:
+    async def commit(
+        self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None, *, export: ReviewExport | None = None
+    ) -> None:
         """See ``AccessStore``."""
-        head = {"id": _HEAD_ID, "tenantId": record.tenant_id, "head": record.sequence}
         operations: list[Any] = [("create", ({"id": record.id, "kind": "record", **record.to_json()},))]
-        if etag is None:
-            operations.append(("create", (head,)))
-        else:
-            operations.append(("replace", (_HEAD_ID, head), {"if_match_etag": etag}))
+        operations.append(_head(record.tenant_id, record.sequence, etag))
         if grant is not None:
             operations.append(("upsert", ({"id": _grant_id(grant.grant_id), "kind": "grant", **grant.to_json()},)))
+        if export is not None:
+            operations.append(_export(export))
         await self._commit(operations, record.tenant_id)
+
+    async def move_head(self, tenant_id: str, etag: str, *, export: ReviewExport | None = None) -> None:
+        """See ``AccessStore``."""
+        head = await self.head(tenant_id)
+        if head is None or head.etag != etag:
+            raise Conflict
+        operations = [_head(tenant_id, head.value, etag)]
+        if export is not None:
+            operations.append(_export(export))
+        await self._commit(operations, tenant_id)
+
+    async def read_export(self, tenant_id: str, export_id: str) -> ReviewExport | None:
+        """See ``AccessStore``."""
+        item = await self._read(_export_id(export_id), tenant_id)
+        return None if item is None else parsed(ReviewExport.from_json, item)
+
+    async def exports(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewExport]:
+        """See ``AccessStore``."""
+        return await self._page(ReviewExport.from_json, self._newest("export", tenant_id, limit, before), limit)
+
+    async def unfinished_exports(self, *, limit: int) -> Sequence[ReviewExport]:
+        """See ``AccessStore``."""
+        query = (
+            "SELECT * FROM c WHERE c.kind = 'export' AND c.unfinished = true AND IS_STRING(c.requestedAt)"
+            " ORDER BY c.requestedAt"
+        )
+        return await self._first(ReviewExport.from_json, query, {}, limit)
+
+    async def downloads(self, tenant_id: str, enrollment_id: str) -> AsyncIterator[AccessRecord]:
+        """See ``AccessStore``."""
+        rows = self._query(
+            "SELECT * FROM c WHERE c.kind = 'record' AND c.enrollmentId = @enrollment AND c.action = 'exportDownloaded'"
+            " ORDER BY c.sequence",
+            {"@enrollment": enrollment_id},
+            tenant_id,
+        )
+        async for row in rows:
+            yield parsed(AccessRecord.from_json, row)
+
+    async def uses(self, tenant_id: str, grant_id: str) -> Mapping[str, int]:
+        """See ``AccessStore``."""
+        rows = self._query(
+            "SELECT VALUE c.action FROM c WHERE c.kind = 'record' AND c.grantId = @grant",
+            {"@grant": grant_id},
+            tenant_id,
+            page_size=LARGE_PAGE,
+        )
+        return Counter([str(action) async for action in rows])
 
     async def read_grant(self, tenant_id: str, grant_id: str) -> ReviewGrant | None:
         """See ``AccessStore``."""
@@ -78,6 +128,19 @@ class CosmosAccess(CosmosContainer):
             {"@limit": limit + 1, "@kind": kind, "@before": sequence_below(before)},
             tenant_id,
         )
+
+
+def _head(tenant_id: str, sequence: int, etag: str | None) -> Any:
+    head = {"id": _HEAD_ID, "tenantId": tenant_id, "head": sequence}
+    return ("create", (head,)) if etag is None else ("replace", (_HEAD_ID, head), {"if_match_etag": etag})
+
+
+def _export(export: ReviewExport) -> Any:
+    return ("upsert", ({"id": _export_id(export.export_id), "kind": "export", **export.to_json()},))
+
+
+def _export_id(export_id: str) -> str:
+    return f"export-{export_id}"
 
 
 def _grant_id(grant_id: str) -> str:

@@ -59,7 +59,20 @@ CONTAINERS: Mapping[str, Schema] = {
             "retryAt",
         ),
     ),
-    "access": Schema("/tenantId", indexed=("kind", "sequence", "requestedBy", "requestedAt", "expiresAt")),
+    "access": Schema(
+        "/tenantId",
+        indexed=(
+            "kind",
+            "sequence",
+            "requestedBy",
+            "requestedAt",
+            "expiresAt",
+            "unfinished",
+            "grantId",
+            "enrollmentId",
+            "action",
+        ),
+    ),
     "operations": Schema("/kind"),
     "leases": Schema("/id", indexed=None),
 }

@@ -6,13 +6,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.clock import Moment
+from shared.model import deadlines
 from shared.model.capture import Submission
 from shared.model.deletion import Deletion
 from shared.model.grants import AccessRecord, GrantStatus, ReviewGrant
-from shared.ports import Conflict, Page, StoreUnavailable
+from shared.ports import Conflict, Page, ReviewPermit, StoreUnavailable
 from shared.problems import Forbidden, PurposeRefused
-from shared.review import access as access_module
-from shared.review.access import Access, GrantRequest
+from shared.review import record as record_module
+from shared.review.access import Access
+from shared.review.record import GrantRequest, Record
 from shared.sharing.captures import Captures
 from shared.stores.memory import MemoryAccess
 from tests.simulation.planted.registry import mutant, patched
@@ -22,28 +25,28 @@ _log = logging.getLogger("shared.sharing.captures")
 
 @mutant("a look leaves no record")
 def _() -> Iterator[None]:
-    commit = Access._commit
+    commit = Record.commit
 
-    async def unrecorded(self: Access, tenant_id: str, decide: Any) -> Any:
-        if "_open" not in decide.__qualname__:
+    async def unrecorded(self: Record, tenant_id: str, decide: Any) -> Any:
+        if "open" not in decide.__qualname__:
             return await commit(self, tenant_id, decide)
         return (await decide(self.clock.now(), 1))[1]
 
-    with patched(Access, "_commit", unrecorded):
+    with patched(Record, "commit", unrecorded):
         yield
 
 
 @mutant("a record that fails opens all the same")
 def _() -> Iterator[None]:
-    commit = Access._commit
+    commit = Record.commit
 
-    async def hopeful(self: Access, tenant_id: str, decide: Any) -> Any:
+    async def hopeful(self: Record, tenant_id: str, decide: Any) -> Any:
         try:
             return await commit(self, tenant_id, decide)
         except (StoreUnavailable, Conflict):
             return (await decide(self.clock.now(), 1))[1]
 
-    with patched(Access, "_commit", hopeful):
+    with patched(Record, "commit", hopeful):
         yield
 
 
@@ -57,10 +60,10 @@ def _() -> Iterator[None]:
         except Forbidden:
 
             async def decide(now: datetime, sequence: int) -> Any:
-                approved = (await self._grant(tenant_id, grant_id)).approved(approver, now)
-                return access_module._Entry("approved", approver, approved, changes_grant=True), approved
+                approved = (await self.record.grant(tenant_id, grant_id)).approved(approver, now)
+                return record_module.Entry("approved", approver, approved, grant=approved), approved
 
-            return await self._commit(tenant_id, decide)
+            return await self.record.commit(tenant_id, decide)
 
     with patched(Access, "approve", anyone):
         yield
@@ -96,7 +99,7 @@ def _() -> Iterator[None]:
 @mutant("a grant that was revoked opens")
 def _() -> Iterator[None]:
     with patched(
-        access_module, "live_newest_first", lambda grants, now: sorted(grants, key=lambda each: -each.sequence)
+        record_module, "live_newest_first", lambda grants, now: sorted(grants, key=lambda each: -each.sequence)
     ):
         yield
 
@@ -132,9 +135,9 @@ def _() -> Iterator[None]:
 
 @mutant("what was decided before a conflict is written after it")
 def _() -> Iterator[None]:
-    commit = Access._commit
+    commit = Record.commit
 
-    async def once(self: Access, tenant_id: str, decide: Any) -> Any:
+    async def once(self: Record, tenant_id: str, decide: Any) -> Any:
         decided: list[Any] = []
 
         async def first(now: datetime, sequence: int) -> Any:
@@ -143,15 +146,15 @@ def _() -> Iterator[None]:
 
         return await commit(self, tenant_id, first)
 
-    with patched(Access, "_commit", once):
+    with patched(Record, "commit", once):
         yield
 
 
 @mutant("a record whose answer was lost is written again")
 def _() -> Iterator[None]:
-    commit = Access._commit
+    commit = Record.commit
 
-    async def again(self: Access, tenant_id: str, decide: Any) -> Any:
+    async def again(self: Record, tenant_id: str, decide: Any) -> Any:
         class Store:
             head = staticmethod(self.store.head)
             commit = staticmethod(self.store.commit)
@@ -161,32 +164,32 @@ def _() -> Iterator[None]:
 
         return await commit(replace(self, store=Store()), tenant_id, decide)  # type: ignore[arg-type]
 
-    with patched(Access, "_commit", again):
+    with patched(Record, "commit", again):
         yield
 
 
 @mutant("content leaves though its grant ended meanwhile")
 def _() -> Iterator[None]:
-    async def trusting(self: Access, *what: Any) -> None:
-        return None
+    async def trusting(self: Record, *what: Any) -> ReviewPermit:
+        return ReviewPermit(Moment.now(self.clock), self.clock.now() + timedelta(hours=1))
 
-    with patched(Access, "_look_again", trusting):
+    with patched(Record, "look_again", trusting):
         yield
 
 
 @mutant("a last look is believed however long it took")
 def _() -> Iterator[None]:
-    with patched(access_module, "_LAST_LOOK_SECONDS", 1e9):
+    with patched(deadlines, "LOOK_SECONDS", 1e9):
         yield
 
 
 def _recorded(**instead: Any) -> Any:
-    record = access_module._record
+    record = record_module._record
 
     def other(*args: Any) -> AccessRecord:
         return record(*args).model_copy(update=instead)
 
-    return patched(access_module, "_record", other)
+    return patched(record_module, "_record", other)
 
 
 @mutant("a record without its day")
@@ -235,20 +238,21 @@ def _() -> Iterator[None]:
 
 @mutant("an old grant opens the newest enrollment")
 def _() -> Iterator[None]:
-    opens = Access._open
+    opens = Record.open
 
-    async def newest(self: Access, tenant_id: str, *what: Any) -> Any:
-        opened = await opens(self, tenant_id, *what)
-        enrollment_id = await self._newest_enrollment(tenant_id)
-        return replace(opened, grant=opened.grant.model_copy(update={"enrollment_id": enrollment_id}))
+    async def newest(self: Record, tenant_id: str, *what: Any, **how: Any) -> Any:
+        opened = await opens(self, tenant_id, *what, **how)
+        enrollment_id = await self.newest_enrollment(tenant_id)
+        enrollment = opened.readable.enrollment.model_copy(update={"enrollment_id": enrollment_id})
+        return replace(opened, readable=replace(opened.readable, enrollment=enrollment))
 
-    with patched(Access, "_open", newest):
+    with patched(Record, "open", newest):
         yield
 
 
 @mutant("a day is read whatever its deadline")
 def _() -> Iterator[None]:
-    with patched(Access, "_day_is_live", lambda self, day: True):
+    with patched(Record, "is_live", lambda self, day: True):
         yield
 
 

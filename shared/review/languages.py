@@ -1,0 +1,31 @@
+"""Which language a capture is in: what it says, or what its texts seem to be."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from shared.model.selection import texts
+
+_ENOUGH = 2000
+"""Characters; more would not change the answer."""
+
+_TEXTS_MAX = 16
+
+
+def language_of(capture: Mapping[str, Any]) -> str | None:
+    """Return the language by its code of ISO 639, in lower case, or None if nobody can tell."""
+    said = capture.get("language")
+    if isinstance(said, str) and said:
+        return said.partition("-")[0].lower()
+    # Here and not above: only few functions should wait for this import.
+    import pycld2  # noqa: PLC0415
+
+    sample = " ".join(text[:_ENOUGH] for text in islice(texts(capture), _TEXTS_MAX))[:_ENOUGH]
+    # It takes no control characters, and no halves of what UTF-16 has pairs for.
+    plain = "".join(each if each.isprintable() else " " for each in sample)
+    try:
+        reliable, _, found = pycld2.detect(plain, bestEffort=True)
+    except pycld2.error:
+        return None
+    code = str(found[0][1])
+    return None if not reliable or code == "un" else code.partition("-")[0]
