@@ -767,8 +767,8 @@ class CaptureStore(ContainerStore, Protocol):
         """Return at most ``length`` bytes of a blob from ``start`` on, where there must be one.
 
         Raises:
-            BatchMissing, ContainerMissing, ContainerBeingDeleted: if there is no such blob, or container.
-            Conflict: if it is another than that of ``etag``.
+            BatchMissing, ContainerMissing, ContainerBeingDeleted: if there is no such blob, or only another than that
+                of ``etag``, or no such container.
         """
         ...
 

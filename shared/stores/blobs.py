@@ -304,7 +304,7 @@ class AzureCaptureStore:
                     start, length, etag=etag, match_condition=MatchConditions.IfNotModified, decompress=False
                 )
             except ResourceModifiedError:
-                raise Conflict from None
+                raise BatchMissing from None
             return await stream.readall()
 
     async def list_containers(

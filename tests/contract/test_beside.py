@@ -134,7 +134,7 @@ async def test_p12_a_file_is_made_of_pieces_that_nobody_sees_before(captures: Ca
     assert list(await captures.staged(name, "export")) == []
     with pytest.raises(Conflict):
         await captures.put_staged(look(), name, "export", [])
-    with pytest.raises(Conflict):
+    with pytest.raises(BatchMissing):
         await captures.read_range(name, "export", '"0x1"', 0, 100)
 
 
