@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from shared.model.heartbeats import Heartbeat
+from shared.runs import Run
 
 
 def log_heartbeats(logger: logging.Logger, heartbeats: Iterable[Heartbeat]) -> None:
@@ -15,3 +16,10 @@ def log_heartbeats(logger: logging.Logger, heartbeats: Iterable[Heartbeat]) -> N
         logger.log(
             level, "%s of %s: %s (%s) %s", heartbeat.kind, where, heartbeat.outcome, counts, heartbeat.error or ""
         )
+
+
+def log_run(logger: logging.Logger, run: Run) -> None:
+    """Log what a run came to that has no heartbeat, if it did anything."""
+    if run.counts:
+        counts = ", ".join(f"{name} {number}" for name, number in sorted(run.counts.items()))
+        logger.log(logging.ERROR if run.errors else logging.INFO, "%s (%s) %s", run.kind, counts, " ".join(run.errors))

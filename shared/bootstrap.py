@@ -23,6 +23,7 @@ from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
 from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
+from shared.review.exporting import Exporting
 from shared.review.record import Record
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
@@ -56,6 +57,7 @@ class Services:
     captures: Captures
     traces: Traces
     access: Access
+    exporting: Exporting
     deletions: Deletions
     pairing: Pairing
     purge: Purge
@@ -210,6 +212,7 @@ def assemble(
         captures=captures,
         traces=Traces(captures),
         access=Access(record),
+        exporting=Exporting(record),
         consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),
         deletions=Deletions(deletions),
         pairing=pairing,

@@ -738,7 +738,7 @@ class CaptureStore(ContainerStore, Protocol):
         ...
 
     async def staged(self, container: str, blob: str) -> Sequence[StagedBlock]:
-        """Return the pieces that are staged for a blob, in no order; none if there is no such blob.
+        """Return the pieces that a blob is made of, in their order; before it is there, those staged, in no order.
 
         Raises:
             ContainerMissing, ContainerBeingDeleted: if there is no such container.

@@ -194,6 +194,8 @@ class NotFound(Problem):
 
     slug, status, title = "not-found", 404, "Not found."
     detail = GRANT = "There is no such grant for this tenant."
+    EXPORT = "This tenant has no such export."
+    EXPORT_GONE = "The export is gone, or has no file."
     DELETION = "This tenant has no deletion for that enrollment."
     REVIEW_STOPPED = "The tenant's administrator has put an end to reading that enrollment."
     NEVER_SHARED = "This tenant has never shared data."
@@ -425,6 +427,55 @@ class TooManyOptIns(Problem):
     def example(cls) -> Self:
         """Return one that asks to wait for half an hour."""
         return cls(1800)
+
+
+class ExportNotReady(Problem):
+    """The export's file is still being made."""
+
+    slug, status, title = "export-not-ready", 409, "The export is not ready."
+    detail = "The export is still being made; ask for it until its status is ready."
+
+    def __init__(self) -> None:
+        super().__init__(None, {"Retry-After": "5"})
+
+
+class RangeNotSatisfiable(Problem):
+    """The file has no such part, or only a part of it can be had at a time."""
+
+    slug, status, title = "range-not-satisfiable", 416, "There is no such range."
+
+    def __init__(self, size: int, most: int | None = None) -> None:
+        """Refuse, and say how large the file is.
+
+        Args:
+            size: of the file, in bytes.
+            most: how many can be had at a time, if it was asked for whole and has more.
+        """
+        beyond = f"The file has {size} bytes; the range begins after them."
+        whole = f"The file has {size} bytes; ask for at most {most} at a time, with Range."
+        super().__init__(beyond if most is None else whole, {"Content-Range": f"bytes */{size}"})
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one of a file of 5,120 bytes."""
+        return cls(5120)
+
+
+class TooManyExports(Problem):
+    """Too many of the reviewer's exports are under way for that tenant."""
+
+    slug, status, title = "too-many-exports", 429, "Too many exports are under way."
+
+    def __init__(self, most: int) -> None:
+        """Refuse, and say how many there may be."""
+        super().__init__(
+            f"At most {most} may be under way for a tenant; wait for one, or delete it.", {"Retry-After": "60"}
+        )
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that says five."""
+        return cls(5)
 
 
 class Unavailable(Problem):

@@ -27,6 +27,7 @@ class Run:
     """What one run, in one geo or on the ledger, has done so far.
 
     Attributes:
+        kind: the job's name.
         started_at: when it began.
         counts: what it did, by kind.
         errors: the codes of what failed, in order.
@@ -41,7 +42,7 @@ class Run:
             clock: time.
             seconds: no new work is begun this long after now.
         """
-        self._kind = kind
+        self.kind = kind
         self._clock = clock
         self._ends_at = clock.monotonic() + seconds
         self.started_at = clock.now()
@@ -56,9 +57,14 @@ class Run:
             return True
         return False
 
+    @property
+    def seconds_left(self) -> float:
+        """For how long new work may still begin."""
+        return max(self._ends_at - self._clock.monotonic(), 0.0)
+
     def note(self, code: str) -> None:
         """Count a failure."""
-        _log.warning("%s: %s", self._kind, code)
+        _log.warning("%s: %s", self.kind, code)
         self.errors.append(code)
         self.counts["failures"] += 1
 
@@ -70,7 +76,7 @@ class Run:
             more: whether the next run has to go on with what this one has left.
         """
         return Heartbeat(
-            kind=self._kind,
+            kind=self.kind,
             geo=None if account is None else account.geo,
             storage_account=None if account is None else account.name,
             started_at=self.started_at,
@@ -87,7 +93,7 @@ class Run:
         except StoreUnavailable as error:
             code = error.code
         except Exception as error:  # an error of ours in one geo must not keep the others from their deadlines
-            _log.error("%s failed unexpectedly: %s", self._kind, type(error).__name__)
+            _log.error("%s failed unexpectedly: %s", self.kind, type(error).__name__)
             code = "unexpected"
         else:
             return None

@@ -19,7 +19,8 @@ ALWAYS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     # The platform decides whose pages may call; which headers they may read it does not say.
-    "Access-Control-Expose-Headers": "ETag, Link, Repr-Digest, Retry-After, WWW-Authenticate, x-correlation-id",
+    "Access-Control-Expose-Headers": "Content-Range, ETag, Link, Location, Repr-Digest, Retry-After, WWW-Authenticate, "
+    "x-correlation-id",
 }
 """The headers that every answer has, with the same values."""
 

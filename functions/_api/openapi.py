@@ -55,6 +55,17 @@ HEADERS: Mapping[str, _Header] = {
         text_schema('<https?://[^>]+>; rel="next"'),
     ),
     "ETag": _Header("The setting's ledger sequence, for If-Match.", '"1"', text_schema('"[0-9]{1,9}"')),
+    "Accept-Ranges": _Header("The file can be had in parts.", "bytes", {"const": "bytes"}),
+    "Content-Range": _Header(
+        "Which part of the file it is, and how many bytes that has.",
+        "bytes 0-8388607/12582912",
+        text_schema("bytes ([0-9]+-[0-9]+|[*])/[0-9]+"),
+    ),
+    "Location": _Header(
+        "The address of what was made.",
+        "https://api.example/api/tenants/3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30/exports/0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+        text_schema("https?://[^ ]+"),
+    ),
     "Content-Language": _Header("The language of the text.", "de", text_schema("[a-z]{2}")),
     "Repr-Digest": _Header(
         "The SHA-256 of the text (RFC 9530).",

@@ -133,6 +133,7 @@ class Record:
         details: AccessDetails = _NOTHING,
         *,
         day: date | None = None,
+        enrollment_id: str | None = None,
     ) -> Opened:
         """Find what the reviewer's live grant opens, and put the look on the record.
 
@@ -142,6 +143,7 @@ class Record:
             action: what kind of look it is.
             details: what the record says of it.
             day: the UTC day that is looked at, if it is one; the record names it too.
+            enrollment_id: which enrollment it must be; None for that of the grant that was approved last.
 
         Raises:
             GrantRequired: if the reviewer has no live grant.
@@ -149,7 +151,7 @@ class Record:
         """
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, Opened]:
-            opened = await self._opened(tenant_id, reviewer)
+            opened = await self.opened(tenant_id, reviewer, enrollment_id)
             if day is not None:
                 self.refuse_gone(day)
             about = details if day is None else details.model_copy(update={"day": day.isoformat()})
@@ -171,7 +173,7 @@ class Record:
         """
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, None]:
-            await self._refuse_ended(opened, days)
+            await self.refuse_ended(opened, days)
             return Entry(action, opened.grant.requested_by, opened.grant, details), None
 
         await self.commit(opened.tenant_id, decide)
@@ -195,13 +197,17 @@ class Record:
         """
         for _ in range(_LAST_LOOKS):
             started = Moment.now(self.clock)  # the machine may stand still between the answer and the look at the time
-            ends_at = await self._refuse_ended(opened, days)
+            ends_at = await self.refuse_ended(opened, days)
             if started.age < deadlines.LOOK_SECONDS:
                 return ReviewPermit(started, ends_at)
         raise Unavailable(Unavailable.GRANT)
 
-    async def _refuse_ended(self, opened: Opened, days: Sequence[date]) -> datetime:
-        """Refuse what may no longer be seen; return until when it may be."""
+    async def refuse_ended(self, opened: Opened, days: Sequence[date]) -> datetime:
+        """Refuse what may no longer be seen; return until when it may be.
+
+        Raises:
+            GrantRequired, NotFound: if it may not.
+        """
         readable = await self.readable(opened.tenant_id, opened.enrollment_id)
         grant = await self.grant(opened.tenant_id, opened.grant.grant_id)
         if grant.status(self.clock.now()) is not GrantStatus.APPROVED:
@@ -214,11 +220,29 @@ class Record:
         ends = [grant.expires_at, *(deadlines.day_deadline(day, self.accounts.retention_days) for day in days)]
         return min([*ends, readable.deadline] if readable.deadline is not None else ends)
 
-    async def _opened(self, tenant_id: str, reviewer: str) -> Opened:
+    async def opened(self, tenant_id: str, reviewer: str, enrollment_id: str | None = None) -> Opened:
+        """Return what a live grant of the reviewer's opens; whoever asks puts on the record what follows.
+
+        Raises:
+            GrantRequired, NotFound: as ``open``.
+        """
         now = self.clock.now()
         grants = live_newest_first(await self.store.approved_grants(tenant_id, reviewer, now), now)
-        grant, readable = await self._first_readable(tenant_id, grants)
+        wanted = [grant for grant in grants if enrollment_id is None or grant.enrollment_id == enrollment_id]
+        grant, readable = await self._first_readable(tenant_id, wanted)
         return Opened(tenant_id, grant, readable, self.accounts.of(readable.enrollment))
+
+    async def reopened(self, export: ReviewExport) -> Opened:
+        """Return what the grant opens under which an export is made.
+
+        Raises:
+            GrantRequired, NotFound: if it opens nothing any more.
+        """
+        grant = await self.grant(export.tenant_id, export.grant_id)
+        readable = await self.readable(export.tenant_id, export.enrollment.enrollment_id)
+        opened = Opened(export.tenant_id, grant, readable, self.accounts.of(readable.enrollment))
+        await self.refuse_ended(opened, [])
+        return opened
 
     async def _first_readable(self, tenant_id: str, grants: Sequence[ReviewGrant]) -> tuple[ReviewGrant, Readable]:
         if not grants:
@@ -253,6 +277,29 @@ class Record:
                     continue
                 # The conflict was with our own commit, sent twice because its first answer was lost.
             return result
+        raise Conflict
+
+    async def quietly(
+        self, tenant_id: str, export_id: str, change: Callable[[ReviewExport], ReviewExport]
+    ) -> ReviewExport:
+        """Change of an export what no record tells, and return it.
+
+        Args:
+            tenant_id: the tenant.
+            export_id: the export, which there is.
+            change: the export as it is to be; called again whenever somebody came between.
+        """
+        for _ in range(_ATTEMPTS):
+            head = await self.store.head(tenant_id)
+            export = await self.store.read_export(tenant_id, export_id)
+            if head is None or export is None:
+                raise StoreUnavailable(UNREADABLE_ITEM)
+            changed = change(export)
+            if changed == export:
+                return export
+            with suppress(Conflict):
+                await self.store.move_head(tenant_id, head.etag, export=changed)
+                return changed
         raise Conflict
 
     async def readable(self, tenant_id: str, enrollment_id: str) -> Readable:

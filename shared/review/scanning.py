@@ -15,6 +15,7 @@ from isal import isal_zlib
 from pydantic import ValidationError
 
 from shared.model.capture import BATCH_ID, BATCH_MAX
+from shared.model.exports import Place
 from shared.model.labels import Label, ReviewerLabels, labelled_batch, of_line
 from shared.model.selection import Selection
 from shared.ports import BatchMissing, CaptureStore, ContainerBeingDeleted, ContainerMissing
@@ -27,14 +28,6 @@ BATCH_MAX_BYTES = 32 * 1024 * 1024
 _NAMES = 500
 _AT_ONCE = 8
 _GZIP = 31
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """A place between two batches: right after the one of that id; after the whole day before with an empty id."""
-
-    day: date
-    batch_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class Scanned:
         found: those that are as they should be.
     """
 
-    position: Position
+    position: Place
     captures: int
     unreadable: int
     found: Sequence[Found]
@@ -87,7 +80,7 @@ class _Group:
 
 
 async def scan(
-    opened: Opened, days: Sequence[date], selection: Selection, after: Position | None = None
+    opened: Opened, days: Sequence[date], selection: Selection, after: Place | None = None
 ) -> AsyncIterator[Scanned]:
     """Yield the batches of some days in their order, the oldest day first.
 
@@ -116,6 +109,11 @@ async def scan(
                 some = []
         for each in await _read(opened.store, container, day, some, selection):
             yield each
+
+
+def _no_number(name: str) -> None:
+    """Refuse NaN and the infinities, which are no JSON, and which no answer could repeat."""
+    raise ValueError(name)
 
 
 async def read_labels(store: CaptureStore, container: str, blobs: Sequence[str]) -> list[ReviewerLabels]:
@@ -171,7 +169,7 @@ async def _read(
 def _scanned(
     content: bytes, day: date, batch_id: str, labels: Sequence[ReviewerLabels], selection: Selection
 ) -> Scanned:
-    position = Position(day, batch_id)
+    position = Place(day, batch_id)
     try:
         unpacking = isal_zlib.decompressobj(_GZIP)
         lines = unpacking.decompress(content, BATCH_MAX_BYTES).splitlines()
@@ -182,7 +180,7 @@ def _scanned(
     found, captures, unreadable = list[Found](), 0, max(0, len(lines) - BATCH_MAX)
     for line, text in enumerate(lines[:BATCH_MAX]):
         try:
-            capture = json.loads(text)
+            capture = json.loads(text, parse_constant=_no_number)
         except (ValueError, RecursionError):
             capture = None
         if not isinstance(capture, dict):

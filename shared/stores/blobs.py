@@ -276,8 +276,8 @@ class AzureCaptureStore:
         """See ``CaptureStore``."""
         try:
             async with _call():
-                _, found = await self._client.get_blob_client(container, blob).get_block_list("uncommitted")
-                return [StagedBlock(str(each.id), int(each.size)) for each in found]
+                made_of, waiting = await self._client.get_blob_client(container, blob).get_block_list("all")
+                return [StagedBlock(str(each.id), int(each.size)) for each in made_of or waiting]
         except BatchMissing:
             return []
 

@@ -372,6 +372,7 @@ class MemoryCaptures:
         self.beside: dict[tuple[str, str], Stored[bytes]] = {}
         """By container and name."""
         self.pieces: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.made_of: dict[tuple[str, str], list[StagedBlock]] = {}
         self._etags = count(1)
         self.being_deleted: set[str] = set()
         self.soft_deleted: set[str] = set()
@@ -454,7 +455,7 @@ class MemoryCaptures:
 
     async def delete_container(self, container: str) -> bool:
         """See ``CaptureStore``."""
-        for kept in (self.logs, self.beside, self.pieces):
+        for kept in (self.logs, self.beside, self.pieces, self.made_of):
             for place in [place for place in kept if place[0] == container]:
                 del kept[place]
         return self.containers.pop(container, None) is not None or container in self.being_deleted
@@ -508,6 +509,7 @@ class MemoryCaptures:
         """See ``CaptureStore``."""
         self.beside.pop((container, blob), None)
         self.pieces.pop((container, blob), None)
+        self.made_of.pop((container, blob), None)
 
     async def stage(self, permit: WritePermit, container: str, blob: str, name: str, content: bytes) -> None:
         """See ``CaptureStore``."""
@@ -527,6 +529,8 @@ class MemoryCaptures:
     async def staged(self, container: str, blob: str) -> Sequence[StagedBlock]:
         """See ``CaptureStore``."""
         self._refuse_missing(container)
+        if (container, blob) in self.made_of:
+            return self.made_of[container, blob]
         pieces = self.pieces.get((container, blob), {})
         return _in_no_order(StagedBlock(name, len(content)) for name, content in pieces.items())
 
@@ -545,6 +549,7 @@ class MemoryCaptures:
         pieces = self.pieces.get((container, blob), {})
         if any(name not in pieces for name in names):
             raise StoreUnavailable("storage-InvalidBlockList")
+        self.made_of[container, blob] = [StagedBlock(name, len(pieces[name])) for name in names]
         self._put_beside(container, blob, b"".join(pieces[name] for name in names))
 
     async def size_of(self, container: str, blob: str) -> Stored[int] | None:
