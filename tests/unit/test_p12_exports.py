@@ -1,0 +1,644 @@
+"""P12 and P7: an export goes with the days that it holds, and is made and read only under a live grant."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from shared.model import deadlines
+from shared.model.containers import DayContainer
+from shared.model.exports import Piece, Place, ReviewExport, chain
+from shared.model.labels import Label, ReviewerLabels, labels_blob
+from shared.model.selection import Selection
+from shared.ports import StoreUnavailable, TryAgain
+from shared.problems import (
+    ExportNotReady,
+    GrantRequired,
+    NotFound,
+    Problem,
+    RangeNotSatisfiable,
+    TooManyExports,
+)
+from shared.review import exporting as module
+from shared.review.exporting import PART_MAX_BYTES, Exporting
+from shared.review.record import GrantRequest
+from shared.stores.memory import MemoryCaptures
+from tests.changes import opting_out
+from tests.clocks import START
+from tests.world import TENANT, Crash, Crashing, Steps, World
+
+REVIEWER, OTHER_REVIEWER, APPROVER = "reviewer", "other-reviewer", "approver"
+DAY = START.date()
+HOUR = timedelta(hours=1)
+ALL = Selection()
+
+
+def days_after(days: int) -> date:
+    return DAY + timedelta(days=days)
+
+
+def selected(**members: Any) -> Selection:
+    """Return what a request asks for that has these members."""
+    return Selection.model_validate_json(json.dumps(members, default=str))
+
+
+async def granted(world: World, reviewer: str = REVIEWER, minutes: int = 480) -> str:
+    asked = GrantRequest("improve", "To see why formulas are refused so often.", minutes)
+    grant = await world.access.request(TENANT, reviewer, asked)
+    await world.access.approve(TENANT, grant.grant_id, APPROVER)
+    return grant.grant_id
+
+
+async def shared_world(days: Sequence[int] = (0, 1, 3), each: int = 4) -> World:
+    """Return a world with batches of some days, of one capture each, which a reviewer may read."""
+    world = World()
+    await world.opt_in()
+    for day in days:
+        world.clock.set(START + timedelta(days=day, hours=1))
+        for n in range(each):
+            await world.post(f"day {day} batch {n}", key=f"{day}-{n}")
+    await granted(world)
+    return world
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PIECE_BATCHES", 2)
+
+
+def exporting(world: World) -> Exporting:
+    return world.services().exporting
+
+
+def enrollment_id(world: World) -> str:
+    return next(event.enrollment_id for event in world.ledger.events[TENANT])
+
+
+def container(world: World, day: date) -> str:
+    return DayContainer(enrollment_id(world), day).name
+
+
+def store(world: World) -> MemoryCaptures:
+    return world.stores["europe"]
+
+
+async def content(world: World, export: ReviewExport, reviewer: str = REVIEWER) -> list[dict[str, Any]]:
+    part = await exporting(world).download(TENANT, reviewer, export.export_id, 0, None)
+    return [json.loads(line) for line in gzip.decompress(part.content).splitlines()]
+
+
+def inputs(lines: Sequence[dict[str, Any]]) -> list[str]:
+    return sorted(line["capture"]["input"] for line in lines)
+
+
+def blobs(world: World, kind: str = "export") -> list[tuple[str, str]]:
+    """Which blobs there are of exports, staged ones too, each with its container."""
+    stored = store(world)
+    return sorted({place for kept in (stored.beside, stored.pieces) for place in kept if place[1].startswith(kind)})
+
+
+def actions(world: World) -> list[str]:
+    return [record.action for record in world.access_store.records[TENANT]]
+
+
+async def test_p12_an_export_holds_what_matches_with_its_labels_and_its_records_say_what_it_is() -> None:
+    world = await shared_world()
+    first = min(store(world).containers[container(world, DAY)])
+    label = Label(verdict="correct", score=0.5, tags=("short",), comment="well", at=START)
+    said = ReviewerLabels(reviewer=OTHER_REVIEWER, labels={0: label})
+    store(world)._put_beside(container(world, DAY), labels_blob(first, OTHER_REVIEWER), said.model_dump_json().encode())
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    assert (export.status, export.captures, export.day, export.newest_day) == ("ready", 12, DAY, days_after(3))
+    lines = await content(world, export)
+    assert inputs(lines) == sorted(f"day {day} batch {n}" for day in (0, 1, 3) for n in range(4))
+    assert [line["day"] for line in lines] == sorted(line["day"] for line in lines)
+    [labelled] = [line for line in lines if line["labels"]]
+    assert labelled["batchId"] == first
+    assert labelled["labels"] == [
+        {"reviewer": OTHER_REVIEWER, "verdict": "correct", "score": 0.5, "tags": ["short"], "comment": "well"}
+        | {"at": "2026-11-21T12:00:00.000000Z"}
+    ]
+    requested, ready, downloaded = world.access_store.records[TENANT][-3:]
+    assert [each.action for each in (requested, ready, downloaded)] == [
+        "exportRequested",
+        "exportReady",
+        "exportDownloaded",
+    ]
+    assert (requested.first_day, requested.last_day, requested.captures) == ("2026-11-21", "2026-11-24", None)
+    for record in (ready, downloaded):
+        assert (record.captures, record.sha256, record.first_day, record.last_day) == (
+            12,
+            export.sha256,
+            "2026-11-21",
+            "2026-11-24",
+        )
+    assert export.bytes is not None
+    assert (downloaded.first_byte, downloaded.last_byte) == (0, export.bytes - 1)
+
+
+async def test_p12_a_file_lies_in_the_container_of_the_oldest_day_that_it_holds() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, selected(text="day 1"))
+    assert (export.day, export.captures) == (days_after(1), 4)
+    assert blobs(world) == [(container(world, days_after(1)), export.file)]
+
+
+async def test_p12_an_export_is_gone_when_its_oldest_day_is_and_not_before() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, selected(firstDay=days_after(1)))
+    end = deadlines.day_deadline(days_after(1), 30)
+    await world.run_purges(end - deadlines.RETENTION_LEAD - HOUR)
+    await granted(world)
+    assert len(await content(world, export)) == 8
+    await world.run_purges(end - deadlines.RETENTION_LEAD + HOUR)
+    assert blobs(world) == []
+    with pytest.raises(NotFound):
+        await content(world, export)
+
+
+async def test_p4_nothing_of_an_export_is_read_once_its_oldest_day_is_over_however_late_retention_is() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    world.clock.set(deadlines.day_deadline(DAY, 30))
+    await granted(world)
+    with pytest.raises(NotFound):
+        await content(world, export)
+    assert actions(world)[-1] == "approved"
+
+
+async def test_p12_after_an_expedited_opt_out_no_export_is_left_and_the_receipt_is_signed() -> None:
+    world = await shared_world()
+    await exporting(world).request(TENANT, REVIEWER, ALL)
+    event = await world.opt_out()
+    await world.feed()
+    await world.deletions.expedite(TENANT, event.enrollment_id, now=world.clock.now())
+    await world.purge.run()
+    assert blobs(world) == []
+    world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    await world.purge.run()
+    [deletion] = (await world.deletions.list(TENANT, limit=5, before=None)).values
+    assert deletion.status == "verified"
+
+
+async def test_p12_what_matches_nothing_makes_no_file() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, selected(feature="no such"))
+    assert (export.status, export.reason, blobs(world)) == ("stopped", "nothing-found", [])
+    with pytest.raises(NotFound):
+        await content(world, export)
+
+
+async def test_days_without_captures_make_no_export() -> None:
+    world = await shared_world()
+    with pytest.raises(NotFound):
+        await exporting(world).request(TENANT, REVIEWER, selected(lastDay=DAY - timedelta(days=1)))
+    nothing = await exporting(world).request(TENANT, REVIEWER, selected(firstDay=days_after(2), lastDay=days_after(2)))
+    assert (nothing.status, nothing.reason) == ("stopped", "nothing-found")
+
+
+async def test_p7_there_is_no_export_without_a_live_grant_or_under_anothers() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    before = actions(world)
+    for call in (
+        exporting(world).request(TENANT, OTHER_REVIEWER, ALL),
+        exporting(world).download(TENANT, OTHER_REVIEWER, export.export_id, 0, None),
+        exporting(world).delete(TENANT, OTHER_REVIEWER, export.export_id),
+    ):
+        with pytest.raises(GrantRequired):
+            await call
+    assert actions(world) == before
+    await granted(world, OTHER_REVIEWER)
+    assert len(await content(world, export, OTHER_REVIEWER)) == 12
+
+
+async def test_p7_a_grant_of_another_enrollment_opens_no_export_of_this_one() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    await world.opt_out()
+    await world.opt_in()
+    world.clock.move(9 * HOUR)
+    await granted(world)
+    with pytest.raises(GrantRequired):
+        await content(world, export)
+
+
+async def test_p8_what_was_searched_for_lies_beside_the_captures_and_nowhere_else() -> None:
+    world = await shared_world()
+    seen: list[Any] = []
+    for name in ("write_beside", "stage"):
+        original = getattr(store(world), name)
+
+        async def spy(*args: Any, inner: Any = original) -> Any:
+            seen.append(args)
+            return await inner(*args)
+
+        setattr(store(world), name, spy)
+    export = await exporting(world).request(TENANT, REVIEWER, selected(text="Batch 2", feature="chat"))
+    assert export.filtered_by == ("feature", "text")
+    assert any(b"Batch 2" in args[3] for args in seen if args[2] == export.wish)
+    everything = [*world.access_store.records[TENANT], *world.access_store.exported.values()]
+    assert not any("batch 2" in repr(each).lower() for each in everything)
+    assert [place for place in blobs(world) if place[1] == export.wish] == []
+
+
+async def out_of_time(world: World, selection: Selection = ALL, *, after_batches: int = 2) -> ReviewExport:
+    """Ask for an export whose request is over after some batches."""
+    reads = 0
+    inner = store(world).read_batch
+
+    async def slow(name: str, batch_id: str) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == after_batches:
+            world.clock.move(timedelta(seconds=module.REQUEST_SECONDS))
+        return await inner(name, batch_id)
+
+    store(world).read_batch = slow  # type: ignore[method-assign]
+    export = await exporting(world).request(TENANT, REVIEWER, selection)
+    store(world).read_batch = inner  # type: ignore[method-assign]
+    assert export.status == "running"
+    return export
+
+
+async def test_p9_what_a_request_does_not_finish_the_timer_does() -> None:
+    world = await shared_world(each=30)
+    export = await out_of_time(world)
+    progress = await exporting(world).progress(export)
+    assert progress is not None and 0 < progress.captures < 90
+    with pytest.raises(ExportNotReady):
+        await content(world, export)
+    await exporting(world).run()  # it is the request's for a minute yet
+    assert (await exporting(world).read(TENANT, export.export_id)).status == "running"
+    world.clock.move(timedelta(minutes=1))
+    run = await exporting(world).run()
+    assert (run.counts["exports"], run.errors) == (1, [])
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.captures) == ("ready", 90)
+    assert len({(line["day"], line["batchId"]) for line in await content(world, export)}) == 90
+
+
+async def test_p9_the_search_for_the_first_capture_goes_on_where_it_stopped() -> None:
+    world = await shared_world(each=30)
+    export = await out_of_time(world, selected(text="day 3"), after_batches=40)
+    assert (export.day, export.gone_through is not None) == (None, True)
+    read: list[str] = []
+    inner = store(world).read_batch
+
+    async def spy(name: str, batch_id: str) -> bytes:
+        read.append(name)
+        return await inner(name, batch_id)
+
+    store(world).read_batch = spy  # type: ignore[method-assign]
+    world.clock.move(timedelta(minutes=1))
+    await exporting(world).run()
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.captures, export.day) == ("ready", 30, days_after(3))
+    assert container(world, DAY) not in read
+
+
+async def end_grant(world: World) -> None:
+    [grant] = (await world.access.grants(TENANT, limit=9, before=None)).values
+    await world.access.revoke(TENANT, grant.grant_id, APPROVER, any_grant=True)
+
+
+async def let_expire(world: World) -> None:
+    world.clock.move(9 * HOUR)
+
+
+async def stop_review(world: World) -> None:
+    await world.data_sharing.put(TENANT, opting_out(stop_review=True))
+
+
+async def let_days_end(world: World) -> None:
+    world.clock.set(deadlines.day_deadline(days_after(3), 30))
+    await world.purge.run()
+
+
+async def purge_all(world: World) -> None:
+    event = await world.opt_out()
+    await world.feed()
+    await world.deletions.expedite(TENANT, event.enrollment_id, now=world.clock.now())
+    await world.purge.run()
+
+
+ENDS = {
+    "revoked": (end_grant, "grant-ended"),
+    "expired": (let_expire, "grant-ended"),
+    "review stopped": (stop_review, "review-stopped"),
+    "days over": (let_days_end, "grant-ended"),
+    "purged": (purge_all, "data-gone"),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+async def test_p7_an_export_under_way_stops_when_it_may_not_go_on_and_nothing_is_left(kind: str) -> None:
+    end, reason = ENDS[kind]
+    world = await shared_world(each=30)
+    export = await out_of_time(world)
+    assert blobs(world)
+    await end(world)
+    world.clock.move(timedelta(minutes=1))
+    await exporting(world).run()
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.reason, export.unfinished) == ("stopped", reason, True)
+    assert blobs(world) == []
+    last = world.access_store.records[TENANT][-1]
+    assert (last.action, last.reason, last.export_id) == ("exportStopped", reason, export.export_id)
+    world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    await exporting(world).run()
+    assert not (await exporting(world).read(TENANT, export.export_id)).unfinished
+    assert list(await world.access_store.unfinished_exports(limit=9)) == []
+
+
+@pytest.mark.parametrize("kind", ["revoked", "review stopped"])
+async def test_p7_an_export_stops_between_any_two_of_its_calls(kind: str) -> None:
+    """Whenever the end comes while it is made, it is not readable after that, and nothing is left of it later."""
+    end, reason = ENDS[kind]
+
+    async def ended_at(call: int) -> bool:
+        """Let the end come at one of the calls; return whether there was such a call."""
+        world, taken = await shared_world(days=(0, 1), each=3), 0
+
+        def spied(inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+            async def spy(*args: Any, **how: Any) -> Any:
+                nonlocal taken
+                taken += 1
+                if taken == call:
+                    await end(world)
+                return await inner(*args, **how)
+
+            return spy
+
+        for name in ("read_batch", "stage", "put_staged", "size_of", "staged", "read_range", "list_blobs"):
+            setattr(store(world), name, spied(getattr(store(world), name)))
+        export = await exporting(world).request(TENANT, REVIEWER, ALL)
+        if taken >= call:
+            assert (export.status, export.reason) == ("stopped", reason), f"call {call}"
+            assert blobs(world) == []
+            with pytest.raises(NotFound):
+                await exporting(world).download(TENANT, REVIEWER, export.export_id, 0, None)
+        return taken >= call
+
+    calls = 1
+    while await ended_at(calls):
+        calls += 1
+    assert calls > 10
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_p9_killed_at_any_call_an_export_is_made_whole_or_is_gone(after: bool) -> None:
+    outcomes = set()
+    for crash_at in range(1, 200):
+        world = await shared_world(days=(0, 1), each=3)
+        steps = Steps(crash_at, after)
+        inner = dict(world.stores)
+        world.stores["europe"] = Crashing(inner["europe"], steps)  # type: ignore[assignment]
+        access, world.access_store = world.access_store, Crashing(world.access_store, steps)
+        crashed = False
+        try:
+            await exporting(world).request(TENANT, REVIEWER, ALL)
+        except Crash:
+            crashed = True
+        world.stores["europe"], world.access_store = inner["europe"], access
+        for _ in range(3):
+            world.clock.move(timedelta(minutes=6))
+            await exporting(world).run()
+        for export in list(access.exported.values()):
+            outcomes.add((export.status, export.reason))
+            assert not export.unfinished
+            if export.status == "ready":
+                assert inputs(await content(world, export)) == sorted(
+                    f"day {day} batch {n}" for day in (0, 1) for n in range(3)
+                )
+            else:
+                assert export.reason == "interrupted"
+                assert blobs(world) == []
+        if not crashed:
+            break
+    else:
+        pytest.fail("it never came to an end")
+    assert ("ready", None) in outcomes
+
+
+async def test_p9_two_runs_at_once_make_one_file_without_duplicates() -> None:
+    world = await shared_world(each=30)
+    export = await out_of_time(world)
+    world.clock.move(timedelta(minutes=1))
+    await asyncio.gather(*(exporting(world).run() for _ in range(3)))
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert export.status == "ready"
+    assert len(await content(world, export)) == 90
+    assert actions(world).count("exportReady") == 1
+
+
+async def test_p12_pieces_that_overlap_make_a_file_without_duplicates() -> None:
+    first, names = DAY, [f"{n:032x}" for n in range(1, 6)]
+
+    def piece(start: str, end: str, captures: int = 1) -> Piece:
+        return Piece(Place(first, start), Place(first, end), captures, first)
+
+    pieces = [piece("", names[1]), piece("", names[0]), piece(names[0], names[3]), piece(names[1], names[2])]
+    assert chain(pieces, first) == [pieces[0], pieces[3]]
+    assert chain([piece(names[0], names[1])], first) == []
+
+
+def test_p12_a_piece_is_what_its_name_says() -> None:
+    for start, end in ((Place(DAY), Place(DAY, "f" * 32)), (Place(DAY, "0" * 32), Place(days_after(30), "a1" * 16))):
+        piece = Piece(start, end, 123, days_after(7))
+        name = piece.name(DAY)
+        assert (len(name), name.isascii(), Piece.parse(name, DAY)) == (59, True, piece)
+    for wrong in ("", "x" * 59, Piece(Place(DAY, "a" * 32), Place(DAY, "b" * 32), 1, DAY).name(DAY)[:-1]):
+        with pytest.raises(ValueError, match="no p"):
+            Piece.parse(wrong, DAY)
+
+
+async def test_p4_what_matches_on_older_days_only_later_does_not_get_into_a_file_that_outlives_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await shared_world(each=30)
+    export = await out_of_time(world, selected(verdict="correct", lastDay=days_after(3)), after_batches=40)
+    label = ReviewerLabels(reviewer="x", labels={0: Label(verdict="correct", at=START)}).model_dump_json().encode()
+
+    def label_first(day: date) -> None:
+        first = min(store(world).containers[container(world, day)])
+        store(world)._put_beside(container(world, day), labels_blob(first, "x"), label)
+
+    label_first(days_after(3))
+    inner = store(world).stage
+
+    async def once_placed(*args: Any) -> None:
+        label_first(DAY)  # somebody labels what lies before, when the file has its place
+        store(world).stage = inner  # type: ignore[method-assign]
+        raise TryAgain("storage-503")
+
+    store(world).stage = once_placed  # type: ignore[method-assign]
+    monkeypatch.setattr(module, "_ATTEMPTS", 1)
+    world.clock.move(timedelta(minutes=1))
+    await exporting(world).run()
+    await exporting(world).run()
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.day, export.captures) == ("ready", days_after(3), 1)
+    assert [line["day"] for line in await content(world, export)] == [days_after(3).isoformat()]
+
+
+async def test_p7_what_a_process_sends_that_was_suspended_is_not_stored() -> None:
+    world = await shared_world()
+    inner = store(world).put_staged
+
+    async def suspended(*args: Any) -> None:
+        world.clock.move(timedelta(seconds=deadlines.LOOK_SECONDS))
+        await inner(*args)
+
+    store(world).put_staged = suspended  # type: ignore[method-assign]
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    assert export.status == "running"
+    assert not any(name == export.file for _, name in store(world).beside)
+
+
+async def test_an_export_is_deleted_and_what_a_killed_deletion_leaves_is_too() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+
+    async def failing(*args: Any) -> None:
+        raise StoreUnavailable("storage-503")
+
+    inner, store(world).delete_beside = store(world).delete_beside, failing  # type: ignore[method-assign]
+    await exporting(world).delete(TENANT, REVIEWER, export.export_id)
+    store(world).delete_beside = inner  # type: ignore[method-assign]
+    assert blobs(world) != []
+    with pytest.raises(NotFound):
+        await content(world, export)
+    world.clock.move(deadlines.SECOND_LOOK_DELAY)
+    await exporting(world).run()
+    assert blobs(world) == []
+    assert actions(world)[-1] == "exportDeleted"
+    await exporting(world).delete(TENANT, REVIEWER, export.export_id)
+    assert actions(world).count("exportDeleted") == 1
+
+
+async def test_p7_a_download_is_on_the_record_before_storage_is_asked_and_not_without() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    asked: list[str] = []
+    inner = store(world).read_range
+
+    async def asking(*args: Any) -> bytes:
+        asked.append(actions(world)[-1])
+        return await inner(*args)
+
+    store(world).read_range = asking  # type: ignore[method-assign]
+    await content(world, export)
+    assert asked == ["exportDownloaded"]
+
+    async def failing(*args: Any, **how: Any) -> None:
+        raise StoreUnavailable("cosmos-503")
+
+    world.access_store.commit = failing  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await content(world, export)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("kind", ["revoked", "expired", "review stopped", "purged"])
+async def test_p7_nothing_leaves_when_the_end_comes_while_storage_is_slow(kind: str) -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    inner = store(world).read_range
+
+    async def slow(*args: Any) -> bytes:
+        found = await inner(*args)
+        await ENDS[kind][0](world)
+        return found
+
+    store(world).read_range = slow  # type: ignore[method-assign]
+    with pytest.raises(Problem) as refusal:
+        await content(world, export)
+    assert isinstance(refusal.value, GrantRequired | NotFound)
+
+
+async def test_a_file_is_downloaded_in_parts() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    size = export.bytes
+    assert size is not None
+
+    async def part(start: int, end: int | None) -> tuple[int, int]:
+        found = await exporting(world).download(TENANT, REVIEWER, export.export_id, start, end)
+        record = world.access_store.records[TENANT][-1]
+        assert (record.first_byte, record.last_byte) == (found.start, found.start + len(found.content) - 1)
+        return found.start, len(found.content)
+
+    assert await part(0, 10) == (0, 10)
+    assert await part(size - 1, None) == (size - 1, 1)
+    assert await part(-5, None) == (size - 5, 5)
+    assert await part(-size - 100, None) == (0, size)
+    assert await part(3, size + 1000) == (3, size - 3)
+    for start in (size, size + 7):
+        with pytest.raises(RangeNotSatisfiable):
+            await part(start, None)
+
+
+async def test_a_part_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    assert PART_MAX_BYTES == 8 * 1024 * 1024
+    monkeypatch.setattr(module, "PART_MAX_BYTES", 100)
+    assert len((await exporting(world).download(TENANT, REVIEWER, export.export_id, 0, None)).content) == 100
+
+
+async def test_p6_a_file_that_somebody_has_replaced_is_not_handed_out() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    store(world)._put_beside(container(world, DAY), export.file, b"something else")
+    with pytest.raises(NotFound):
+        await content(world, export)
+
+
+async def test_a_reviewer_has_so_many_exports_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await shared_world()
+
+    async def hanging(*args: Any, **how: Any) -> Any:
+        raise StoreUnavailable("storage-timeout")
+
+    inner, store(world).list_blobs = store(world).list_blobs, hanging  # type: ignore[method-assign]
+    for _ in range(module.RUNNING_MAX):
+        assert (await exporting(world).request(TENANT, REVIEWER, ALL)).status == "running"
+    with pytest.raises(TooManyExports):
+        await exporting(world).request(TENANT, REVIEWER, ALL)
+    await granted(world, OTHER_REVIEWER)
+    assert (await exporting(world).request(TENANT, OTHER_REVIEWER, ALL)).status == "running"
+    store(world).list_blobs = inner  # type: ignore[method-assign]
+    world.clock.move(timedelta(minutes=1))
+    await exporting(world).run()
+    found = await exporting(world).list(TENANT, limit=50, before=None)
+    assert {export.status for export in found.values} == {"ready"}
+
+
+async def test_p9_an_export_that_fails_keeps_no_other_from_being_made() -> None:
+    world = await shared_world()
+
+    async def hanging(*args: Any, **how: Any) -> Any:
+        raise StoreUnavailable("storage-timeout")
+
+    inner, store(world).list_blobs = store(world).list_blobs, hanging  # type: ignore[method-assign]
+    bad = await exporting(world).request(TENANT, REVIEWER, ALL)
+    good = await exporting(world).request(TENANT, REVIEWER, ALL)
+    store(world).list_blobs = inner  # type: ignore[method-assign]
+    original = store(world).read_beside
+
+    async def failing(name: str, blob: str) -> Any:
+        if blob == bad.wish:
+            raise RuntimeError("an error of ours")
+        return await original(name, blob)
+
+    store(world).read_beside = failing  # type: ignore[method-assign]
+    world.clock.move(timedelta(minutes=1))
+    run = await exporting(world).run()
+    assert run.errors == ["unexpected"]
+    assert (await exporting(world).read(TENANT, good.export_id)).status == "ready"
+    assert (await exporting(world).read(TENANT, bad.export_id)).status == "running"
