@@ -196,7 +196,7 @@ def assemble(
     """
     ledger, deletions, operations = stores.ledger, stores.deletions, stores.operations
     pairing = Pairing(operations, new_id)
-    receipts = Receipts(ledger, stores.signer, clock)
+    receipts = Receipts(ledger, stores.access, stores.signer, clock)
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
     record = Record(stores.access, ledger, deletions, accounts, clock, new_id)
     captures = Captures(Consent(ledger, notices, clock), accounts, pairing, clock)

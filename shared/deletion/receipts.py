@@ -1,12 +1,18 @@
 """Signing receipts: of what the ledger says and storage has shown, and of nothing else (P6, decision D13)."""
 
+import hashlib
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.clock import Clock
 from shared.model import deadlines
-from shared.model.deletion import Deletion
+from shared.model.deletion import Deletion, Downloads
 from shared.model.ledger import OptedOut, Reappeared
-from shared.ports import LedgerStore, ReceiptSigner, StoreUnavailable
+from shared.ports import AccessStore, Conflict, LedgerStore, ReceiptSigner, StoreUnavailable
+
+_ATTEMPTS = 20
+_FILES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +21,13 @@ class Receipts:
 
     Attributes:
         ledger: the ledger.
+        access: the access logs.
         signer: the key.
         clock: time.
     """
 
     ledger: LedgerStore
+    access: AccessStore
     signer: ReceiptSigner
     clock: Clock
 
@@ -43,5 +51,33 @@ class Receipts:
         # Entries of before D13 are told by the ledger once the sweep has moved them there.
         if not looked or deletion.reappeared or deletion.bound_to(opt_out, now) != deletion:
             raise StoreUnavailable("deletion-disagrees")
-        verified = deletion.verified(now, opt_out, [event for event in events if isinstance(event, Reappeared)])
+        downloads = await self._downloads(deletion)
+        reappeared = [event for event in events if isinstance(event, Reappeared)]
+        verified = deletion.verified(now, opt_out, reappeared, downloads)
         return verified.signed(await self.signer.sign(verified.receipt_claims))
+
+    async def _downloads(self, deletion: Deletion) -> Downloads:
+        """Return what the access log tells of an enrollment of which nothing can be read any more.
+
+        The log's head is moved first. Who had found that captures may be read, and has his record still to commit, is
+        told to look again, and finds that they are gone: so no record comes after what is signed here.
+
+        Raises:
+            StoreUnavailable: if the log cannot be read.
+        """
+        for _ in range(_ATTEMPTS):
+            head = await self.access.head(deletion.tenant_id)
+            if head is None:
+                return Downloads(records=0, records_hash=hashlib.sha256().hexdigest())
+            with suppress(Conflict):
+                await self.access.move_head(deletion.tenant_id, head.etag)
+                break
+        else:
+            raise StoreUnavailable("conflict")
+        records, files, digest = 0, dict[str, None](), hashlib.sha256()
+        async for record in self.access.downloads(deletion.tenant_id, deletion.enrollment_id):
+            records += 1
+            if record.sha256 is not None and len(files) < _FILES_MAX:
+                files[record.sha256] = None
+            digest.update(json.dumps(record.to_json(), sort_keys=True, separators=(",", ":")).encode() + b"\n")
+        return Downloads(records=records, sha256=tuple(files), records_hash=digest.hexdigest())

@@ -31,12 +31,32 @@ class Reappearance(Item):
         return cls(at=event.at, containers_found=event.containers_found, proved_at=event.proved_at)
 
 
+class Downloads(Item):
+    """What left the service in files while the enrollment's captures could be read, as the access log says (P12).
+
+    The one thing about which a receipt speaks that no deletion reaches: copies outside.
+
+    Attributes:
+        records: how many downloads of exports, or of parts of them, are on record.
+        sha256: the files that they were of, the one downloaded first first; the first hundred.
+        records_hash: SHA-256 of all those records, each as JSON with its members in order, no spaces and a line feed
+            behind it, so that whoever has the log can compare.
+        copies_covered: False: the receipt says nothing of what became of them.
+    """
+
+    records: int
+    sha256: tuple[Sha256, ...] = ()
+    records_hash: Sha256
+    copies_covered: Literal[False] = False
+
+
 class Receipt(Item):
     """The content-free evidence that a deletion is finished (P6, decision D13).
 
     ``first_day`` and ``last_day`` follow from the ledger, and ``reappeared`` is what it tells. ``jws`` says the same
     and what it is about (``Deletion.receipt_claims``), signed, for others to check. Only receipts of before have
-    ``containers_deleted``: a crash between a delete and its record made it false.
+    ``containers_deleted``: a crash between a delete and its record made it false. ``downloads`` is what the access log
+    tells; receipts of before have none.
     """
 
     first_day: date
@@ -45,6 +65,7 @@ class Receipt(Item):
     first_look_at: Instant
     second_look_at: Instant
     reappeared: tuple[Reappearance, ...] = ()
+    downloads: Downloads | None = None
     jws: str = ""
 
 
@@ -196,13 +217,16 @@ class Deletion(Item):
             }
         )
 
-    def verified(self, now: datetime, event: OptedOut, reappeared: Iterable[Reappeared]) -> "Deletion":
+    def verified(
+        self, now: datetime, event: OptedOut, reappeared: Iterable[Reappeared], downloads: Downloads | None = None
+    ) -> "Deletion":
         """Return the deletion after the second look at ``now`` found nothing; its receipt is yet to be signed (P6).
 
         Args:
             now: the time of the second look.
             event: the opt-out, as it stands on the ledger; the deletion follows from it.
             reappeared: what the ledger tells of data that came back.
+            downloads: what the access log tells of exports that were downloaded.
         """
         assert self.purged_at is not None
         days = self._enrollment_days
@@ -212,6 +236,7 @@ class Deletion(Item):
             first_look_at=self.purged_at,
             second_look_at=now,
             reappeared=tuple(map(Reappearance.told_by, reappeared)),
+            downloads=downloads,
         )
         # Somebody may have made it due sooner; the receipt says what was owed.
         deadline = Deletion.owed_for(event).deadline

@@ -1,5 +1,6 @@
 """P6: a deletion is finished only when storage has been read again, later, and found empty; its receipt says so."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,8 @@ from shared.model.ledger import OptedOut
 from shared.ports import Conflict, ListedContainer, StoreUnavailable
 from tests.unit.opt_outs import look_again, opted_out, purged
 from tests.world import OTHER_TENANT, TENANT, World
+
+NO_RECORDS = hashlib.sha256().hexdigest()
 
 
 async def test_the_first_look_is_no_proof_and_the_second_comes_five_minutes_later() -> None:
@@ -32,6 +35,7 @@ async def test_the_first_look_is_no_proof_and_the_second_comes_five_minutes_late
         "firstLookAt": "2026-11-24T12:00:04.000000Z",
         "secondLookAt": "2026-11-24T12:05:04.000000Z",
         "reappeared": [],
+        "downloads": {"records": 0, "sha256": [], "recordsHash": NO_RECORDS, "copiesCovered": False},
         "jws": verified.receipt.jws,
     }
 

@@ -89,6 +89,7 @@ async def test_p6_the_claims_are_those_of_the_event_and_of_the_looks_and_no_othe
         "firstLookAt",
         "secondLookAt",
         "reappeared",
+        "downloads",
     }
 
 

@@ -25,7 +25,7 @@ export interface Check {
 }
 
 /** Members of a deletion that stand in its `receipt`; all others stand in the deletion itself. */
-const OF_RECEIPT = ["firstDay", "lastDay", "containersDeleted", "firstLookAt", "secondLookAt", "reappeared"];
+const OF_RECEIPT = ["firstDay", "lastDay", "containersDeleted", "firstLookAt", "secondLookAt", "reappeared", "downloads"];
 
 /** Checks a deletion's receipt as `python -m audit verify-receipt` does, and against the ledger besides. */
 export async function checkDeletion(
