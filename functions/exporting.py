@@ -199,7 +199,7 @@ _DOWNLOAD = Operation(
     },
     problems=(
         GrantRequired,
-        NotFound(NotFound.EXPORT_GONE),
+        NotFound(NotFound.EXPORT),
         ExportNotReady,
         RangeNotSatisfiable,
         GeoNotServed(GeoNotServed.TENANTS_GEO),

@@ -5,7 +5,16 @@ from datetime import date
 from typing import Annotated, Any, Self
 from unicodedata import normalize
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from shared.model.capture import LABEL_MAX
@@ -29,12 +38,15 @@ class TelemetryCondition(_Part):
     """What a member of a capture's telemetry must be: one of ``equals``, ``over`` and ``under``, or the last two."""
 
     name: Name = Field(description="The member's name; one that begins with / is a JSON Pointer (RFC 6901).")
-    equals: str | bool | float | None = None
+    # Of a union, Kiota and NSwag make wrappers into which nothing can be read.
+    equals: Annotated[JsonValue, WithJsonSchema({"description": "A text, a number or a boolean."})] = None
     over: Annotated[float, Field(allow_inf_nan=False)] | None = None
     under: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
+        if isinstance(self.equals, list | dict):
+            raise ValueError("equals must be a text, a number or a boolean")
         bounds = self.over is not None or self.under is not None
         if (self.equals is not None) == bounds:
             raise ValueError("must have equals, or over and under or one of these")

@@ -28,11 +28,15 @@ IDS = {
     "enrollmentId": "0" * 32,
     "grantId": "0" * 32,
     "batchId": "0" * 32,
+    "exportId": "0" * 32,
     "day": DAY,
     "version": "0",
     "agentId": "orders",
 }
 WISH = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
+NOTHING: dict[str, Any] = {"export_request": {"lastDay": "2026-01-01"}}
+"""The bodies that ask for what there is not."""
+
 FORMS = {
     "instant": r"[\d-]{10}T[\d:]{8}\.\d{6}Z",
     "day": r"\d{4}-\d\d-\d\d",
@@ -151,6 +155,9 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkey
     lines = await sent("batch", Role.REVIEWER, day=DAY, batchId=stored["batchId"])
     await api.call("review_grants", role=Role.REVIEWER)
     await api.call("access_log")
+    export = (await api.call("export_request", "POST", role=Role.REVIEWER, body={"feature": "flow"}))[1]["exportId"]
+    await api.call("export_show", role=Role.REVIEWER, exportId=export)
+    await api.call("exports", role=Role.REVIEWER)
     await api.call("review_grant_revoke", "POST", role=Role.REVIEWER, grantId=grant)
 
     await api.call("data_sharing_history")
@@ -192,6 +199,8 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkey
     await api.call("outdated_agreements", role=None, headers=as_operator)
 
     documented = examples()
+    for status in (200, 206):  # held in test_exports_http
+        assert documented.pop(("Exports_Download", status)) == "binary"
     shown = await sent("notice", None, version=AGREEMENT.version)
     assert shown.startswith(documented.pop(("Notices_Get", 200)))
     [capture] = map(json.loads, lines.splitlines())
@@ -243,12 +252,12 @@ async def test_a_media_type_that_is_not_taken_is_refused_as_the_example_says(api
 
 @pytest.mark.parametrize("function", [name for name, each in OPERATIONS.items() if NotFound in each.all_problems])
 async def test_what_there_is_not_is_refused_as_the_example_says(api: Api, function: str) -> None:
-    if OPERATIONS[function].tag == "Review" and OPERATIONS[function].method == "GET":
+    if OPERATIONS[function].step_up and function != "review_grant_request":
         # Only with a grant is anything looked for.
         await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe", **AGREED})
         grant = (await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=WISH))[1]["grantId"]
         await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant)
-    body = json.dumps(WISH).encode() if OPERATIONS[function].body else b""
+    body = json.dumps(NOTHING.get(function, WISH)).encode() if OPERATIONS[function].body else b""
     answered = await sent(
         function, some_role(function), body=body, query=f"day={DAY}" * (function == "captures_list"), **IDS
     )

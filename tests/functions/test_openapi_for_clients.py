@@ -108,7 +108,8 @@ def test_what_is_not_json_is_binary() -> None:
         if not re.fullmatch(r"application/(problem\+)?json", kind)
     }
     binary = {"type": "string", "format": "binary"}
-    assert media == dict.fromkeys(("application/x-ndjson", "application/x-protobuf", "text/markdown"), binary)
+    kinds = ("application/gzip", "application/x-ndjson", "application/x-protobuf", "text/markdown")
+    assert media == dict.fromkeys(kinds, binary)
 
 
 def test_a_geo_and_a_purpose_are_among_those_that_there_are() -> None:
