@@ -27,7 +27,7 @@ _JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer; ``body`` is parsed JSON, a list of the values of JSON Lines, or None where there is neither."""
+    """An HTTP answer; ``body`` is parsed JSON, a list of the values of JSON Lines, a file's bytes, or None."""
 
     status: int
     body: Any
@@ -94,10 +94,9 @@ class Client:
             data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         url = f"{self._host}/api/{path}"
         async with self._session.request(method, url, data=data, headers=sent) as response:
-            text = await response.text()
             return Answer(
                 response.status,
-                _parsed(response.content_type, text),
+                _parsed(response.content_type, await response.read()),
                 {name.lower(): value for name, value in response.headers.items()},
             )
 
@@ -210,7 +209,9 @@ def to_opt_in(geo: str, now: datetime) -> dict[str, Any]:
     return {"enabled": True, "geo": geo, "notice": notice.version, "locale": DEFAULT_LOCALE}
 
 
-def _parsed(content_type: str, text: str) -> Any:
+def _parsed(content_type: str, content: bytes) -> Any:
+    if content_type == "application/gzip":
+        return content
     if content_type == "application/x-ndjson":
-        return [json.loads(line) for line in text.splitlines()]
-    return json.loads(text) if text and content_type in {"application/json", "application/problem+json"} else None
+        return [json.loads(line) for line in content.splitlines()]
+    return json.loads(content) if content and content_type in {"application/json", "application/problem+json"} else None
