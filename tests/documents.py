@@ -22,6 +22,7 @@ _OF_AZURE = re.compile(r"^# on Azure|(?:^|[|;&(])\s*azd? ", re.MULTILINE)
 _OF_STACK = re.compile(r"\$(?:API|HOST)\b")
 # All of it, from the first command on.
 _WHOLLY_OF_AZURE = ROOT / "docs" / "deploy.md"
+_WHOLLY_OF_STACK = ROOT / "docs" / "reviewing.md"
 
 
 class Where(Enum):
@@ -44,7 +45,8 @@ class Commands:
         """What they need."""
         if self.document == _WHOLLY_OF_AZURE or _OF_AZURE.search(self.text):
             return Where.AZURE
-        return Where.STACK if _OF_STACK.search(self.text) else Where.TOOLS
+        of_stack = self.document == _WHOLLY_OF_STACK or _OF_STACK.search(self.text)
+        return Where.STACK if of_stack else Where.TOOLS
 
     @property
     def lines(self) -> list[str]:

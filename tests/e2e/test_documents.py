@@ -20,9 +20,14 @@ from tests.documents import DOCUMENTS, ROOT, Commands, Where, commands
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 
 README = ROOT / "README.md"
+REVIEWING = ROOT / "docs" / "reviewing.md"
 WALK = "".join(block.text for block in commands(README) if block.where is Where.STACK)
 OTHERS = [
-    block for document in DOCUMENTS if document != README for block in commands(document) if block.where is Where.STACK
+    block
+    for document in DOCUMENTS
+    if document not in {README, REVIEWING}
+    for block in commands(document)
+    if block.where is Where.STACK
 ]
 
 
@@ -68,6 +73,12 @@ async def test_the_readmes_walk_ends_with_holds_and_can_be_taken_again(shell: Sh
         assert "The receipt is genuine" in printed
         enrollments |= set(re.findall(r"enrollmentId +(\w+)", printed))
     assert len(enrollments) == 2
+
+
+async def test_the_reviewers_way_ends_with_what_the_grant_was_used_for(shell: Shell) -> None:
+    printed = await shell.run("".join(block.text for block in commands(REVIEWING)))
+    for action in ("searched", "found", "labelled", "labelsRead", "exportRequested", "exportReady", "exportDownloaded"):
+        assert f'"action": "{action}"' in printed
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the runbooks use jq")

@@ -288,10 +288,10 @@ async def test_a_revocation_between_decision_and_record_wins() -> None:
     store = world.access_store
     commit = store.commit
 
-    async def revoked_first(*args: Any) -> None:
+    async def revoked_first(*args: Any, **how: Any) -> None:
         store.commit = commit
         await world.access.revoke(TENANT, grant_id, APPROVER, any_grant=True)
-        await commit(*args)
+        await commit(*args, **how)
 
     store.commit = revoked_first
     with pytest.raises(GrantRequired):
@@ -388,7 +388,7 @@ async def test_what_cannot_be_recorded_is_not_read() -> None:
     await granted(world)
     for error in (StoreUnavailable("cosmos-503"), Conflict()):
 
-        async def fail(*args: Any, error: Exception = error) -> None:
+        async def fail(*args: Any, error: Exception = error, **how: Any) -> None:
             raise error
 
         world.access_store.commit = fail
@@ -401,8 +401,8 @@ async def test_a_record_whose_answer_was_lost_is_written_once() -> None:
     await granted(world)
     commit = world.access_store.commit
 
-    async def twice(*args: Any) -> None:
-        await commit(*args)
+    async def twice(*args: Any, **how: Any) -> None:
+        await commit(*args, **how)
         raise Conflict
 
     world.access_store.commit = twice
@@ -585,7 +585,7 @@ async def test_of_two_live_grants_the_one_approved_last_counts() -> None:
 async def test_endless_conflicts_end() -> None:
     world, _ = await shared_world()
 
-    async def never(*args: object) -> None:
+    async def never(*args: object, **how: object) -> None:
         raise Conflict
 
     world.access_store.commit = never
