@@ -642,3 +642,39 @@ async def test_p9_an_export_that_fails_keeps_no_other_from_being_made() -> None:
     assert run.errors == ["unexpected"]
     assert (await exporting(world).read(TENANT, good.export_id)).status == "ready"
     assert (await exporting(world).read(TENANT, bad.export_id)).status == "running"
+
+
+async def test_p9_an_export_in_an_account_that_is_served_no_more_does_not_stay_unfinished() -> None:
+    world = await shared_world(each=30)
+    export = await out_of_time(world)
+    world.stores["unitedstates"] = world.stores.pop("europe")
+    for _ in range(2):
+        world.clock.move(deadlines.SECOND_LOOK_DELAY)
+        await exporting(world).run()
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.reason, export.unfinished) == ("stopped", "data-gone", False)
+
+
+async def test_d12_each_run_begins_with_another_export() -> None:
+    world = await shared_world()
+
+    async def hanging(*args: Any, **how: Any) -> Any:
+        world.clock.move(timedelta(seconds=201))
+        raise StoreUnavailable("storage-timeout")
+
+    inner, store(world).list_blobs = store(world).list_blobs, hanging  # type: ignore[method-assign]
+    asked = [await exporting(world).request(TENANT, REVIEWER, ALL) for _ in range(3)]
+    assert {each.status for each in asked} == {"running"}
+    begun: list[str] = []
+    original = store(world).read_beside
+
+    async def spy(name: str, blob: str) -> Any:
+        begun.append(blob)
+        return await original(name, blob)
+
+    store(world).read_beside = spy  # type: ignore[method-assign]
+    for _ in range(9):
+        world.clock.move(timedelta(minutes=1))
+        await exporting(world).run()
+    assert set(begun) == {each.wish for each in asked}
+    store(world).list_blobs = inner  # type: ignore[method-assign]
