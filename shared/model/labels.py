@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationError
 
 from shared.model.items import Instant, Item
 
@@ -96,6 +96,23 @@ def labelled_batch(blob: str) -> str | None:
     """Return the id of the batch whose labels are in a blob of that name, or None if it holds no labels."""
     match = _BLOB.fullmatch(blob)
     return None if match is None else match[1]
+
+
+def labels_in(blob: str, content: bytes) -> ReviewerLabels | None:
+    """Return the labels that a blob holds.
+
+    Args:
+        blob: its name.
+        content: what it holds.
+
+    Returns:
+        None if nobody understands it, or it is not named for its reviewer: somebody put it there by hand.
+    """
+    try:
+        labels = ReviewerLabels.model_validate_json(content)
+    except ValidationError:
+        return None
+    return labels if blob == labels_blob(labelled_batch(blob) or "", labels.reviewer) else None
 
 
 def of_line(labels: Iterable[ReviewerLabels], line: int) -> Sequence[tuple[str, Label]]:
