@@ -55,6 +55,12 @@ review_grants         GET      401  401  403  403  403  403  403    200   200   
 pending_grants        GET      401  401  403  403  403  403  403    403   403    403  403    403    403  200  200
 review_grant_approve  POST     401  401  403  403  403  403  403    403   403    403  403    403    403  200  403
 review_grant_revoke   POST     401  401  403  403  403  403  403    403   403    200  200    200    200  200  200
+review_grant_uses     GET      401  401  403  403  403  403  403    403   403    403  403    403    403  200  200
+labels                GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+label_put             PUT      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+label_withdraw        DELETE   401  401  403  403  403  403  403  grant  step  grant  204  grant  grant  403  grant
+label_vocabulary      GET      401  401  403  403  403  403  403    200  step    200  200    200    200  403  200
+label_agreement       GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 export_request        POST     401  401  403  403  403  403  403  grant  step  grant  202  grant  grant  403  grant
 exports               GET      401  401  403  403  403  403  403    200   200    200  200    200    200  403  200
 export_show           GET      401  401  403  403  403  403  403    200   200    200  200    200    200  403  200
@@ -136,6 +142,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
         ("captures", "POST"): {"captures": [capture(world.clock.now())]},
         **{(name, "POST"): {"resourceSpans": []} for name in OPERATIONS if name.startswith("traces")},
         ("export_request", "POST"): {"feature": "flow"},
+        ("label_put", "PUT"): {"verdict": "correct"},
         ("review_grant_request", "POST"): {"purpose": "build", "justification": "x" * 20, "durationMinutes": 5},
     }
     body = bodies.get((function, method))
@@ -152,6 +159,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
             "day": world.clock.now().date().isoformat(),
             "batchId": batch_id,
             "exportId": export_id,
+            "line": "0",
             "version": AGREEMENT.version,
             "agentId": "orders",
         },

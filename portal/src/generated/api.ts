@@ -336,6 +336,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenantId}/captures/{day}/{batchId}/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what all reviewers say of the captures of a batch. It is on the record. */
+        get: operations["Labels_List"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/captures/{day}/{batchId}/{line}/label": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Label a capture, in the place of what the caller has said of it before. It is on the record.
+         * @description Each reviewer has one label of a capture. It lies beside the capture and goes with it; the record says that there is one, and nothing of what it says.
+         */
+        put: operations["Labels_Put"];
+        post?: never;
+        /** Withdraw the caller's label of a capture; one that is not there is fine. It is on the record. */
+        delete: operations["Labels_Withdraw"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tenants/{tenantId}/data-sharing": {
         parameters: {
             query?: never;
@@ -448,6 +486,99 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenantId}/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the exports of a tenant's captures, the newest request first. */
+        get: operations["Exports_List"];
+        put?: never;
+        /**
+         * Ask for a file of all captures that are as the body says, with their labels. It is on the record.
+         * @description The file is gzip of JSON Lines. It lies beside the captures of the oldest day that it holds, and is deleted with them; so it is when the tenant opts out. It is made only as long as the grant is live.
+         */
+        post: operations["Exports_Create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/exports/{exportId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an export and how far it has come. */
+        get: operations["Exports_Get"];
+        put?: never;
+        post?: never;
+        /** Delete an export, or put an end to making it. It is on the record. */
+        delete: operations["Exports_Delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/exports/{exportId}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export's file, or a part of it, under the caller's live grant. Each part is on the record.
+         * @description Repr-Digest (RFC 9530) is the SHA-256 of the whole file, which the export's sha256 has in hexadecimal digits, in Base64.
+         */
+        get: operations["Exports_Download"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/label-agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show how far each two reviewers agree on the captures of some days. It is on the record. */
+        get: operations["LabelAgreement_Show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/label-vocabulary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the verdicts that there are for a tenant's captures. */
+        get: operations["LabelVocabulary_Show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tenants/{tenantId}/review-grants": {
         parameters: {
             query?: never;
@@ -500,6 +631,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenantId}/review-grants/{grantId}/uses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what a grant was used for: how often what was done under it.
+         * @description The actions are those of the access log; that the grant was asked for, approved and revoked is not among them.
+         */
+        get: operations["ReviewGrants_Uses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/traces": {
         parameters: {
             query?: never;
@@ -538,22 +689,47 @@ export interface components {
          * @description One entry of a tenant's access log: content-free, never changed, in the order of `sequence`.
          */
         AccessRecord: {
+            day?: string;
+            batchId?: string;
+            line?: number;
+            firstDay?: string;
+            lastDay?: string;
+            filteredBy?: string[];
+            captures?: number;
+            opened?: string[];
+            exportId?: string;
+            sha256?: string;
+            firstByte?: number;
+            lastByte?: number;
+            reason?: string;
             tenantId: string;
             sequence: number;
             recordId: string;
             /** Format: date-time */
             at: string;
             /** @enum {string} */
-            action: "requested" | "purposeRefused" | "approved" | "revoked" | "listed" | "read";
+            action: "requested" | "purposeRefused" | "approved" | "revoked" | "listed" | "read" | "searched" | "found" | "labelled" | "labelWithdrawn" | "labelsRead" | "exportRequested" | "exportReady" | "exportStopped" | "exportDownloaded" | "exportDeleted";
             actor: string;
             purpose: string;
             grantId?: string;
             enrollmentId?: string;
             justification?: string;
-            day?: string;
-            batchId?: string;
             /** @constant */
             lockbox: "notApplicable";
+        };
+        /**
+         * AgreementAnswer
+         * @description How far two reviewers agree on the captures to which both gave a verdict.
+         *
+         *     `observed` is the share of them to which both gave the same; `kappa` is Cohen's, absent where it is not defined
+         *     because chance alone would have them agree on all.
+         */
+        AgreementAnswer: {
+            reviewers: string[];
+            captures: number;
+            observed: number;
+            kappa?: number;
+            verdicts: components["schemas"]["VerdictAgreementAnswer"][];
         };
         /**
          * BatchAnswer
@@ -799,6 +975,68 @@ export interface components {
             };
         };
         /**
+         * Downloads
+         * @description What left the service in files while the enrollment's captures could be read, as the access log says (P12).
+         *
+         *     The one thing about which a receipt speaks that no deletion reaches: copies outside.
+         */
+        Downloads: {
+            records: number;
+            sha256: string[];
+            recordsHash: string;
+            /** @constant */
+            copiesCovered: false;
+        };
+        /**
+         * ExportAnswer
+         * @description An export, and how it stands. Under a live grant its file can be downloaded until `expiresAt`.
+         */
+        ExportAnswer: {
+            exportId: string;
+            enrollmentId: string;
+            grantId: string;
+            requestedBy: string;
+            /** Format: date-time */
+            requestedAt: string;
+            /** Format: date */
+            firstDay: string;
+            /** Format: date */
+            lastDay: string;
+            filteredBy: string[];
+            status: string;
+            progress?: components["schemas"]["ExportProgress"];
+            /** Format: date */
+            day?: string;
+            /** Format: date */
+            newestDay?: string;
+            captures?: number;
+            bytes?: number;
+            sha256?: string;
+            /** Format: date-time */
+            finishedAt?: string;
+            /** Format: date-time */
+            expiresAt?: string;
+            /** @enum {string} */
+            reason?: "grant-ended" | "review-stopped" | "data-gone" | "nothing-found" | "interrupted";
+        };
+        /**
+         * ExportPageAnswer
+         * @description Exports, the newest request first.
+         */
+        ExportPageAnswer: {
+            value: components["schemas"]["ExportAnswer"][];
+            unreadable?: number;
+            nextLink?: string;
+        };
+        /**
+         * ExportProgress
+         * @description How far an export that is under way has come.
+         */
+        ExportProgress: {
+            captures: number;
+            bytes: number;
+        };
+        /**
          * Finding
          * @description What one rule found: `found` is a value, `absent`, or the code of what kept it from being read.
          */
@@ -878,6 +1116,21 @@ export interface components {
          */
         GrantStatus: "pending" | "approved" | "revoked" | "expired" | "lapsed";
         /**
+         * GrantUse
+         * @description How often something was done under a grant; `action` is as in the access log.
+         */
+        GrantUse: {
+            action: string;
+            count: number;
+        };
+        /**
+         * GrantUsesAnswer
+         * @description What a grant was used for.
+         */
+        GrantUsesAnswer: {
+            value: components["schemas"]["GrantUse"][];
+        };
+        /**
          * HealthAnswer
          * @description Whether this instance can work.
          */
@@ -895,7 +1148,7 @@ export interface components {
          */
         HeartbeatAnswer: {
             /** @enum {string} */
-            kind: "purge" | "sweep";
+            kind: "purge" | "sweep" | "exports";
             geo?: string;
             storageAccount?: string;
             /** Format: date-time */
@@ -918,6 +1171,55 @@ export interface components {
             postponed?: components["schemas"]["Postponed"][];
         };
         JsonValue: unknown;
+        /**
+         * LabelAgreementAnswer
+         * @description How far each two reviewers agree who gave verdicts to the same captures; `labels` counts all that there are.
+         */
+        LabelAgreementAnswer: {
+            value: components["schemas"]["AgreementAnswer"][];
+            labels: number;
+        };
+        /**
+         * LabelAnswer
+         * @description What one reviewer says of one capture; `line` is the capture's place in its batch, counted from 0.
+         */
+        LabelAnswer: {
+            line: number;
+            reviewer: string;
+            verdict?: string;
+            score?: number;
+            tags: string[];
+            comment?: string;
+            /** Format: date-time */
+            at: string;
+        };
+        /**
+         * LabelRequest
+         * @description The body of a PUT: what a reviewer says of a capture, which is at least one of these.
+         */
+        LabelRequest: {
+            /** @description One of the words of the label vocabulary. */
+            verdict?: string | null;
+            /** @description From 0, the worst, to 1. */
+            score?: number | null;
+            /** @description The reviewer's own words; one that comes twice counts once. */
+            tags?: string[] | null;
+            comment?: string | null;
+        };
+        /**
+         * LabelVocabularyAnswer
+         * @description The verdicts that there are for a tenant's captures.
+         */
+        LabelVocabularyAnswer: {
+            verdicts: string[];
+        };
+        /**
+         * LabelsAnswer
+         * @description The labels of a batch, by line, and of one line by reviewer.
+         */
+        LabelsAnswer: {
+            value: components["schemas"]["LabelAnswer"][];
+        };
         /**
          * LedgerAnswer
          * @description What is so on the ledger: opt-outs that have no deletion yet, the last sweep of it, its account's posture.
@@ -1252,7 +1554,8 @@ export interface components {
          *
          *     `first_day` and `last_day` follow from the ledger, and `reappeared` is what it tells. `jws` says the same
          *     and what it is about (`Deletion.receipt_claims`), signed, for others to check. Only receipts of before have
-         *     `containers_deleted`: a crash between a delete and its record made it false.
+         *     `containers_deleted`: a crash between a delete and its record made it false. `downloads` is what the access log
+         *     tells; receipts of before have none.
          */
         Receipt: {
             /** Format: date */
@@ -1265,6 +1568,7 @@ export interface components {
             /** Format: date-time */
             secondLookAt: string;
             reappeared: components["schemas"]["Reappearance"][];
+            downloads?: components["schemas"]["Downloads"];
             jws: string;
         };
         /**
@@ -1359,6 +1663,46 @@ export interface components {
             kind: "reviewStopped";
         };
         /**
+         * Selection
+         * @description Captures of some days that are as each of the members says; without members, all that there are.
+         *
+         *     A search text is what a customer may have said: it goes on no record and into no log (P8).
+         */
+        Selection: {
+            /**
+             * Format: date
+             * @description UTC; the oldest day that may be read by default.
+             */
+            firstDay?: string | null;
+            /**
+             * Format: date
+             * @description UTC; the newest day by default.
+             */
+            lastDay?: string | null;
+            /** Format: date-time */
+            capturedFrom?: string | null;
+            /** Format: date-time */
+            capturedBefore?: string | null;
+            feature?: string | null;
+            environmentId?: string | null;
+            conversationId?: string | null;
+            model?: string | null;
+            /**
+             * @description ISO 639, as in de: what the capture says its language is, or what its texts seem to be in.
+             * @example de
+             */
+            language?: string | null;
+            telemetry?: components["schemas"]["TelemetryCondition"][] | null;
+            /** @description What an input or output has in it, in any letter case. */
+            text?: string | null;
+            /** @description Whether somebody has labelled it. */
+            labelled?: boolean | null;
+            /** @description What somebody's verdict of it is. */
+            verdict?: string | null;
+            /** @description One of the tags that somebody has given it. */
+            tag?: string | null;
+        };
+        /**
          * ServedGeoAnswer
          * @description A geo. `endpoint` is the address of the deployment that serves it, if that is another and known here.
          */
@@ -1402,6 +1746,18 @@ export interface components {
         StorageLocation: {
             geo: string;
             storageAccount: string;
+        };
+        /**
+         * TelemetryCondition
+         * @description What a member of a capture's telemetry must be: one of `equals`, `over` and `under`, or the last two.
+         */
+        TelemetryCondition: {
+            /** @description The member's name; one that begins with / is a JSON Pointer (RFC 6901). */
+            name: string;
+            /** @description A text, a number or a boolean. */
+            equals?: unknown;
+            over?: number | null;
+            under?: number | null;
         };
         /**
          * TenantAnswer
@@ -1448,6 +1804,20 @@ export interface components {
          */
         TraceExportAnswer: {
             partialSuccess?: components["schemas"]["PartialSuccess"];
+        };
+        /**
+         * VerdictAgreementAnswer
+         * @description How far two reviewers agree on one verdict, against all others taken as one.
+         *
+         *     `first` and `second` are how many of the captures the first and the second reviewer gave it, `both` how many
+         *     both did. `kappa` is absent where it is not defined.
+         */
+        VerdictAgreementAnswer: {
+            verdict: string;
+            kappa?: number;
+            both: number;
+            first: number;
+            second: number;
         };
         /** @description A refusal or failure (RFC 9457). The detail never repeats what was sent. */
         Problem: {
@@ -1560,6 +1930,19 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `urn:problem:precondition-failed`: The label has changed. */
+        LabelChanged: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `urn:problem:length-required`: The body needs a Content-Length. */
         LengthRequired: {
             headers: {
@@ -1613,8 +1996,76 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `urn:problem:unknown-verdict`: There is no such verdict. */
+        UnknownVerdict: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `urn:problem:too-many-labels`: There are too many labels. */
+        TooManyLabels: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `urn:problem:too-many-opt-ins`: The tenant has opted in too often. */
         TooManyOptIns: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `urn:problem:export-not-ready`: The export is not ready. */
+        ExportNotReady: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `urn:problem:range-not-satisfiable`: There is no such range. */
+        RangeNotSatisfiable: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                "Content-Range": components["headers"]["Content-Range"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `urn:problem:too-many-exports`: Too many exports are under way. */
+        TooManyExports: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1670,7 +2121,7 @@ export interface components {
         "X-Content-Type-Options": "nosniff";
         /**
          * @description What a page of another origin may read.
-         * @example ETag, Link, Repr-Digest, Retry-After, WWW-Authenticate, x-correlation-id
+         * @example Content-Range, ETag, Link, Location, Repr-Digest, Retry-After, WWW-Authenticate, x-correlation-id
          */
         "Access-Control-Expose-Headers": string;
         /**
@@ -1688,6 +2139,21 @@ export interface components {
          * @example "1"
          */
         ETag: string;
+        /**
+         * @description The file can be had in parts.
+         * @example bytes
+         */
+        "Accept-Ranges": "bytes";
+        /**
+         * @description Which part of the file it is, and how many bytes that has.
+         * @example bytes 0-8388607/12582912
+         */
+        "Content-Range": string;
+        /**
+         * @description The address of what was made.
+         * @example https://api.example/api/tenants/3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30/exports/0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+         */
+        Location: string;
         /**
          * @description The language of the text.
          * @example de
@@ -3293,6 +3759,8 @@ export interface operations {
                      * @example {
                      *       "value": [
                      *         {
+                     *           "day": "2026-11-21",
+                     *           "batchId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
                      *           "tenantId": "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30",
                      *           "sequence": 3,
                      *           "recordId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
@@ -3303,8 +3771,6 @@ export interface operations {
                      *           "grantId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
                      *           "enrollmentId": "5b1e9c7d3f2a4860b7c8d9e0f1a2b3c4",
                      *           "justification": "Formulas are refused too often; see why.",
-                     *           "day": "2026-11-21",
-                     *           "batchId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
                      *           "lockbox": "notApplicable"
                      *         }
                      *       ]
@@ -3722,6 +4188,408 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Labels_List: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description A UTC day.
+                 * @example 2026-11-21
+                 */
+                day: string;
+                /**
+                 * @description A batch, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                batchId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The labels, by line. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "line": 3,
+                     *           "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *           "verdict": "incorrect",
+                     *           "score": 0.25,
+                     *           "tags": [
+                     *             "wrong-table"
+                     *           ],
+                     *           "comment": "It sums the closed orders, too.",
+                     *           "at": "2026-11-21T12:00:00.000000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelsAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Labels_Put: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETags of which the label must still have one, or * for any. If it has none of them it is a 412, and so is whatever is no list of ETags.
+                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
+                 */
+                "If-Match"?: string;
+                /**
+                 * @description The ETags of which the label must have none, or * if there must be no label yet.
+                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description A UTC day.
+                 * @example 2026-11-21
+                 */
+                day: string;
+                /**
+                 * @description A batch, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                batchId: string;
+                /**
+                 * @description A capture's place in its batch, counted from 0.
+                 * @example 3
+                 */
+                line: number;
+            };
+            cookie?: never;
+        };
+        /** @description At most 32768 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 32768 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "verdict": "incorrect",
+                 *       "score": 0.25,
+                 *       "tags": [
+                 *         "wrong-table"
+                 *       ],
+                 *       "comment": "It sums the closed orders, too."
+                 *     }
+                 */
+                "application/json": components["schemas"]["LabelRequest"];
+            };
+        };
+        responses: {
+            /** @description The label. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "line": 3,
+                     *       "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *       "verdict": "incorrect",
+                     *       "score": 0.25,
+                     *       "tags": [
+                     *         "wrong-table"
+                     *       ],
+                     *       "comment": "It sums the closed orders, too.",
+                     *       "at": "2026-11-21T12:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: components["responses"]["LengthRequired"];
+            412: components["responses"]["LabelChanged"];
+            /** @description `urn:problem:payload-too-large`: The body is too large. */
+            413: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: components["responses"]["UnsupportedEncoding"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["UnknownVerdict"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Labels_Withdraw: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETags of which the label must still have one, or * for any. If it has none of them it is a 412, and so is whatever is no list of ETags.
+                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
+                 */
+                "If-Match"?: string;
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description A UTC day.
+                 * @example 2026-11-21
+                 */
+                day: string;
+                /**
+                 * @description A batch, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                batchId: string;
+                /**
+                 * @description A capture's place in its batch, counted from 0.
+                 * @example 3
+                 */
+                line: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is no label of the caller's any more. */
+            204: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            412: components["responses"]["LabelChanged"];
             /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
             421: {
                 headers: {
@@ -4382,6 +5250,765 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    Exports_List: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries a page has at most; 50 if absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description Only entries whose ledger sequence is lower; nextLink carries it.
+                 * @example 7
+                 */
+                before?: number;
+            };
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of exports. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "exportId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *           "enrollmentId": "5b1e9c7d3f2a4860b7c8d9e0f1a2b3c4",
+                     *           "grantId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *           "requestedBy": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *           "requestedAt": "2026-11-21T12:00:00.000000Z",
+                     *           "firstDay": "2026-11-21",
+                     *           "lastDay": "2026-11-27",
+                     *           "filteredBy": [
+                     *             "feature",
+                     *             "telemetry"
+                     *           ],
+                     *           "status": "ready",
+                     *           "day": "2026-11-22",
+                     *           "newestDay": "2026-11-27",
+                     *           "captures": 1200,
+                     *           "bytes": 181042,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "finishedAt": "2026-11-21T12:00:03.000000Z",
+                     *           "expiresAt": "2026-12-22T00:00:00.000000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ExportPageAnswer"];
+                };
+            };
+            /** @description `urn:problem:invalid-request`: The request is not valid. */
+            400: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_Create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16384 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 16384 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "feature": "power-fx.formula",
+                 *       "text": "orders"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Selection"];
+            };
+        };
+        responses: {
+            /** @description The export; it may be ready already. */
+            202: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "exportId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *       "enrollmentId": "5b1e9c7d3f2a4860b7c8d9e0f1a2b3c4",
+                     *       "grantId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *       "requestedBy": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *       "requestedAt": "2026-11-21T12:00:00.000000Z",
+                     *       "firstDay": "2026-11-21",
+                     *       "lastDay": "2026-11-27",
+                     *       "filteredBy": [
+                     *         "feature",
+                     *         "telemetry"
+                     *       ],
+                     *       "status": "ready",
+                     *       "day": "2026-11-22",
+                     *       "newestDay": "2026-11-27",
+                     *       "captures": 1200,
+                     *       "bytes": 181042,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "finishedAt": "2026-11-21T12:00:03.000000Z",
+                     *       "expiresAt": "2026-12-22T00:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ExportAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: components["responses"]["LengthRequired"];
+            /** @description `urn:problem:payload-too-large`: The body is too large. */
+            413: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: components["responses"]["UnsupportedEncoding"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["TooManyExports"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_Get: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description An export, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                exportId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The export. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "exportId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *       "enrollmentId": "5b1e9c7d3f2a4860b7c8d9e0f1a2b3c4",
+                     *       "grantId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *       "requestedBy": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *       "requestedAt": "2026-11-21T12:00:00.000000Z",
+                     *       "firstDay": "2026-11-21",
+                     *       "lastDay": "2026-11-27",
+                     *       "filteredBy": [
+                     *         "feature",
+                     *         "telemetry"
+                     *       ],
+                     *       "status": "ready",
+                     *       "day": "2026-11-22",
+                     *       "newestDay": "2026-11-27",
+                     *       "captures": 1200,
+                     *       "bytes": 181042,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "finishedAt": "2026-11-21T12:00:03.000000Z",
+                     *       "expiresAt": "2026-12-22T00:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ExportAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_Delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description An export, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                exportId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_Download: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description One range of bytes (RFC 9110, 14). At most 8388608 bytes come at a time, so a larger file has to be asked for in parts; a range may be answered in part.
+                 * @example bytes=0-8388607
+                 */
+                Range?: string;
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description An export, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                exportId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Repr-Digest": components["headers"]["Repr-Digest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example binary */
+                    "application/gzip": string;
+                };
+            };
+            /** @description A part of the file. */
+            206: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Content-Range": components["headers"]["Content-Range"];
+                    "Repr-Digest": components["headers"]["Repr-Digest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example binary */
+                    "application/gzip": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["ExportNotReady"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    LabelAgreement_Show: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The first of the days; the oldest that may be read if absent.
+                 * @example 2026-11-21
+                 */
+                firstDay?: string;
+                /**
+                 * @description The last of the days; the newest if absent.
+                 * @example 2026-11-21
+                 */
+                lastDay?: string;
+            };
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One entry for each two reviewers who gave a verdict to the same capture. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "reviewers": [
+                     *             "1f0a9d3c-7b64-4e25-8c1d-2a5e6f7b8c90",
+                     *             "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
+                     *           ],
+                     *           "captures": 50,
+                     *           "observed": 0.7,
+                     *           "kappa": 0.4,
+                     *           "verdicts": [
+                     *             {
+                     *               "verdict": "correct",
+                     *               "kappa": 0.4,
+                     *               "both": 20,
+                     *               "first": 25,
+                     *               "second": 30
+                     *             },
+                     *             {
+                     *               "verdict": "incorrect",
+                     *               "kappa": 0.4,
+                     *               "both": 15,
+                     *               "first": 25,
+                     *               "second": 20
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "labels": 117
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelAgreementAnswer"];
+                };
+            };
+            /** @description `urn:problem:invalid-request`: The request is not valid. */
+            400: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["TooManyLabels"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    LabelVocabulary_Show: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The verdicts, in the order in which they are offered. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "verdicts": [
+                     *         "correct",
+                     *         "incorrect",
+                     *         "harmful",
+                     *         "unclear"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelVocabularyAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     ReviewGrants_List: {
         parameters: {
             query?: {
@@ -4711,6 +6338,67 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["GrantAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    ReviewGrants_Uses: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description A review grant, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                grantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Each action that was done, with its number; none if the grant was not used. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "action": "listed",
+                     *           "count": 2
+                     *         },
+                     *         {
+                     *           "action": "read",
+                     *           "count": 7
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GrantUsesAnswer"];
                 };
             };
             400: components["responses"]["InvalidRequest"];
