@@ -41,7 +41,12 @@ BATCH_ID = re.compile("[0-9a-f]{32}")
 _COMPRESSION = 2  # of 3: telemetry and text shrink to a third at once; more effort buys a tenth more
 
 
-def _rfc_3339(value: Any) -> str:
+def rfc_3339(value: Any) -> str:
+    """Return a text that denotes an instant, as RFC 3339 has it.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
     if not isinstance(value, str):
         raise ValueError("must be a text with an instant, as in 2026-11-21T12:00:00Z")
     if _LEAP_SECOND.fullmatch(value):
@@ -79,7 +84,7 @@ class Capture(_Request):
 
     captured_at: Annotated[
         AwareDatetime,
-        BeforeValidator(_rfc_3339),
+        BeforeValidator(rfc_3339),
         Field(strict=False),  # a text is all that JSON has for an instant, and the validator lets nothing else pass
         PlainSerializer(format_instant, when_used="json"),
         WithJsonSchema(
