@@ -24,6 +24,7 @@ from shared.pairing import Pairing
 from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
 from shared.review.exporting import Exporting
+from shared.review.finding import Finding
 from shared.review.record import Record
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
@@ -57,6 +58,7 @@ class Services:
     captures: Captures
     traces: Traces
     access: Access
+    finding: Finding
     exporting: Exporting
     deletions: Deletions
     pairing: Pairing
@@ -212,6 +214,7 @@ def assemble(
         captures=captures,
         traces=Traces(captures),
         access=Access(record),
+        finding=Finding(record),
         exporting=Exporting(record),
         consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),
         deletions=Deletions(deletions),

@@ -70,6 +70,9 @@ Text = Annotated[
     Field(json_schema_extra={"maxLength": TEXT_MAX_BYTES, "description": f"At most {TEXT_MAX_BYTES} bytes of UTF-8."}),
 ]
 LABEL_MAX = 200
+LANGUAGE = re.compile("[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+"""What a capture may say of its language: a tag of BCP 47."""
+
 Label = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_MAX)]
 
 
@@ -105,6 +108,9 @@ class Capture(_Request):
     trace_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] | None = None
     span_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")] | None = None
     model: Label | None = None
+    language: Annotated[str, StringConstraints(pattern=f"^{LANGUAGE.pattern}$", max_length=LABEL_MAX)] | None = Field(
+        None, description="BCP 47, as in de-CH: in what language it is.", examples=["de-CH"]
+    )
     input: Text | None = None
     output: Text | None = None
     input_messages: list[Message] | None = Field(None, description="Instead of input, or besides.")

@@ -34,7 +34,11 @@ IDS = {
     "agentId": "orders",
 }
 WISH = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
-NOTHING: dict[str, Any] = {"export_request": {"lastDay": "2026-01-01"}}
+NOTHING: dict[str, Any] = {
+    "export_request": {"lastDay": "2026-01-01"},
+    "captures_find": {"lastDay": "2026-01-01"},
+    "captures_sample": {"lastDay": "2026-01-01", "size": 1, "seed": 1},
+}
 """The bodies that ask for what there is not."""
 
 FORMS = {
@@ -155,6 +159,8 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkey
     lines = await sent("batch", Role.REVIEWER, day=DAY, batchId=stored["batchId"])
     await api.call("review_grants", role=Role.REVIEWER)
     await api.call("access_log")
+    await api.call("captures_find", "POST", role=Role.REVIEWER, body={"limit": 1})
+    await api.call("captures_sample", "POST", role=Role.REVIEWER, body={"size": 1, "seed": 7})
     export = (await api.call("export_request", "POST", role=Role.REVIEWER, body={"feature": "flow"}))[1]["exportId"]
     await api.call("export_show", role=Role.REVIEWER, exportId=export)
     await api.call("exports", role=Role.REVIEWER)
