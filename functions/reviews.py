@@ -2,7 +2,7 @@
 
 import unicodedata
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import azure.functions as func
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from functions._api.answers import Page, SparseAnswerModel, json_answer, link, page_answer
 from functions._api.http import Call, serves
+from functions._api.json_text import whole
 from functions._api.operations import Answer, Body, Operation
 from functions._api.parameters import BEFORE, DAY, LIMIT, Parameter, id_in_path, number, text
 from shared.bootstrap import services
@@ -31,11 +32,6 @@ blueprint = func.Blueprint()
 BODY_MAX_BYTES = 8 * 1024
 _VISIBLE_MIN = 20
 _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
-
-
-def _whole(value: Any) -> Any:
-    """Take 60.0 for 60, as JSON Schema does; texts and booleans stay what they are, and are refused."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _says_something(text: str) -> str:
@@ -64,7 +60,7 @@ class ReviewGrantRequest(BaseModel):
         AfterValidator(_says_something),
         Field(min_length=_VISIBLE_MIN, description=f"At least {_VISIBLE_MIN} characters that one can see."),
     ]
-    duration_minutes: Annotated[int, Field(ge=1, le=int(DURATION_MAX.total_seconds()) // 60), BeforeValidator(_whole)]
+    duration_minutes: Annotated[int, Field(ge=1, le=int(DURATION_MAX.total_seconds()) // 60), BeforeValidator(whole)]
     enrollment_id: EnrollmentId | None = None
 
 

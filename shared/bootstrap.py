@@ -25,6 +25,7 @@ from shared.pairing import Pairing
 from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
 from shared.review.exporting import Exporting
+from shared.review.finding import Finding
 from shared.review.labelling import Labelling
 from shared.review.record import Record
 from shared.sharing.captures import Captures
@@ -59,6 +60,7 @@ class Services:
     captures: Captures
     traces: Traces
     access: Access
+    finding: Finding
     exporting: Exporting
     labelling: Labelling
     deletions: Deletions
@@ -218,6 +220,7 @@ def assemble(
         captures=captures,
         traces=Traces(captures),
         access=Access(record),
+        finding=Finding(record),
         exporting=Exporting(record),
         labelling=Labelling(record, vocabulary),
         consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),

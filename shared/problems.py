@@ -61,6 +61,7 @@ class InvalidRequest(Problem):
     NO_OBJECT = "The body must be a JSON object."
     DAYS = "firstDay must not be after lastDay."
     NO_BOOLEAN = "enableModelDataSharing must be true or false."
+    CURSOR = "The cursor is none that this search was answered with; search without one."
     GEO_NEEDED = "geo is needed to opt in."
     LOCALE = "locale must name the language in which the notice was shown, one of those in which there is its text."
 

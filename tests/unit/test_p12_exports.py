@@ -251,12 +251,12 @@ async def out_of_time(world: World, selection: Selection = ALL, *, after_batches
     reads = 0
     inner = store(world).read_batch
 
-    async def slow(name: str, batch_id: str) -> bytes:
+    async def slow(name: str, batch_id: str, **limits: Any) -> bytes:
         nonlocal reads
         reads += 1
         if reads == after_batches:
             world.clock.move(timedelta(seconds=module.REQUEST_SECONDS))
-        return await inner(name, batch_id)
+        return await inner(name, batch_id, **limits)
 
     store(world).read_batch = slow  # type: ignore[method-assign]
     export = await exporting(world).request(TENANT, REVIEWER, selection)
@@ -289,9 +289,9 @@ async def test_p9_the_search_for_the_first_capture_goes_on_where_it_stopped() ->
     read: list[str] = []
     inner = store(world).read_batch
 
-    async def spy(name: str, batch_id: str) -> bytes:
+    async def spy(name: str, batch_id: str, **limits: Any) -> bytes:
         read.append(name)
-        return await inner(name, batch_id)
+        return await inner(name, batch_id, **limits)
 
     store(world).read_batch = spy  # type: ignore[method-assign]
     world.clock.move(timedelta(minutes=1))

@@ -319,6 +319,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenantId}/captures/find": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show captures that match, under the caller's live grant. It is on the record, without what was looked for.
+         * @description A page ends after a second if there is something on it, and after some seconds if there is nothing. So it may have fewer captures than limit, or none, and yet a cursor.
+         */
+        post: operations["Captures_Find"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/captures/sample": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show captures at random of those that match, under the caller's live grant. It is on the record.
+         * @description Each capture that matches is in the sample as likely as any other. All are gone through first, on pages of some seconds that show nothing; then the sample is shown.
+         */
+        post: operations["Captures_Sample"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tenants/{tenantId}/captures/{day}/{batchId}": {
         parameters: {
             query?: never;
@@ -331,44 +371,6 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/tenants/{tenantId}/captures/{day}/{batchId}/labels": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show what all reviewers say of the captures of a batch. It is on the record. */
-        get: operations["Labels_List"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/tenants/{tenantId}/captures/{day}/{batchId}/{line}/label": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /**
-         * Label a capture, in the place of what the caller has said of it before. It is on the record.
-         * @description Each reviewer has one label of a capture. It lies beside the capture and goes with it; the record says that there is one, and nothing of what it says.
-         */
-        put: operations["Labels_Put"];
-        post?: never;
-        /** Withdraw the caller's label of a capture; one that is not there is fine. It is on the record. */
-        delete: operations["Labels_Withdraw"];
         options?: never;
         head?: never;
         patch?: never;
@@ -545,40 +547,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/tenants/{tenantId}/label-agreement": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show how far each two reviewers agree on the captures of some days. It is on the record. */
-        get: operations["LabelAgreement_Show"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/tenants/{tenantId}/label-vocabulary": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show the verdicts that there are for a tenant's captures. */
-        get: operations["LabelVocabulary_Show"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/tenants/{tenantId}/review-grants": {
         parameters: {
             query?: never;
@@ -625,26 +593,6 @@ export interface paths {
         put?: never;
         /** End a grant: one's own, or, as an approver, anyone's. */
         post: operations["ReviewGrants_Revoke"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/tenants/{tenantId}/review-grants/{grantId}/uses": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Show what a grant was used for: how often what was done under it.
-         * @description The actions are those of the access log; that the grant was asked for, approved and revoked is not among them.
-         */
-        get: operations["ReviewGrants_Uses"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -718,20 +666,6 @@ export interface components {
             lockbox: "notApplicable";
         };
         /**
-         * AgreementAnswer
-         * @description How far two reviewers agree on the captures to which both gave a verdict.
-         *
-         *     `observed` is the share of them to which both gave the same; `kappa` is Cohen's, absent where it is not defined
-         *     because chance alone would have them agree on all.
-         */
-        AgreementAnswer: {
-            reviewers: string[];
-            captures: number;
-            observed: number;
-            kappa?: number;
-            verdicts: components["schemas"]["VerdictAgreementAnswer"][];
-        };
-        /**
          * BatchAnswer
          * @description What became of a batch: `expiresAt` is when retention will have deleted it at the latest.
          */
@@ -760,6 +694,11 @@ export interface components {
             traceId?: string | null;
             spanId?: string | null;
             model?: string | null;
+            /**
+             * @description BCP 47, as in de-CH: in what language it is.
+             * @example de-CH
+             */
+            language?: string | null;
             /** @description At most 262144 bytes of UTF-8. */
             input?: string | null;
             /** @description At most 262144 bytes of UTF-8. */
@@ -785,6 +724,92 @@ export interface components {
          */
         CaptureBatch: {
             captures: components["schemas"]["Capture"][];
+        };
+        /**
+         * CaptureSampling
+         * @description Which captures a sample is of, and how large it is.
+         */
+        CaptureSampling: {
+            /**
+             * Format: date
+             * @description UTC; the oldest day that may be read by default.
+             */
+            firstDay?: string | null;
+            /**
+             * Format: date
+             * @description UTC; the newest day by default.
+             */
+            lastDay?: string | null;
+            /** Format: date-time */
+            capturedFrom?: string | null;
+            /** Format: date-time */
+            capturedBefore?: string | null;
+            feature?: string | null;
+            environmentId?: string | null;
+            conversationId?: string | null;
+            model?: string | null;
+            /**
+             * @description ISO 639, as in de: what the capture says its language is, or what its texts seem to be in.
+             * @example de
+             */
+            language?: string | null;
+            telemetry?: components["schemas"]["TelemetryCondition"][] | null;
+            /** @description What an input or output has in it, in any letter case. */
+            text?: string | null;
+            /** @description Whether somebody has labelled it. */
+            labelled?: boolean | null;
+            /** @description What somebody's verdict of it is. */
+            verdict?: string | null;
+            /** @description One of the tags that somebody has given it. */
+            tag?: string | null;
+            /** @description How many captures the sample has, if so many match. */
+            size: number;
+            /** @description With the same seed the same captures make the same sample. */
+            seed: number;
+            /** @description Of the page before; with it, all else must be as it was then. */
+            cursor?: string | null;
+        };
+        /**
+         * CaptureSearch
+         * @description Which captures are looked for, and how many are to be on a page.
+         */
+        CaptureSearch: {
+            /**
+             * Format: date
+             * @description UTC; the oldest day that may be read by default.
+             */
+            firstDay?: string | null;
+            /**
+             * Format: date
+             * @description UTC; the newest day by default.
+             */
+            lastDay?: string | null;
+            /** Format: date-time */
+            capturedFrom?: string | null;
+            /** Format: date-time */
+            capturedBefore?: string | null;
+            feature?: string | null;
+            environmentId?: string | null;
+            conversationId?: string | null;
+            model?: string | null;
+            /**
+             * @description ISO 639, as in de: what the capture says its language is, or what its texts seem to be in.
+             * @example de
+             */
+            language?: string | null;
+            telemetry?: components["schemas"]["TelemetryCondition"][] | null;
+            /** @description What an input or output has in it, in any letter case. */
+            text?: string | null;
+            /** @description Whether somebody has labelled it. */
+            labelled?: boolean | null;
+            /** @description What somebody's verdict of it is. */
+            verdict?: string | null;
+            /** @description One of the tags that somebody has given it. */
+            tag?: string | null;
+            /** @description How many captures a page has at most; 50 if absent. */
+            limit?: number;
+            /** @description Of the page before; with it, all else must be as it was then. */
+            cursor?: string | null;
         };
         /**
          * CapturesEntry
@@ -1048,6 +1073,47 @@ export interface components {
             outcome: components["schemas"]["Outcome"];
         };
         /**
+         * FoundCapture
+         * @description A capture that matches, and where it lies.
+         *
+         *     `language` is what the capture says its language is, or what its texts seem to be in, by ISO 639.
+         */
+        FoundCapture: {
+            /** Format: date */
+            day: string;
+            batchId: string;
+            /** @description In its batch, counted from 0. */
+            line: number;
+            /** @description As it is stored. */
+            capture: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            language?: string;
+            labels: components["schemas"]["FoundLabel"][];
+        };
+        /**
+         * FoundCapturesAnswer
+         * @description Captures that match, the oldest day first; to go on, the same search with `cursor`, absent on the last page.
+         */
+        FoundCapturesAnswer: {
+            value: components["schemas"]["FoundCapture"][];
+            scanned: components["schemas"]["ScannedCaptures"];
+            cursor?: string;
+        };
+        /**
+         * FoundLabel
+         * @description What one reviewer, by object id, says of a capture.
+         */
+        FoundLabel: {
+            verdict?: string;
+            score?: number;
+            tags: string[];
+            comment?: string;
+            /** Format: date-time */
+            at: string;
+            reviewer: string;
+        };
+        /**
          * GeoAnswer
          * @description What is so in one served geo; what could not be read is null, and `error` says why.
          *
@@ -1116,21 +1182,6 @@ export interface components {
          */
         GrantStatus: "pending" | "approved" | "revoked" | "expired" | "lapsed";
         /**
-         * GrantUse
-         * @description How often something was done under a grant; `action` is as in the access log.
-         */
-        GrantUse: {
-            action: string;
-            count: number;
-        };
-        /**
-         * GrantUsesAnswer
-         * @description What a grant was used for.
-         */
-        GrantUsesAnswer: {
-            value: components["schemas"]["GrantUse"][];
-        };
-        /**
          * HealthAnswer
          * @description Whether this instance can work.
          */
@@ -1171,55 +1222,6 @@ export interface components {
             postponed?: components["schemas"]["Postponed"][];
         };
         JsonValue: unknown;
-        /**
-         * LabelAgreementAnswer
-         * @description How far each two reviewers agree who gave verdicts to the same captures; `labels` counts all that there are.
-         */
-        LabelAgreementAnswer: {
-            value: components["schemas"]["AgreementAnswer"][];
-            labels: number;
-        };
-        /**
-         * LabelAnswer
-         * @description What one reviewer says of one capture; `line` is the capture's place in its batch, counted from 0.
-         */
-        LabelAnswer: {
-            line: number;
-            reviewer: string;
-            verdict?: string;
-            score?: number;
-            tags: string[];
-            comment?: string;
-            /** Format: date-time */
-            at: string;
-        };
-        /**
-         * LabelRequest
-         * @description The body of a PUT: what a reviewer says of a capture, which is at least one of these.
-         */
-        LabelRequest: {
-            /** @description One of the words of the label vocabulary. */
-            verdict?: string | null;
-            /** @description From 0, the worst, to 1. */
-            score?: number | null;
-            /** @description The reviewer's own words; one that comes twice counts once. */
-            tags?: string[] | null;
-            comment?: string | null;
-        };
-        /**
-         * LabelVocabularyAnswer
-         * @description The verdicts that there are for a tenant's captures.
-         */
-        LabelVocabularyAnswer: {
-            verdicts: string[];
-        };
-        /**
-         * LabelsAnswer
-         * @description The labels of a batch, by line, and of one line by reviewer.
-         */
-        LabelsAnswer: {
-            value: components["schemas"]["LabelAnswer"][];
-        };
         /**
          * LedgerAnswer
          * @description What is so on the ledger: opt-outs that have no deletion yet, the last sweep of it, its account's posture.
@@ -1663,6 +1665,27 @@ export interface components {
             kind: "reviewStopped";
         };
         /**
+         * SampledCapturesAnswer
+         * @description Captures of a sample, and how many `matched` so far.
+         *
+         *     As long as captures are gone through there is nothing in `value`.
+         */
+        SampledCapturesAnswer: {
+            value: components["schemas"]["FoundCapture"][];
+            scanned: components["schemas"]["ScannedCaptures"];
+            cursor?: string;
+            matched: number;
+        };
+        /**
+         * ScannedCaptures
+         * @description What was gone through for a page. `unreadable` counts lines of batches, and batches, that are none of ours.
+         */
+        ScannedCaptures: {
+            captures: number;
+            batches: number;
+            unreadable: number;
+        };
+        /**
          * Selection
          * @description Captures of some days that are as each of the members says; without members, all that there are.
          *
@@ -1805,20 +1828,6 @@ export interface components {
         TraceExportAnswer: {
             partialSuccess?: components["schemas"]["PartialSuccess"];
         };
-        /**
-         * VerdictAgreementAnswer
-         * @description How far two reviewers agree on one verdict, against all others taken as one.
-         *
-         *     `first` and `second` are how many of the captures the first and the second reviewer gave it, `both` how many
-         *     both did. `kappa` is absent where it is not defined.
-         */
-        VerdictAgreementAnswer: {
-            verdict: string;
-            kappa?: number;
-            both: number;
-            first: number;
-            second: number;
-        };
         /** @description A refusal or failure (RFC 9457). The detail never repeats what was sent. */
         Problem: {
             /** @description Stable: tell problems apart by it. */
@@ -1930,19 +1939,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `urn:problem:precondition-failed`: The label has changed. */
-        LabelChanged: {
-            headers: {
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                "x-correlation-id": components["headers"]["x-correlation-id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `urn:problem:length-required`: The body needs a Content-Length. */
         LengthRequired: {
             headers: {
@@ -1985,32 +1981,6 @@ export interface components {
         };
         /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
         GeoNotServed: {
-            headers: {
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                "x-correlation-id": components["headers"]["x-correlation-id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `urn:problem:unknown-verdict`: There is no such verdict. */
-        UnknownVerdict: {
-            headers: {
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                "x-correlation-id": components["headers"]["x-correlation-id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `urn:problem:too-many-labels`: There are too many labels. */
-        TooManyLabels: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -4075,6 +4045,339 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    Captures_Find: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16384 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 16384 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "firstDay": "2026-11-20",
+                 *       "language": "en",
+                 *       "telemetry": [
+                 *         {
+                 *           "name": "latencyMs",
+                 *           "over": 500
+                 *         }
+                 *       ],
+                 *       "text": "open orders",
+                 *       "limit": 50
+                 *     }
+                 */
+                "application/json": components["schemas"]["CaptureSearch"];
+            };
+        };
+        responses: {
+            /** @description A page of captures. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "day": "2026-11-21",
+                     *           "batchId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *           "line": 0,
+                     *           "capture": {
+                     *             "capturedAt": "2026-11-21T12:00:00.000000Z",
+                     *             "feature": "power-fx.formula",
+                     *             "input": "Total of all open orders",
+                     *             "output": "Sum(Filter(Orders, Status = \"Open\"), Amount)",
+                     *             "telemetry": {
+                     *               "latencyMs": 812
+                     *             }
+                     *           },
+                     *           "language": "en",
+                     *           "labels": [
+                     *             {
+                     *               "verdict": "good",
+                     *               "tags": [
+                     *                 "formula"
+                     *               ],
+                     *               "at": "2026-11-21T12:00:00.000000Z",
+                     *               "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "scanned": {
+                     *         "captures": 500,
+                     *         "batches": 12,
+                     *         "unreadable": 0
+                     *       },
+                     *       "cursor": "Wx6cfT8qSGC3yNng8aKzxAALSmcPjSxLah5NPJt6Xw4dLDtKAAFvVb1Xq0mZJw2c"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FoundCapturesAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: components["responses"]["LengthRequired"];
+            /** @description `urn:problem:payload-too-large`: The body is too large. */
+            413: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: components["responses"]["UnsupportedEncoding"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Captures_Sample: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16384 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 16384 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "firstDay": "2026-11-20",
+                 *       "language": "en",
+                 *       "telemetry": [
+                 *         {
+                 *           "name": "latencyMs",
+                 *           "over": 500
+                 *         }
+                 *       ],
+                 *       "text": "open orders",
+                 *       "size": 20,
+                 *       "seed": 7
+                 *     }
+                 */
+                "application/json": components["schemas"]["CaptureSampling"];
+            };
+        };
+        responses: {
+            /** @description A page of the sample. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "day": "2026-11-21",
+                     *           "batchId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *           "line": 0,
+                     *           "capture": {
+                     *             "capturedAt": "2026-11-21T12:00:00.000000Z",
+                     *             "feature": "power-fx.formula",
+                     *             "input": "Total of all open orders",
+                     *             "output": "Sum(Filter(Orders, Status = \"Open\"), Amount)",
+                     *             "telemetry": {
+                     *               "latencyMs": 812
+                     *             }
+                     *           },
+                     *           "language": "en",
+                     *           "labels": [
+                     *             {
+                     *               "verdict": "good",
+                     *               "tags": [
+                     *                 "formula"
+                     *               ],
+                     *               "at": "2026-11-21T12:00:00.000000Z",
+                     *               "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "scanned": {
+                     *         "captures": 500,
+                     *         "batches": 12,
+                     *         "unreadable": 0
+                     *       },
+                     *       "matched": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SampledCapturesAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: components["responses"]["LengthRequired"];
+            /** @description `urn:problem:payload-too-large`: The body is too large. */
+            413: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: components["responses"]["UnsupportedEncoding"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     Captures_Read: {
         parameters: {
             query?: {
@@ -4188,408 +4491,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
-            421: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    Labels_List: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
-                 * @example 5d1f0c7e-order-17
-                 */
-                "x-correlation-id"?: string;
-            };
-            path: {
-                /**
-                 * @description The customer's Entra tenant id; letter case does not matter.
-                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
-                 */
-                tenantId: string;
-                /**
-                 * @description A UTC day.
-                 * @example 2026-11-21
-                 */
-                day: string;
-                /**
-                 * @description A batch, as its POST answered it.
-                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
-                 */
-                batchId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The labels, by line. */
-            200: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "value": [
-                     *         {
-                     *           "line": 3,
-                     *           "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
-                     *           "verdict": "incorrect",
-                     *           "score": 0.25,
-                     *           "tags": [
-                     *             "wrong-table"
-                     *           ],
-                     *           "comment": "It sums the closed orders, too.",
-                     *           "at": "2026-11-21T12:00:00.000000Z"
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["LabelsAnswer"];
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
-            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
-            401: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /**
-             * @description `urn:problem:forbidden`: The caller may not do this.
-             *     `urn:problem:grant-required`: A live review grant is needed.
-             */
-            403: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `urn:problem:not-found`: Not found. */
-            404: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
-            421: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    Labels_Put: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The ETags of which the label must still have one, or * for any. If it has none of them it is a 412, and so is whatever is no list of ETags.
-                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
-                 */
-                "If-Match"?: string;
-                /**
-                 * @description The ETags of which the label must have none, or * if there must be no label yet.
-                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
-                 */
-                "If-None-Match"?: string;
-                /**
-                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
-                 * @example 5d1f0c7e-order-17
-                 */
-                "x-correlation-id"?: string;
-            };
-            path: {
-                /**
-                 * @description The customer's Entra tenant id; letter case does not matter.
-                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
-                 */
-                tenantId: string;
-                /**
-                 * @description A UTC day.
-                 * @example 2026-11-21
-                 */
-                day: string;
-                /**
-                 * @description A batch, as its POST answered it.
-                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
-                 */
-                batchId: string;
-                /**
-                 * @description A capture's place in its batch, counted from 0.
-                 * @example 3
-                 */
-                line: number;
-            };
-            cookie?: never;
-        };
-        /** @description At most 32768 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 32768 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "verdict": "incorrect",
-                 *       "score": 0.25,
-                 *       "tags": [
-                 *         "wrong-table"
-                 *       ],
-                 *       "comment": "It sums the closed orders, too."
-                 *     }
-                 */
-                "application/json": components["schemas"]["LabelRequest"];
-            };
-        };
-        responses: {
-            /** @description The label. */
-            200: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "line": 3,
-                     *       "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
-                     *       "verdict": "incorrect",
-                     *       "score": 0.25,
-                     *       "tags": [
-                     *         "wrong-table"
-                     *       ],
-                     *       "comment": "It sums the closed orders, too.",
-                     *       "at": "2026-11-21T12:00:00.000000Z"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["LabelAnswer"];
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
-            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
-            401: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /**
-             * @description `urn:problem:forbidden`: The caller may not do this.
-             *     `urn:problem:grant-required`: A live review grant is needed.
-             */
-            403: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `urn:problem:not-found`: Not found. */
-            404: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            411: components["responses"]["LengthRequired"];
-            412: components["responses"]["LabelChanged"];
-            /** @description `urn:problem:payload-too-large`: The body is too large. */
-            413: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            415: components["responses"]["UnsupportedEncoding"];
-            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
-            421: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            422: components["responses"]["UnknownVerdict"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    Labels_Withdraw: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The ETags of which the label must still have one, or * for any. If it has none of them it is a 412, and so is whatever is no list of ETags.
-                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
-                 */
-                "If-Match"?: string;
-                /**
-                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
-                 * @example 5d1f0c7e-order-17
-                 */
-                "x-correlation-id"?: string;
-            };
-            path: {
-                /**
-                 * @description The customer's Entra tenant id; letter case does not matter.
-                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
-                 */
-                tenantId: string;
-                /**
-                 * @description A UTC day.
-                 * @example 2026-11-21
-                 */
-                day: string;
-                /**
-                 * @description A batch, as its POST answered it.
-                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
-                 */
-                batchId: string;
-                /**
-                 * @description A capture's place in its batch, counted from 0.
-                 * @example 3
-                 */
-                line: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description There is no label of the caller's any more. */
-            204: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["InvalidRequest"];
-            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
-            401: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /**
-             * @description `urn:problem:forbidden`: The caller may not do this.
-             *     `urn:problem:grant-required`: A live review grant is needed.
-             */
-            403: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `urn:problem:not-found`: Not found. */
-            404: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            412: components["responses"]["LabelChanged"];
             /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
             421: {
                 headers: {
@@ -5794,221 +5695,6 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    LabelAgreement_Show: {
-        parameters: {
-            query?: {
-                /**
-                 * @description The first of the days; the oldest that may be read if absent.
-                 * @example 2026-11-21
-                 */
-                firstDay?: string;
-                /**
-                 * @description The last of the days; the newest if absent.
-                 * @example 2026-11-21
-                 */
-                lastDay?: string;
-            };
-            header?: {
-                /**
-                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
-                 * @example 5d1f0c7e-order-17
-                 */
-                "x-correlation-id"?: string;
-            };
-            path: {
-                /**
-                 * @description The customer's Entra tenant id; letter case does not matter.
-                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
-                 */
-                tenantId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One entry for each two reviewers who gave a verdict to the same capture. */
-            200: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "value": [
-                     *         {
-                     *           "reviewers": [
-                     *             "1f0a9d3c-7b64-4e25-8c1d-2a5e6f7b8c90",
-                     *             "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
-                     *           ],
-                     *           "captures": 50,
-                     *           "observed": 0.7,
-                     *           "kappa": 0.4,
-                     *           "verdicts": [
-                     *             {
-                     *               "verdict": "correct",
-                     *               "kappa": 0.4,
-                     *               "both": 20,
-                     *               "first": 25,
-                     *               "second": 30
-                     *             },
-                     *             {
-                     *               "verdict": "incorrect",
-                     *               "kappa": 0.4,
-                     *               "both": 15,
-                     *               "first": 25,
-                     *               "second": 20
-                     *             }
-                     *           ]
-                     *         }
-                     *       ],
-                     *       "labels": 117
-                     *     }
-                     */
-                    "application/json": components["schemas"]["LabelAgreementAnswer"];
-                };
-            };
-            /** @description `urn:problem:invalid-request`: The request is not valid. */
-            400: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
-            401: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /**
-             * @description `urn:problem:forbidden`: The caller may not do this.
-             *     `urn:problem:grant-required`: A live review grant is needed.
-             */
-            403: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `urn:problem:not-found`: Not found. */
-            404: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
-            421: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            422: components["responses"]["TooManyLabels"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    LabelVocabulary_Show: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
-                 * @example 5d1f0c7e-order-17
-                 */
-                "x-correlation-id"?: string;
-            };
-            path: {
-                /**
-                 * @description The customer's Entra tenant id; letter case does not matter.
-                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
-                 */
-                tenantId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The verdicts, in the order in which they are offered. */
-            200: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "verdicts": [
-                     *         "correct",
-                     *         "incorrect",
-                     *         "harmful",
-                     *         "unclear"
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["LabelVocabularyAnswer"];
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
-            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
-            401: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            403: components["responses"]["Forbidden"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
     ReviewGrants_List: {
         parameters: {
             query?: {
@@ -6338,67 +6024,6 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["GrantAnswer"];
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
-            401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    ReviewGrants_Uses: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
-                 * @example 5d1f0c7e-order-17
-                 */
-                "x-correlation-id"?: string;
-            };
-            path: {
-                /**
-                 * @description The customer's Entra tenant id; letter case does not matter.
-                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
-                 */
-                tenantId: string;
-                /**
-                 * @description A review grant, as its POST answered it.
-                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
-                 */
-                grantId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Each action that was done, with its number; none if the grant was not used. */
-            200: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
-                    "x-correlation-id": components["headers"]["x-correlation-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "value": [
-                     *         {
-                     *           "action": "listed",
-                     *           "count": 2
-                     *         },
-                     *         {
-                     *           "action": "read",
-                     *           "count": 7
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["GrantUsesAnswer"];
                 };
             };
             400: components["responses"]["InvalidRequest"];
