@@ -680,8 +680,13 @@ class CaptureStore(ContainerStore, Protocol):
         """
         ...
 
-    async def read_batch(self, container: str, batch_id: str) -> bytes:
+    async def read_batch(self, container: str, batch_id: str, *, most: int | None = None) -> bytes:
         """Return a batch as it was stored: gzip of JSON Lines.
+
+        Args:
+            container: the container.
+            batch_id: the batch.
+            most: how many bytes of it are wanted at most, if not all.
 
         Raises:
             ContainerMissing, ContainerBeingDeleted, BatchMissing: if there is none.

@@ -62,6 +62,11 @@ def check_shape(text: bytes, what: str, values_max: int) -> None:
         raise InvalidRequest(f"The {what} is nested deeper than {DEPTH_MAX}.")
 
 
+def whole(value: Any) -> Any:
+    """Take 60.0 for 60, as JSON Schema does; texts and booleans stay what they are, and a model refuses them."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _object(members: Sequence[tuple[str, Any]]) -> None:
     """Check one object and keep nothing of it."""
     if len(members) > MEMBERS_MAX:

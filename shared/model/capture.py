@@ -41,7 +41,12 @@ BATCH_ID = re.compile("[0-9a-f]{32}")
 _COMPRESSION = 2  # of 3: telemetry and text shrink to a third at once; more effort buys a tenth more
 
 
-def _rfc_3339(value: Any) -> str:
+def rfc_3339(value: Any) -> str:
+    """Return a text that denotes an instant, as RFC 3339 has it.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
     if not isinstance(value, str):
         raise ValueError("must be a text with an instant, as in 2026-11-21T12:00:00Z")
     if _LEAP_SECOND.fullmatch(value):
@@ -65,6 +70,9 @@ Text = Annotated[
     Field(json_schema_extra={"maxLength": TEXT_MAX_BYTES, "description": f"At most {TEXT_MAX_BYTES} bytes of UTF-8."}),
 ]
 LABEL_MAX = 200
+LANGUAGE = re.compile("[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+"""What a capture may say of its language: a tag of BCP 47."""
+
 Label = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_MAX)]
 
 
@@ -79,7 +87,7 @@ class Capture(_Request):
 
     captured_at: Annotated[
         AwareDatetime,
-        BeforeValidator(_rfc_3339),
+        BeforeValidator(rfc_3339),
         Field(strict=False),  # a text is all that JSON has for an instant, and the validator lets nothing else pass
         PlainSerializer(format_instant, when_used="json"),
         WithJsonSchema(
@@ -100,6 +108,9 @@ class Capture(_Request):
     trace_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] | None = None
     span_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")] | None = None
     model: Label | None = None
+    language: Annotated[str, StringConstraints(pattern=f"^{LANGUAGE.pattern}$", max_length=LABEL_MAX)] | None = Field(
+        None, description="BCP 47, as in de-CH: in what language it is.", examples=["de-CH"]
+    )
     input: Text | None = None
     output: Text | None = None
     input_messages: list[Message] | None = Field(None, description="Instead of input, or besides.")

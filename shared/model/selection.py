@@ -1,13 +1,15 @@
 """Which captures a reviewer looks for: the members of a search, a sample or an export."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Self
 from unicodedata import normalize
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -17,21 +19,37 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from shared.model.capture import LABEL_MAX
+from shared.model.capture import LABEL_MAX, rfc_3339
 from shared.model.items import Instant, format_instant
 from shared.model.labels import Label, Word
 
 CONDITIONS_MAX = 8
 TEXT_MAX = 200
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TEXTS = ("input", "output", "inputMessages", "outputMessages")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_MAX)]
+
+
+def _day(value: Any) -> Any:
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.fullmatch(value)):
+        raise ValueError("must be a date as in 2026-11-21")
+    return value
+
+
+def _instant(value: Any) -> Any:
+    return value if isinstance(value, datetime) else rfc_3339(value)
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True
     )
+
+
+# A text is all that JSON has for either; without these, numbers would be taken for them too.
+_Day = Annotated[date, BeforeValidator(_day)]
+_Instant = Annotated[Instant, BeforeValidator(_instant)]
 
 
 class TelemetryCondition(_Part):
@@ -80,10 +98,10 @@ class Selection(_Part):
     A search text is what a customer may have said: it goes on no record and into no log (P8).
     """
 
-    first_day: date | None = Field(None, strict=False, description="UTC; the oldest day that may be read by default.")
-    last_day: date | None = Field(None, strict=False, description="UTC; the newest day by default.")
-    captured_from: Instant | None = Field(None, strict=False)
-    captured_before: Instant | None = Field(None, strict=False)
+    first_day: _Day | None = Field(None, strict=False, description="UTC; the oldest day that may be read by default.")
+    last_day: _Day | None = Field(None, strict=False, description="UTC; the newest day by default.")
+    captured_from: _Instant | None = Field(None, strict=False)
+    captured_before: _Instant | None = Field(None, strict=False)
     feature: Name | None = None
     environment_id: Name | None = None
     conversation_id: Name | None = None

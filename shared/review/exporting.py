@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -34,7 +34,15 @@ from shared.ports import (
     StoreUnavailable,
     TryAgain,
 )
-from shared.problems import ExportNotReady, GrantRequired, NotFound, RangeNotSatisfiable, TooManyExports, Unavailable
+from shared.problems import (
+    ExportNotReady,
+    GeoNotServed,
+    GrantRequired,
+    NotFound,
+    RangeNotSatisfiable,
+    TooManyExports,
+    Unavailable,
+)
 from shared.review.languages import language_of
 from shared.review.record import Entry, Opened, Record
 from shared.review.scanning import Found, scan
@@ -51,7 +59,7 @@ REQUEST_SECONDS = 5.0
 
 _BEFORE_TIMER = timedelta(seconds=deadlines.SIGNATURE_SECONDS)
 _RUN_SECONDS = 200.0
-_UNFINISHED_MAX = 100
+_UNFINISHED_MAX = 1_000
 _LISTED = 200
 _PIECE_BYTES = 2 * 1024 * 1024  # before it is packed
 _PIECE_BATCHES = 1_000
@@ -245,12 +253,14 @@ class Exporting:
     # Making the file
 
     async def run(self) -> Run:
-        """Go on with all that is unfinished, the oldest first; what a request has begun is left to it for a minute."""
+        """Go on with all that is unfinished; what a request has begun is left to it for a minute."""
         run = Run("exports", self.record.clock, _RUN_SECONDS)
         unfinished = await self.record.store.unfinished_exports(limit=_UNFINISHED_MAX)
         now = self.record.clock.now()
         waiting = [each for each in unfinished if each.status != "running" or each.requested_at + _BEFORE_TIMER <= now]
-        for place, export in enumerate(waiting):
+        # Each run begins with another one, so that those that hang do not always hold up the same others (D12).
+        first = int(now.timestamp() // 60) % max(len(waiting), 1)
+        for place, export in enumerate(waiting[first:] + waiting[:first]):
             if run.out_of_time():
                 break
             run.counts["exports"] += 1
@@ -276,13 +286,14 @@ class Exporting:
             export = await self._stop(export, stopped.reason)
         except (GrantRequired, NotFound) as refusal:
             export = await self._stop(export, _reason(refusal))
-        except _GONE:
+        except (*_GONE, GeoNotServed):
             export = await self._stop(export, "data-gone")
         if export.status == "running" or not export.unfinished:
             return export
         # It has ended by now; when its end was stamped says nothing, because that may have been committed much later.
         now = self.record.clock.now()
-        await self._discard(export)
+        with suppress(GeoNotServed):  # what is there is out of reach, and goes with its container
+            await self._discard(export)
         if export.discarded_at is None:
             return await self._changed(export, lambda ended: ended.model_copy(update={"discarded_at": now}))
         # What had begun before the end has arrived by now, if it ever does.
@@ -309,14 +320,15 @@ class Exporting:
         start = await self._goes_on_at(opened, export)
         gathered = _Gathered(start, start)
         days = [day for day in selection.among(self.record.days(opened.readable)) if day <= export.last_day]
-        async for scanned in scan(opened, days, selection, start):
-            gathered.add(scanned.position, scanned.found)
-            is_late = self.record.clock.monotonic() >= until
-            if gathered.is_full or is_late:
-                export = await self._keep(opened, export, gathered)
-                gathered = _Gathered(gathered.end, gathered.end)
-            if is_late:
-                return export
+        async with aclosing(scan(opened, days, selection, start)) as batches:
+            async for scanned in batches:
+                gathered.add(scanned.position, scanned.found)
+                is_late = self.record.clock.monotonic() >= until
+                if gathered.is_full or is_late:
+                    export = await self._keep(opened, export, gathered)
+                    gathered = _Gathered(gathered.end, gathered.end)
+                if is_late:
+                    return export
         if gathered.lines:
             export = await self._keep(opened, export, gathered)
         if export.day is None:
@@ -443,10 +455,7 @@ class Exporting:
             ended = current.model_copy(update={"status": "stopped", "finished_at": now, "reason": reason})
             return Entry("exportStopped", ended.requested_by, grant, _details(ended), export=ended), ended
 
-        ended = await self.record.commit(export.tenant_id, decide)
-        with suppress(StoreUnavailable):
-            await self._discard(ended)
-        return ended
+        return await self.record.commit(export.tenant_id, decide)
 
     async def _running(self, export: ReviewExport) -> ReviewExport:
         current = await self.read(export.tenant_id, export.export_id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from shared.model.capture import LANGUAGE
 from shared.model.selection import texts
 
 _ENOUGH = 2000
@@ -15,7 +16,7 @@ _TEXTS_MAX = 16
 def language_of(capture: Mapping[str, Any]) -> str | None:
     """Return the language by its code of ISO 639, in lower case, or None if nobody can tell."""
     said = capture.get("language")
-    if isinstance(said, str) and said:
+    if isinstance(said, str) and LANGUAGE.fullmatch(said):
         return said.partition("-")[0].lower()
     # Here and not above: only few functions should wait for this import.
     import pycld2  # noqa: PLC0415

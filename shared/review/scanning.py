@@ -1,22 +1,25 @@
 """Going through captures batch by batch, from any place on: what searches, samples and exports have in common.
 
-What is held in memory are a few batches, however many there are.
+What is held in memory are a few batches as they lie there, and one that is unpacked, however many there are, and
+whatever somebody has put there by hand.
 """
 
 import asyncio
 import json
-import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from isal import isal_zlib
-from pydantic import ValidationError
+from isal.igzip_lib import IsalError
+from pydantic_core import from_json
 
 from shared.model.capture import BATCH_ID, BATCH_MAX
 from shared.model.exports import Place
-from shared.model.labels import Label, ReviewerLabels, labelled_batch, of_line
+from shared.model.json_shape import values_and_depth
+from shared.model.labels import Label, ReviewerLabels, labelled_batch, labels_in, of_line
 from shared.model.selection import Selection
 from shared.ports import BatchMissing, CaptureStore, ContainerBeingDeleted, ContainerMissing
 from shared.review.languages import language_of
@@ -25,8 +28,13 @@ from shared.review.record import Opened
 BATCH_MAX_BYTES = 32 * 1024 * 1024
 """Of a batch, unpacked. One that was sent has less; what somebody put there by hand may be anything."""
 
+_PACKED_MAX_BYTES = 8 * 1024 * 1024
+_LINE_MAX_BYTES = 8 * 1024 * 1024
+_VALUES_MAX = 400_000  # of one capture; no request has as many
 _NAMES = 500
+_FEW_NAMES = 32
 _AT_ONCE = 8
+_LINES_AT_ONCE = 32  # then others have their turn: telling a language takes half a millisecond
 _GZIP = 31
 
 
@@ -72,6 +80,14 @@ class Scanned:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rest:
+    """What is left of a batch that somebody has gone through up to a line."""
+
+    batch_id: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Group:
     """The name of a batch, and those of the blobs in which its labels are."""
 
@@ -80,17 +96,19 @@ class _Group:
 
 
 async def scan(
-    opened: Opened, days: Sequence[date], selection: Selection, after: Place | None = None
-) -> AsyncIterator[Scanned]:
+    opened: Opened, days: Sequence[date], selection: Selection, after: Place | None = None, *, line: int = 0
+) -> AsyncGenerator[Scanned]:
     """Yield the batches of some days in their order, the oldest day first.
 
-    A day whose container is not there has none.
+    A day whose container is not there has none. Whoever does not take all of them closes it (``aclosing``).
 
     Args:
         opened: where they lie.
         days: the UTC days, in their order.
         selection: which captures are to be found.
         after: where to begin, if not at the first batch.
+        line: if not 0, the batch right before that place comes once more, from this line on; it counts nothing then,
+            because it was counted before.
 
     Raises:
         StoreUnavailable: if storage does not answer.
@@ -98,22 +116,38 @@ async def scan(
     for day in days:
         if after is not None and day < after.day:
             continue
-        begin = after.batch_id if after is not None and day == after.day else ""
+        begin, again = "", None
+        if after is not None and day == after.day:
+            begin = after.batch_id
+            if line:
+                begin, again = _right_before(begin), _Rest(begin, line)
         container = opened.container(day)
         some: list[_Group] = []
-        async for group in _groups(opened.store, container, begin):
-            some.append(group)
-            if len(some) == _AT_ONCE:
-                for each in await _read(opened.store, container, day, some, selection):
-                    yield each
-                some = []
-        for each in await _read(opened.store, container, day, some, selection):
-            yield each
+        async with aclosing(_groups(opened.store, container, begin)) as groups:
+            async for group in groups:
+                some.append(group)
+                if len(some) == _AT_ONCE:
+                    async with aclosing(_read(opened.store, container, day, some, selection, again)) as batches:
+                        async for each in batches:
+                            yield each
+                    some = []
+        async with aclosing(_read(opened.store, container, day, some, selection, again)) as batches:
+            async for each in batches:
+                yield each
 
 
-def _no_number(name: str) -> None:
-    """Refuse NaN and the infinities, which are no JSON, and which no answer could repeat."""
-    raise ValueError(name)
+async def find_again(opened: Opened, day: date, batch_id: str, selection: Selection) -> Sequence[Found]:
+    """Return the captures of one batch that are as they should be now; none if it is gone.
+
+    Raises:
+        StoreUnavailable: if storage does not answer.
+    """
+    container = opened.container(day)
+    async with aclosing(_groups(opened.store, container, _right_before(batch_id), _FEW_NAMES)) as groups:
+        group = await anext(groups, None)
+    if group is None or group.batch_id != batch_id:
+        return []
+    return [found async for each in _read(opened.store, container, day, [group], selection) for found in each.found]
 
 
 async def read_labels(store: CaptureStore, container: str, blobs: Sequence[str]) -> list[ReviewerLabels]:
@@ -122,20 +156,21 @@ async def read_labels(store: CaptureStore, container: str, blobs: Sequence[str])
     for blob in blobs:
         stored = await store.read_beside(container, blob)
         if stored is not None:
-            try:
-                found.append(ReviewerLabels.model_validate_json(stored.value))
-            except ValidationError:
-                continue  # somebody's own, put there by hand
+            labels = labels_in(blob, stored.value)
+            if labels is not None:
+                found.append(labels)
     return found
 
 
-async def _groups(store: CaptureStore, container: str, after: str) -> AsyncIterator[_Group]:
+async def _groups(
+    store: CaptureStore, container: str, after: str, names_at_once: int = _NAMES
+) -> AsyncGenerator[_Group]:
     current: str | None = None
     labels: list[str] = []
     last: str | None = after or None
     while True:
         try:
-            names = await store.list_blobs(container, limit=_NAMES, after=last)
+            names = await store.list_blobs(container, limit=names_at_once, after=last)
         except (ContainerMissing, ContainerBeingDeleted):
             return
         for name in names:
@@ -145,51 +180,102 @@ async def _groups(store: CaptureStore, container: str, after: str) -> AsyncItera
                 current, labels = name, []
             elif current is not None and labelled_batch(name) == current:
                 labels.append(name)
-        if len(names) < _NAMES:
+        if len(names) < names_at_once:
             break
         last = names[-1]
     if current is not None:
         yield _Group(current, labels)
 
 
+def _right_before(batch_id: str) -> str:
+    """Return a name after which the batch is the first of all batches."""
+    number = int(batch_id, 16)
+    return f"{number - 1:032x}" if number else ""
+
+
 async def _read(
-    store: CaptureStore, container: str, day: date, groups: Sequence[_Group], selection: Selection
-) -> list[Scanned]:
-    async def read(group: _Group) -> Scanned | None:
+    store: CaptureStore,
+    container: str,
+    day: date,
+    groups: Sequence[_Group],
+    selection: Selection,
+    again: _Rest | None = None,
+) -> AsyncGenerator[Scanned]:
+    async def read(group: _Group) -> tuple[bytes, Sequence[ReviewerLabels]] | None:
         try:
-            content = await store.read_batch(container, group.batch_id)
-            labels = await read_labels(store, container, group.labels)
+            content = await store.read_batch(container, group.batch_id, most=_PACKED_MAX_BYTES)
+            return content, await read_labels(store, container, group.labels)
         except (BatchMissing, ContainerMissing, ContainerBeingDeleted):
             return None  # gone meanwhile
-        return _scanned(content, day, group.batch_id, labels, selection)
 
-    return [each for each in await asyncio.gather(*map(read, groups)) if each is not None]
+    for group, found in zip(groups, await asyncio.gather(*map(read, groups)), strict=True):
+        if found is not None:
+            content, labels = found
+            rest = again if again is not None and again.batch_id == group.batch_id else None
+            yield await _scanned(content, Place(day, group.batch_id), labels, selection, rest)
 
 
-def _scanned(
-    content: bytes, day: date, batch_id: str, labels: Sequence[ReviewerLabels], selection: Selection
+async def _scanned(
+    content: bytes,
+    position: Place,
+    labels: Sequence[ReviewerLabels],
+    selection: Selection,
+    rest: _Rest | None,
 ) -> Scanned:
-    position = Place(day, batch_id)
-    try:
-        unpacking = isal_zlib.decompressobj(_GZIP)
-        lines = unpacking.decompress(content, BATCH_MAX_BYTES).splitlines()
-        if not unpacking.eof:
-            raise ValueError
-    except (ValueError, zlib.error):
-        return Scanned(position, 0, 1, [])
-    found, captures, unreadable = list[Found](), 0, max(0, len(lines) - BATCH_MAX)
-    for line, text in enumerate(lines[:BATCH_MAX]):
-        try:
-            capture = json.loads(text, parse_constant=_no_number)
-        except (ValueError, RecursionError):
-            capture = None
-        if not isinstance(capture, dict):
+    lines, unreadable = _lines(content)
+    found, captures = list[Found](), 0
+    for line, text in enumerate(lines):
+        if line % _LINES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        capture = _capture(text)
+        if capture is None:
+            unreadable += 1
+            continue
+        said = of_line(labels, line)
+        matches = (
+            (rest is None or line >= rest.line)
+            and selection.matches(capture, [label for _, label in said])
+            and (selection.language is None or language_of(capture) == selection.language)
+        )
+        if matches and not _can_be_repeated(capture):
             unreadable += 1
             continue
         captures += 1
-        said = of_line(labels, line)
-        if selection.matches(capture, [label for _, label in said]) and (
-            selection.language is None or language_of(capture) == selection.language
-        ):
-            found.append(Found(day, batch_id, line, capture, said))
-    return Scanned(position, captures, unreadable, found)
+        if matches:
+            found.append(Found(position.day, position.batch_id, line, capture, said))
+    return Scanned(position, captures, unreadable, found) if rest is None else Scanned(position, 0, 0, found)
+
+
+def _lines(content: bytes) -> tuple[Sequence[bytes], int]:
+    """Return the lines of a batch, and how many cannot be read as far as one can tell; 1 if it is none."""
+    try:
+        unpacking = isal_zlib.decompressobj(_GZIP)
+        unpacked = unpacking.decompress(content, BATCH_MAX_BYTES)
+        if not unpacking.eof:
+            raise ValueError
+    except (ValueError, IsalError):  # type: ignore[misc]  # which is an exception, whatever its stub says
+        return [], 1
+    *lines, rest = unpacked.split(b"\n", BATCH_MAX)
+    if len(lines) < BATCH_MAX:
+        return [*lines, rest] if rest else lines, 0
+    return lines, rest.count(b"\n") + (rest[-1:] not in {b"", b"\n"})
+
+
+def _capture(text: bytes) -> Mapping[str, Any] | None:
+    """Return what a line says, or None if nobody can tell, or it would take much memory to."""
+    if len(text) > _LINE_MAX_BYTES or (len(text) > _VALUES_MAX and values_and_depth(text, _VALUES_MAX) is None):
+        return None
+    try:
+        capture = from_json(text, allow_inf_nan=False)  # and no deeper than what recursion can go through
+    except ValueError:
+        return None
+    return capture if isinstance(capture, dict) else None
+
+
+def _can_be_repeated(capture: Mapping[str, Any]) -> bool:
+    """Tell whether it has no number that is infinite in double precision, for which JSON has no word."""
+    try:
+        json.dumps(capture, allow_nan=False)
+    except ValueError:
+        return False
+    return True

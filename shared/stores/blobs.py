@@ -217,11 +217,13 @@ class AzureCaptureStore:
                 found += [name for name in names if BATCH_ID.fullmatch(name)]  # a log is none
         return found[:limit]
 
-    async def read_batch(self, container: str, batch_id: str) -> bytes:
+    async def read_batch(self, container: str, batch_id: str, *, most: int | None = None) -> bytes:
         """See ``CaptureStore``."""
         async with _call():
             # As it lies there: a browser's convenience of undoing the encoding is not wanted.
-            stream = await self._client.get_blob_client(container, batch_id).download_blob(decompress=False)
+            stream = await self._client.get_blob_client(container, batch_id).download_blob(
+                0 if most else None, most, decompress=False
+            )
             return await stream.readall()
 
     async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:

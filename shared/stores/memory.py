@@ -465,12 +465,12 @@ class MemoryCaptures:
         self._refuse_missing(container)
         return [name for name in sorted(self.containers[container]) if after is None or name > after][:limit]
 
-    async def read_batch(self, container: str, batch_id: str) -> bytes:
+    async def read_batch(self, container: str, batch_id: str, *, most: int | None = None) -> bytes:
         """See ``CaptureStore``."""
         self._refuse_missing(container)
         if batch_id not in self.containers[container]:
             raise BatchMissing
-        return self.containers[container][batch_id][0]
+        return self.containers[container][batch_id][0][:most]
 
     async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
         """See ``CaptureStore``."""

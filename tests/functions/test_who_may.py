@@ -55,6 +55,14 @@ review_grants         GET      401  401  403  403  403  403  403    200   200   
 pending_grants        GET      401  401  403  403  403  403  403    403   403    403  403    403    403  200  200
 review_grant_approve  POST     401  401  403  403  403  403  403    403   403    403  403    403    403  200  403
 review_grant_revoke   POST     401  401  403  403  403  403  403    403   403    200  200    200    200  200  200
+review_grant_uses     GET      401  401  403  403  403  403  403    403   403    403  403    403    403  200  200
+labels                GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+label_put             PUT      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+label_withdraw        DELETE   401  401  403  403  403  403  403  grant  step  grant  204  grant  grant  403  grant
+label_vocabulary      GET      401  401  403  403  403  403  403    200  step    200  200    200    200  403  200
+label_agreement       GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+captures_find         POST     401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+captures_sample       POST     401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 export_request        POST     401  401  403  403  403  403  403  grant  step  grant  202  grant  grant  403  grant
 exports               GET      401  401  403  403  403  403  403    200   200    200  200    200    200  403  200
 export_show           GET      401  401  403  403  403  403  403    200   200    200  200    200    200  403  200
@@ -135,7 +143,10 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
         ("data_sharing", "PUT"): {"enabled": True, "geo": "europe", **AGREED},
         ("captures", "POST"): {"captures": [capture(world.clock.now())]},
         **{(name, "POST"): {"resourceSpans": []} for name in OPERATIONS if name.startswith("traces")},
+        ("captures_find", "POST"): {"feature": "flow"},
+        ("captures_sample", "POST"): {"feature": "flow", "size": 1, "seed": 1},
         ("export_request", "POST"): {"feature": "flow"},
+        ("label_put", "PUT"): {"verdict": "correct"},
         ("review_grant_request", "POST"): {"purpose": "build", "justification": "x" * 20, "durationMinutes": 5},
     }
     body = bodies.get((function, method))
@@ -152,6 +163,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
             "day": world.clock.now().date().isoformat(),
             "batchId": batch_id,
             "exportId": export_id,
+            "line": "0",
             "version": AGREEMENT.version,
             "agentId": "orders",
         },
@@ -187,7 +199,8 @@ async def test_who_may_call_what(
             assert (answer.status_code, problem) == (403, "urn:problem:forbidden")
         case _:
             assert answer.status_code == int(expected)
-    shows_content = function in {"batch", "export_content"} and expected == "200"
+    shows = {"batch", "export_content", "captures_find", "captures_sample"}
+    shows_content = function in shows and expected == "200"
     assert (b"hello" in content) == shows_content, "content for nobody else"
 
 

@@ -229,9 +229,9 @@ class ObservedCaptures(MemoryCaptures):
         self.reading.storage_asked(CURRENT_REQUEST.get(), container, None)
         return await super().list_batches(container, limit=limit, after=after)
 
-    async def read_batch(self, container: str, batch_id: str) -> bytes:
+    async def read_batch(self, container: str, batch_id: str, *, most: int | None = None) -> bytes:
         self.reading.storage_asked(CURRENT_REQUEST.get(), container, batch_id)
-        return await super().read_batch(container, batch_id)
+        return await super().read_batch(container, batch_id, most=most)
 
     async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
         self.reading.storage_asked(CURRENT_REQUEST.get(), container, None)

@@ -251,12 +251,12 @@ async def out_of_time(world: World, selection: Selection = ALL, *, after_batches
     reads = 0
     inner = store(world).read_batch
 
-    async def slow(name: str, batch_id: str) -> bytes:
+    async def slow(name: str, batch_id: str, **limits: Any) -> bytes:
         nonlocal reads
         reads += 1
         if reads == after_batches:
             world.clock.move(timedelta(seconds=module.REQUEST_SECONDS))
-        return await inner(name, batch_id)
+        return await inner(name, batch_id, **limits)
 
     store(world).read_batch = slow  # type: ignore[method-assign]
     export = await exporting(world).request(TENANT, REVIEWER, selection)
@@ -289,9 +289,9 @@ async def test_p9_the_search_for_the_first_capture_goes_on_where_it_stopped() ->
     read: list[str] = []
     inner = store(world).read_batch
 
-    async def spy(name: str, batch_id: str) -> bytes:
+    async def spy(name: str, batch_id: str, **limits: Any) -> bytes:
         read.append(name)
-        return await inner(name, batch_id)
+        return await inner(name, batch_id, **limits)
 
     store(world).read_batch = spy  # type: ignore[method-assign]
     world.clock.move(timedelta(minutes=1))
@@ -748,3 +748,39 @@ async def test_p7_no_download_goes_on_the_record_after_the_deletion_of_its_expor
     with pytest.raises(NotFound):
         await content(world, export)
     assert actions(world)[-1] == "exportDeleted"
+
+
+async def test_p9_an_export_in_an_account_that_is_served_no_more_does_not_stay_unfinished() -> None:
+    world = await shared_world(each=30)
+    export = await out_of_time(world)
+    world.stores["unitedstates"] = world.stores.pop("europe")
+    for _ in range(2):
+        world.clock.move(deadlines.SECOND_LOOK_DELAY)
+        await exporting(world).run()
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.reason, export.unfinished) == ("stopped", "data-gone", False)
+
+
+async def test_d12_each_run_begins_with_another_export() -> None:
+    world = await shared_world()
+
+    async def hanging(*args: Any, **how: Any) -> Any:
+        world.clock.move(timedelta(seconds=201))
+        raise StoreUnavailable("storage-timeout")
+
+    inner, store(world).list_blobs = store(world).list_blobs, hanging  # type: ignore[method-assign]
+    asked = [await exporting(world).request(TENANT, REVIEWER, ALL) for _ in range(3)]
+    assert {each.status for each in asked} == {"running"}
+    begun: list[str] = []
+    original = store(world).read_beside
+
+    async def spy(name: str, blob: str) -> Any:
+        begun.append(blob)
+        return await original(name, blob)
+
+    store(world).read_beside = spy  # type: ignore[method-assign]
+    for _ in range(9):
+        world.clock.move(timedelta(minutes=1))
+        await exporting(world).run()
+    assert set(begun) == {each.wish for each in asked}
+    store(world).list_blobs = inner  # type: ignore[method-assign]

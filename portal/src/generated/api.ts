@@ -319,6 +319,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenantId}/captures/find": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show captures that match, under the caller's live grant. It is on the record, without what was looked for.
+         * @description A page ends after a second if there is something on it, and after some seconds if there is nothing. So it may have fewer captures than limit, or none, and yet a cursor.
+         */
+        post: operations["Captures_Find"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/captures/sample": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show captures at random of those that match, under the caller's live grant. It is on the record.
+         * @description Each capture that matches is in the sample as likely as any other. All are gone through first, on pages of some seconds that show nothing; then the sample is shown.
+         */
+        post: operations["Captures_Sample"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tenants/{tenantId}/captures/{day}/{batchId}": {
         parameters: {
             query?: never;
@@ -448,6 +488,65 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenantId}/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the exports of a tenant's captures, the newest request first. */
+        get: operations["Exports_List"];
+        put?: never;
+        /**
+         * Ask for a file of all captures that are as the body says, with their labels. It is on the record.
+         * @description The file is gzip of JSON Lines. It lies beside the captures of the oldest day that it holds, and is deleted with them; so it is when the tenant opts out. It is made only as long as the grant is live.
+         */
+        post: operations["Exports_Create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/exports/{exportId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an export and how far it has come. */
+        get: operations["Exports_Get"];
+        put?: never;
+        post?: never;
+        /** Delete an export, or put an end to making it. It is on the record. */
+        delete: operations["Exports_Delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/exports/{exportId}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export's file, or a part of it, under the caller's live grant. Each part is on the record.
+         * @description Repr-Digest (RFC 9530) is the SHA-256 of the whole file, which the export's sha256 has in hexadecimal digits, in Base64.
+         */
+        get: operations["Exports_Download"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tenants/{tenantId}/review-grants": {
         parameters: {
             query?: never;
@@ -538,20 +637,31 @@ export interface components {
          * @description One entry of a tenant's access log: content-free, never changed, in the order of `sequence`.
          */
         AccessRecord: {
+            day?: string;
+            batchId?: string;
+            line?: number;
+            firstDay?: string;
+            lastDay?: string;
+            filteredBy?: string[];
+            captures?: number;
+            opened?: string[];
+            exportId?: string;
+            sha256?: string;
+            firstByte?: number;
+            lastByte?: number;
+            reason?: string;
             tenantId: string;
             sequence: number;
             recordId: string;
             /** Format: date-time */
             at: string;
             /** @enum {string} */
-            action: "requested" | "purposeRefused" | "approved" | "revoked" | "listed" | "read";
+            action: "requested" | "purposeRefused" | "approved" | "revoked" | "listed" | "read" | "searched" | "found" | "labelled" | "labelWithdrawn" | "labelsRead" | "exportRequested" | "exportReady" | "exportStopped" | "exportDownloaded" | "exportDeleted";
             actor: string;
             purpose: string;
             grantId?: string;
             enrollmentId?: string;
             justification?: string;
-            day?: string;
-            batchId?: string;
             /** @constant */
             lockbox: "notApplicable";
         };
@@ -584,6 +694,11 @@ export interface components {
             traceId?: string | null;
             spanId?: string | null;
             model?: string | null;
+            /**
+             * @description BCP 47, as in de-CH: in what language it is.
+             * @example de-CH
+             */
+            language?: string | null;
             /** @description At most 262144 bytes of UTF-8. */
             input?: string | null;
             /** @description At most 262144 bytes of UTF-8. */
@@ -609,6 +724,92 @@ export interface components {
          */
         CaptureBatch: {
             captures: components["schemas"]["Capture"][];
+        };
+        /**
+         * CaptureSampling
+         * @description Which captures a sample is of, and how large it is.
+         */
+        CaptureSampling: {
+            /**
+             * Format: date
+             * @description UTC; the oldest day that may be read by default.
+             */
+            firstDay?: string | null;
+            /**
+             * Format: date
+             * @description UTC; the newest day by default.
+             */
+            lastDay?: string | null;
+            /** Format: date-time */
+            capturedFrom?: string | null;
+            /** Format: date-time */
+            capturedBefore?: string | null;
+            feature?: string | null;
+            environmentId?: string | null;
+            conversationId?: string | null;
+            model?: string | null;
+            /**
+             * @description ISO 639, as in de: what the capture says its language is, or what its texts seem to be in.
+             * @example de
+             */
+            language?: string | null;
+            telemetry?: components["schemas"]["TelemetryCondition"][] | null;
+            /** @description What an input or output has in it, in any letter case. */
+            text?: string | null;
+            /** @description Whether somebody has labelled it. */
+            labelled?: boolean | null;
+            /** @description What somebody's verdict of it is. */
+            verdict?: string | null;
+            /** @description One of the tags that somebody has given it. */
+            tag?: string | null;
+            /** @description How many captures the sample has, if so many match. */
+            size: number;
+            /** @description With the same seed the same captures make the same sample. */
+            seed: number;
+            /** @description Of the page before; with it, all else must be as it was then. */
+            cursor?: string | null;
+        };
+        /**
+         * CaptureSearch
+         * @description Which captures are looked for, and how many are to be on a page.
+         */
+        CaptureSearch: {
+            /**
+             * Format: date
+             * @description UTC; the oldest day that may be read by default.
+             */
+            firstDay?: string | null;
+            /**
+             * Format: date
+             * @description UTC; the newest day by default.
+             */
+            lastDay?: string | null;
+            /** Format: date-time */
+            capturedFrom?: string | null;
+            /** Format: date-time */
+            capturedBefore?: string | null;
+            feature?: string | null;
+            environmentId?: string | null;
+            conversationId?: string | null;
+            model?: string | null;
+            /**
+             * @description ISO 639, as in de: what the capture says its language is, or what its texts seem to be in.
+             * @example de
+             */
+            language?: string | null;
+            telemetry?: components["schemas"]["TelemetryCondition"][] | null;
+            /** @description What an input or output has in it, in any letter case. */
+            text?: string | null;
+            /** @description Whether somebody has labelled it. */
+            labelled?: boolean | null;
+            /** @description What somebody's verdict of it is. */
+            verdict?: string | null;
+            /** @description One of the tags that somebody has given it. */
+            tag?: string | null;
+            /** @description How many captures a page has at most; 50 if absent. */
+            limit?: number;
+            /** @description Of the page before; with it, all else must be as it was then. */
+            cursor?: string | null;
         };
         /**
          * CapturesEntry
@@ -799,6 +1000,68 @@ export interface components {
             };
         };
         /**
+         * Downloads
+         * @description What left the service in files while the enrollment's captures could be read, as the access log says (P12).
+         *
+         *     The one thing about which a receipt speaks that no deletion reaches: copies outside.
+         */
+        Downloads: {
+            records: number;
+            sha256: string[];
+            recordsHash: string;
+            /** @constant */
+            copiesCovered: false;
+        };
+        /**
+         * ExportAnswer
+         * @description An export, and how it stands. Under a live grant its file can be downloaded until `expiresAt`.
+         */
+        ExportAnswer: {
+            exportId: string;
+            enrollmentId: string;
+            grantId: string;
+            requestedBy: string;
+            /** Format: date-time */
+            requestedAt: string;
+            /** Format: date */
+            firstDay: string;
+            /** Format: date */
+            lastDay: string;
+            filteredBy: string[];
+            status: string;
+            progress?: components["schemas"]["ExportProgress"];
+            /** Format: date */
+            day?: string;
+            /** Format: date */
+            newestDay?: string;
+            captures?: number;
+            bytes?: number;
+            sha256?: string;
+            /** Format: date-time */
+            finishedAt?: string;
+            /** Format: date-time */
+            expiresAt?: string;
+            /** @enum {string} */
+            reason?: "grant-ended" | "review-stopped" | "data-gone" | "nothing-found" | "interrupted";
+        };
+        /**
+         * ExportPageAnswer
+         * @description Exports, the newest request first.
+         */
+        ExportPageAnswer: {
+            value: components["schemas"]["ExportAnswer"][];
+            unreadable?: number;
+            nextLink?: string;
+        };
+        /**
+         * ExportProgress
+         * @description How far an export that is under way has come.
+         */
+        ExportProgress: {
+            captures: number;
+            bytes: number;
+        };
+        /**
          * Finding
          * @description What one rule found: `found` is a value, `absent`, or the code of what kept it from being read.
          */
@@ -808,6 +1071,47 @@ export interface components {
             needed: string;
             promises: string[];
             outcome: components["schemas"]["Outcome"];
+        };
+        /**
+         * FoundCapture
+         * @description A capture that matches, and where it lies.
+         *
+         *     `language` is what the capture says its language is, or what its texts seem to be in, by ISO 639.
+         */
+        FoundCapture: {
+            /** Format: date */
+            day: string;
+            batchId: string;
+            /** @description In its batch, counted from 0. */
+            line: number;
+            /** @description As it is stored. */
+            capture: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            language?: string;
+            labels: components["schemas"]["FoundLabel"][];
+        };
+        /**
+         * FoundCapturesAnswer
+         * @description Captures that match, the oldest day first; to go on, the same search with `cursor`, absent on the last page.
+         */
+        FoundCapturesAnswer: {
+            value: components["schemas"]["FoundCapture"][];
+            scanned: components["schemas"]["ScannedCaptures"];
+            cursor?: string;
+        };
+        /**
+         * FoundLabel
+         * @description What one reviewer, by object id, says of a capture.
+         */
+        FoundLabel: {
+            verdict?: string;
+            score?: number;
+            tags: string[];
+            comment?: string;
+            /** Format: date-time */
+            at: string;
+            reviewer: string;
         };
         /**
          * GeoAnswer
@@ -895,7 +1199,7 @@ export interface components {
          */
         HeartbeatAnswer: {
             /** @enum {string} */
-            kind: "purge" | "sweep";
+            kind: "purge" | "sweep" | "exports";
             geo?: string;
             storageAccount?: string;
             /** Format: date-time */
@@ -1252,7 +1556,8 @@ export interface components {
          *
          *     `first_day` and `last_day` follow from the ledger, and `reappeared` is what it tells. `jws` says the same
          *     and what it is about (`Deletion.receipt_claims`), signed, for others to check. Only receipts of before have
-         *     `containers_deleted`: a crash between a delete and its record made it false.
+         *     `containers_deleted`: a crash between a delete and its record made it false. `downloads` is what the access log
+         *     tells; receipts of before have none.
          */
         Receipt: {
             /** Format: date */
@@ -1265,6 +1570,7 @@ export interface components {
             /** Format: date-time */
             secondLookAt: string;
             reappeared: components["schemas"]["Reappearance"][];
+            downloads?: components["schemas"]["Downloads"];
             jws: string;
         };
         /**
@@ -1359,6 +1665,67 @@ export interface components {
             kind: "reviewStopped";
         };
         /**
+         * SampledCapturesAnswer
+         * @description Captures of a sample, and how many `matched` so far.
+         *
+         *     As long as captures are gone through there is nothing in `value`.
+         */
+        SampledCapturesAnswer: {
+            value: components["schemas"]["FoundCapture"][];
+            scanned: components["schemas"]["ScannedCaptures"];
+            cursor?: string;
+            matched: number;
+        };
+        /**
+         * ScannedCaptures
+         * @description What was gone through for a page. `unreadable` counts lines of batches, and batches, that are none of ours.
+         */
+        ScannedCaptures: {
+            captures: number;
+            batches: number;
+            unreadable: number;
+        };
+        /**
+         * Selection
+         * @description Captures of some days that are as each of the members says; without members, all that there are.
+         *
+         *     A search text is what a customer may have said: it goes on no record and into no log (P8).
+         */
+        Selection: {
+            /**
+             * Format: date
+             * @description UTC; the oldest day that may be read by default.
+             */
+            firstDay?: string | null;
+            /**
+             * Format: date
+             * @description UTC; the newest day by default.
+             */
+            lastDay?: string | null;
+            /** Format: date-time */
+            capturedFrom?: string | null;
+            /** Format: date-time */
+            capturedBefore?: string | null;
+            feature?: string | null;
+            environmentId?: string | null;
+            conversationId?: string | null;
+            model?: string | null;
+            /**
+             * @description ISO 639, as in de: what the capture says its language is, or what its texts seem to be in.
+             * @example de
+             */
+            language?: string | null;
+            telemetry?: components["schemas"]["TelemetryCondition"][] | null;
+            /** @description What an input or output has in it, in any letter case. */
+            text?: string | null;
+            /** @description Whether somebody has labelled it. */
+            labelled?: boolean | null;
+            /** @description What somebody's verdict of it is. */
+            verdict?: string | null;
+            /** @description One of the tags that somebody has given it. */
+            tag?: string | null;
+        };
+        /**
          * ServedGeoAnswer
          * @description A geo. `endpoint` is the address of the deployment that serves it, if that is another and known here.
          */
@@ -1402,6 +1769,18 @@ export interface components {
         StorageLocation: {
             geo: string;
             storageAccount: string;
+        };
+        /**
+         * TelemetryCondition
+         * @description What a member of a capture's telemetry must be: one of `equals`, `over` and `under`, or the last two.
+         */
+        TelemetryCondition: {
+            /** @description The member's name; one that begins with / is a JSON Pointer (RFC 6901). */
+            name: string;
+            /** @description A text, a number or a boolean. */
+            equals?: unknown;
+            over?: number | null;
+            under?: number | null;
         };
         /**
          * TenantAnswer
@@ -1627,6 +2006,48 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `urn:problem:export-not-ready`: The export is not ready. */
+        ExportNotReady: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `urn:problem:range-not-satisfiable`: There is no such range. */
+        RangeNotSatisfiable: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                "Content-Range": components["headers"]["Content-Range"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `urn:problem:too-many-exports`: Too many exports are under way. */
+        TooManyExports: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `urn:problem:unavailable`: The service cannot answer now. */
         Unavailable: {
             headers: {
@@ -1670,7 +2091,7 @@ export interface components {
         "X-Content-Type-Options": "nosniff";
         /**
          * @description What a page of another origin may read.
-         * @example ETag, Link, Repr-Digest, Retry-After, WWW-Authenticate, x-correlation-id
+         * @example Content-Range, ETag, Link, Location, Repr-Digest, Retry-After, WWW-Authenticate, x-correlation-id
          */
         "Access-Control-Expose-Headers": string;
         /**
@@ -1688,6 +2109,21 @@ export interface components {
          * @example "1"
          */
         ETag: string;
+        /**
+         * @description The file can be had in parts.
+         * @example bytes
+         */
+        "Accept-Ranges": "bytes";
+        /**
+         * @description Which part of the file it is, and how many bytes that has.
+         * @example bytes 0-8388607/12582912
+         */
+        "Content-Range": string;
+        /**
+         * @description The address of what was made.
+         * @example https://api.example/api/tenants/3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30/exports/0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+         */
+        Location: string;
         /**
          * @description The language of the text.
          * @example de
@@ -3293,6 +3729,8 @@ export interface operations {
                      * @example {
                      *       "value": [
                      *         {
+                     *           "day": "2026-11-21",
+                     *           "batchId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
                      *           "tenantId": "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30",
                      *           "sequence": 3,
                      *           "recordId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
@@ -3303,8 +3741,6 @@ export interface operations {
                      *           "grantId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
                      *           "enrollmentId": "5b1e9c7d3f2a4860b7c8d9e0f1a2b3c4",
                      *           "justification": "Formulas are refused too often; see why.",
-                     *           "day": "2026-11-21",
-                     *           "batchId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
                      *           "lockbox": "notApplicable"
                      *         }
                      *       ]
@@ -3594,6 +4030,339 @@ export interface operations {
              *     `urn:problem:idempotency-key-reused`: The idempotency key was used with another body.
              */
             422: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Captures_Find: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16384 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 16384 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "firstDay": "2026-11-20",
+                 *       "language": "en",
+                 *       "telemetry": [
+                 *         {
+                 *           "name": "latencyMs",
+                 *           "over": 500
+                 *         }
+                 *       ],
+                 *       "text": "open orders",
+                 *       "limit": 50
+                 *     }
+                 */
+                "application/json": components["schemas"]["CaptureSearch"];
+            };
+        };
+        responses: {
+            /** @description A page of captures. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "day": "2026-11-21",
+                     *           "batchId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *           "line": 0,
+                     *           "capture": {
+                     *             "capturedAt": "2026-11-21T12:00:00.000000Z",
+                     *             "feature": "power-fx.formula",
+                     *             "input": "Total of all open orders",
+                     *             "output": "Sum(Filter(Orders, Status = \"Open\"), Amount)",
+                     *             "telemetry": {
+                     *               "latencyMs": 812
+                     *             }
+                     *           },
+                     *           "language": "en",
+                     *           "labels": [
+                     *             {
+                     *               "verdict": "good",
+                     *               "tags": [
+                     *                 "formula"
+                     *               ],
+                     *               "at": "2026-11-21T12:00:00.000000Z",
+                     *               "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "scanned": {
+                     *         "captures": 500,
+                     *         "batches": 12,
+                     *         "unreadable": 0
+                     *       },
+                     *       "cursor": "Wx6cfT8qSGC3yNng8aKzxAALSmcPjSxLah5NPJt6Xw4dLDtKAAFvVb1Xq0mZJw2c"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FoundCapturesAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: components["responses"]["LengthRequired"];
+            /** @description `urn:problem:payload-too-large`: The body is too large. */
+            413: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: components["responses"]["UnsupportedEncoding"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Captures_Sample: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16384 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 16384 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "firstDay": "2026-11-20",
+                 *       "language": "en",
+                 *       "telemetry": [
+                 *         {
+                 *           "name": "latencyMs",
+                 *           "over": 500
+                 *         }
+                 *       ],
+                 *       "text": "open orders",
+                 *       "size": 20,
+                 *       "seed": 7
+                 *     }
+                 */
+                "application/json": components["schemas"]["CaptureSampling"];
+            };
+        };
+        responses: {
+            /** @description A page of the sample. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "day": "2026-11-21",
+                     *           "batchId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *           "line": 0,
+                     *           "capture": {
+                     *             "capturedAt": "2026-11-21T12:00:00.000000Z",
+                     *             "feature": "power-fx.formula",
+                     *             "input": "Total of all open orders",
+                     *             "output": "Sum(Filter(Orders, Status = \"Open\"), Amount)",
+                     *             "telemetry": {
+                     *               "latencyMs": 812
+                     *             }
+                     *           },
+                     *           "language": "en",
+                     *           "labels": [
+                     *             {
+                     *               "verdict": "good",
+                     *               "tags": [
+                     *                 "formula"
+                     *               ],
+                     *               "at": "2026-11-21T12:00:00.000000Z",
+                     *               "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "scanned": {
+                     *         "captures": 500,
+                     *         "batches": 12,
+                     *         "unreadable": 0
+                     *       },
+                     *       "matched": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SampledCapturesAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: components["responses"]["LengthRequired"];
+            /** @description `urn:problem:payload-too-large`: The body is too large. */
+            413: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: components["responses"]["UnsupportedEncoding"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
                 headers: {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -4367,6 +5136,550 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             /** @description `urn:problem:not-found`: Not found. */
             404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_List: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries a page has at most; 50 if absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description Only entries whose ledger sequence is lower; nextLink carries it.
+                 * @example 7
+                 */
+                before?: number;
+            };
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of exports. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "exportId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *           "enrollmentId": "5b1e9c7d3f2a4860b7c8d9e0f1a2b3c4",
+                     *           "grantId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *           "requestedBy": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *           "requestedAt": "2026-11-21T12:00:00.000000Z",
+                     *           "firstDay": "2026-11-21",
+                     *           "lastDay": "2026-11-27",
+                     *           "filteredBy": [
+                     *             "feature",
+                     *             "telemetry"
+                     *           ],
+                     *           "status": "ready",
+                     *           "day": "2026-11-22",
+                     *           "newestDay": "2026-11-27",
+                     *           "captures": 1200,
+                     *           "bytes": 181042,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "finishedAt": "2026-11-21T12:00:03.000000Z",
+                     *           "expiresAt": "2026-12-22T00:00:00.000000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ExportPageAnswer"];
+                };
+            };
+            /** @description `urn:problem:invalid-request`: The request is not valid. */
+            400: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_Create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16384 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 16384 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "feature": "power-fx.formula",
+                 *       "text": "orders"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Selection"];
+            };
+        };
+        responses: {
+            /** @description The export; it may be ready already. */
+            202: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "exportId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *       "enrollmentId": "5b1e9c7d3f2a4860b7c8d9e0f1a2b3c4",
+                     *       "grantId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *       "requestedBy": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *       "requestedAt": "2026-11-21T12:00:00.000000Z",
+                     *       "firstDay": "2026-11-21",
+                     *       "lastDay": "2026-11-27",
+                     *       "filteredBy": [
+                     *         "feature",
+                     *         "telemetry"
+                     *       ],
+                     *       "status": "ready",
+                     *       "day": "2026-11-22",
+                     *       "newestDay": "2026-11-27",
+                     *       "captures": 1200,
+                     *       "bytes": 181042,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "finishedAt": "2026-11-21T12:00:03.000000Z",
+                     *       "expiresAt": "2026-12-22T00:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ExportAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: components["responses"]["LengthRequired"];
+            /** @description `urn:problem:payload-too-large`: The body is too large. */
+            413: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: components["responses"]["UnsupportedEncoding"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["TooManyExports"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_Get: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description An export, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                exportId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The export. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "exportId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *       "enrollmentId": "5b1e9c7d3f2a4860b7c8d9e0f1a2b3c4",
+                     *       "grantId": "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a",
+                     *       "requestedBy": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *       "requestedAt": "2026-11-21T12:00:00.000000Z",
+                     *       "firstDay": "2026-11-21",
+                     *       "lastDay": "2026-11-27",
+                     *       "filteredBy": [
+                     *         "feature",
+                     *         "telemetry"
+                     *       ],
+                     *       "status": "ready",
+                     *       "day": "2026-11-22",
+                     *       "newestDay": "2026-11-27",
+                     *       "captures": 1200,
+                     *       "bytes": 181042,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "finishedAt": "2026-11-21T12:00:03.000000Z",
+                     *       "expiresAt": "2026-12-22T00:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ExportAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_Delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description An export, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                exportId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Exports_Download: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description One range of bytes (RFC 9110, 14). At most 8388608 bytes come at a time, so a larger file has to be asked for in parts; a range may be answered in part.
+                 * @example bytes=0-8388607
+                 */
+                Range?: string;
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description An export, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                exportId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Repr-Digest": components["headers"]["Repr-Digest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example binary */
+                    "application/gzip": string;
+                };
+            };
+            /** @description A part of the file. */
+            206: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Content-Range": components["headers"]["Content-Range"];
+                    "Repr-Digest": components["headers"]["Repr-Digest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example binary */
+                    "application/gzip": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["ExportNotReady"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
                 headers: {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
