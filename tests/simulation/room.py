@@ -62,6 +62,8 @@ async def act(history: "History", who: str) -> None:
         await delete(history, random.choice(mine[-3:]))
     elif action < 0.65:
         await see(history, who)
+    elif action < 0.75:
+        await just_before_it_is_ready(history, who)
     else:
         await overtaken(history, who)
     for _ in range(random.choice((0, 1, 1, 2))):
@@ -110,8 +112,34 @@ async def download(history: "History", known: Known) -> None:
 
 
 async def delete(history: "History", known: Known) -> None:
-    """A reviewer deletes an export, whether it is made already or not."""
+    """A reviewer deletes an export, whether it is made already or not, and tries to download it all the same."""
+    random = history.random
+    if random.random() < 0.2:
+        history.faults.aimed.append(Aimed("commit", 900 * random.random(), "", "review: delete export"))
     await _wish(history, "delete export", known, lambda each, by: each.exporting.delete(known.tenant, by, known.id))
+
+    if random.random() < 0.5:
+        history.spawn(tick(history, 1.0))
+        await download(history, known)
+
+
+async def just_before_it_is_ready(history: "History", who: str) -> None:
+    """The grant ends while the file is put together or read through, or its export is deleted meanwhile."""
+    random = history.random
+    asked = await reviewing.live(history, who)
+    if asked is None:
+        return
+    method = random.choice(("put_staged", "size_of", "read_range", "read_range", "stage"))
+    history.faults.aimed.append(Aimed(method, 1.0 + 100 * random.random(), random.choice(("", "slow answer"))))
+    history.spawn(_ask_only(history, who, asked.reviewer))
+    await asyncio.sleep(random.choice((1.0, 5.0)) * random.random())
+    if random.random() < 0.6:
+        await reviewing.revoke(history, asked)
+    else:
+        await see(history, who)
+        known = next((each for each in reversed(history.reviewers.exports) if each.tenant == who), None)
+        if known is not None:
+            await delete(history, known)
 
 
 async def see(history: "History", who: str) -> None:
