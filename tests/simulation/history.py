@@ -263,7 +263,7 @@ class History:
             constants = {"_PIECE_BATCHES": self.setup.pieces, "REQUEST_SECONDS": self.setup.request}
             for name, value in {**constants, "_RUN_SECONDS": self.setup.made, "PART_MAX_BYTES": PART_BYTES}.items():
                 changed.enter_context(mock.patch.object(making, name, value))
-            changed.enter_context(mock.patch.object(scanning, "_NAMES", self.setup.blobs))
+            changed.enter_context(mock.patch.object(scanning, "_NAMES", (self.setup.blobs, self.setup.blobs)))
             steps = tuple(
                 each for each in storage._STEPS if each[-1] in self.setup.shards or each == storage._ALL_NAMES
             )
