@@ -195,7 +195,8 @@ class Finding:
             cursor = _read(lambda: SampleCursor.read(progress, selection, size, seed))
             enrollment_id, matched, start, chosen = cursor.enrollment_id, cursor.matched, cursor.spot, [*cursor.chosen]
             is_gone_through = start is None
-        begins = chosen[0] if is_gone_through and chosen else start
+        # The last page shows what was chosen, on days too that were gone through for the pages before.
+        begins = min((each for each in (start, *chosen[:1]) if each is not None), default=None)
         look = await self._begin(tenant_id, reviewer, selection, enrollment_id, None if begins is None else begins.day)
         if not is_gone_through:
             lowest = _Lowest(size, seed, chosen)

@@ -133,6 +133,25 @@ async def test_p12_how_pages_are_cut_does_not_matter(
     assert actions(world) == ["searched", "found"] * (len(pages) + 1)
 
 
+async def test_p7_the_page_that_shows_a_sample_is_on_the_record_with_all_days_that_it_shows() -> None:
+    world = await reviewed_world()
+    for day in range(3):
+        for n in range(6):
+            await post(world, {"input": f"{day}.{n}"}, key=f"{day}.{n}")
+        world.clock.move(timedelta(days=1))
+    grants = world.access_store.granted
+    ends = {"expires_at": START + timedelta(days=40)}
+    grants.update({key: grant.model_copy(update=ends) for key, grant in grants.items()})
+    slowly(world, module.PAGE_SECONDS)
+    pages = await sample_all(world, 200, 1)
+    assert len(pages) > 2
+    records = [each for each in world.access_store.records[TENANT] if each.action in {"searched", "found"}]
+    for searched, found in zip(records[::2], records[1::2], strict=True):
+        for name in found.opened or ():
+            assert searched.first_day is not None and searched.last_day is not None
+            assert searched.first_day <= name[:10] <= searched.last_day
+
+
 async def test_p12_what_has_gone_meanwhile_or_does_not_match_any_more_is_passed_over() -> None:
     world = await reviewed_world()
     batches = [await post(world, *({"input": f"{n}.{m}"} for m in range(3)), key=f"{n}") for n in range(9)]
