@@ -224,6 +224,7 @@ class History:
         self._numbers = 0
         self.blackout_ends = 0.0
         self.scripted_calls = 0
+        self.closing = False  # then nobody opts out any more, because nobody would wait for what that owes
 
     # Running it
 
@@ -1447,6 +1448,7 @@ async def reckoning(history: History, storm: Storm) -> None:
     """The faults stop, the jobs run, and nothing may be left undone."""
     faults = history.faults
     history.scripted_calls = faults.calls
+    history.closing = True
     faults.kill_at = None
     faults.weather.clear()
     faults.weather.stuck.clear()

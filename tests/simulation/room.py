@@ -287,7 +287,7 @@ async def overtaken(history: "History", who: str) -> None:
     how = random.random()
     if how < 0.4:
         await reviewing.revoke(history, asked)
-    elif how < 0.5:
+    elif how < 0.5 and not history.closing:
         await stop_review(history, who)
     elif how < 0.75:
         if chosen is None:
@@ -295,7 +295,7 @@ async def overtaken(history: "History", who: str) -> None:
             chosen = next((each for each in reversed(history.reviewers.exports) if each.tenant == who), None)
         if chosen is not None:
             await delete(history, chosen)
-    elif how < 0.82 and history.on(who):
+    elif how < 0.82 and history.on(who) and not history.closing:
         await history.toggle(who, None)
         await history.feed()
     for _ in range(random.choice((1, 2))):

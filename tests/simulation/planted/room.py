@@ -1,8 +1,8 @@
-"""Bugs of exports, and of what ends them (P7, P8, P12)."""
+"""Bugs of exports, searches and labels, and of what ends them (P7, P8, P12)."""
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,8 @@ from shared.problems import GrantRequired, NotFound, Unavailable
 from shared.review import exporting
 from shared.review.access import Access
 from shared.review.exporting import Exporting
+from shared.review.finding import Finding
+from shared.review.labelling import Labelling
 from shared.review.record import Opened, Record
 from tests.simulation.planted.registry import mutant, patched
 
@@ -85,13 +87,21 @@ class _Trusting(Record):
         return self.clock.now() + timedelta(hours=1)
 
 
+class _Hopeful(Record):
+    async def look_again(self, opened: Opened, *days: date) -> ReviewPermit:
+        return ReviewPermit(Moment.now(self.clock), self.clock.now() + timedelta(hours=1))
+
+
+def _as(kind: type[Record], record: Record) -> Record:
+    return kind(**{each.name: getattr(record, each.name) for each in fields(Record)})
+
+
 @mutant("an export is ready without another look at its grant")
 def _() -> Iterator[None]:
     finish = Exporting._finish
 
     async def trusting(self: Exporting, *what: Any) -> ReviewExport:
-        record = _Trusting(**{each.name: getattr(self.record, each.name) for each in fields(Record)})
-        return await finish(Exporting(record), *what)
+        return await finish(Exporting(_as(_Trusting, self.record)), *what)
 
     with patched(Exporting, "_finish", trusting):
         yield
@@ -316,4 +326,107 @@ def _() -> Iterator[None]:
         return None
 
     with patched(Access, "end_all", nothing):
+        yield
+
+
+@mutant("a page of a search begins behind the capture that had no room")
+def _() -> Iterator[None]:
+    fill = Finding._fill
+
+    async def behind(self: Finding, *what: Any) -> Any:
+        spot = await fill(self, *what)
+        return spot if spot is None or spot.line == 0 else replace(spot, line=spot.line + 1)
+
+    with patched(Finding, "_fill", behind):
+        yield
+
+
+@mutant("a search leaves out the batch that its page ended with")
+def _() -> Iterator[None]:
+    fill = Finding._fill
+
+    async def shorter(self: Finding, look: Any, *what: Any) -> Any:
+        spot = await fill(self, look, *what)
+        if spot is not None and len(look.value) > 1:
+            look.value.pop()
+        return spot
+
+    with patched(Finding, "_fill", shorter):
+        yield
+
+
+@mutant("the record does not name what was found")
+def _() -> Iterator[None]:
+    tell = Record.tell
+
+    async def vaguely(self: Record, opened: Opened, action: Any, details: AccessDetails, **how: Any) -> None:
+        await tell(self, opened, action, details.model_copy(update={"opened": ()}), **how)
+
+    with patched(Record, "tell", vaguely):
+        yield
+
+
+@mutant("what was found leaves though its grant ended meanwhile")
+def _() -> Iterator[None]:
+    tell = Record.tell
+
+    async def trusting(self: Record, *what: Any, **how: Any) -> None:
+        await tell(_as(_Trusting, self), *what, **how)
+
+    with patched(Record, "tell", trusting):
+        yield
+
+
+@mutant("a label is written over whatever is there")
+def _() -> Iterator[None]:
+    kept = Labelling._kept
+
+    async def before(self: Labelling, opened: Opened, day: date, batch_id: str) -> Any:
+        found = await kept(self, opened, day, batch_id)
+        return replace(found, labels={})
+
+    with patched(Labelling, "_kept", before):
+        yield
+
+
+@mutant("a label is stored on no look at the grant")
+def _() -> Iterator[None]:
+    write = Labelling._write
+
+    async def hopeful(self: Labelling, *what: Any) -> None:
+        await write(Labelling(_as(_Hopeful, self.record), self.vocabulary), *what)
+
+    with patched(Labelling, "_write", hopeful):
+        yield
+
+
+@mutant("labels lie beside another day's captures")
+def _() -> Iterator[None]:
+    write = Labelling._write
+
+    async def elsewhere(self: Labelling, opened: Opened, day: date, *what: Any) -> None:
+        days = self.record.days(opened.readable)
+        await write(self, opened, days[-1], *what)
+
+    with patched(Labelling, "_write", elsewhere):
+        yield
+
+
+@mutant("what a reviewer thinks is on the record")
+def _() -> Iterator[None]:
+    put = Labelling.put
+
+    async def told(self: Labelling, *what: Any) -> Any:
+        class Talkative(Record):
+            async def commit(self, tenant_id: str, decide: Any) -> Any:
+                async def more(now: datetime, sequence: int) -> Any:
+                    entry, result = await decide(now, sequence)
+                    details = entry.details.model_copy(update={"reason": what[5].comment})
+                    return replace(entry, details=details), result
+
+                return await Record.commit(self, tenant_id, more)
+
+        return await put(Labelling(_as(Talkative, self.record), self.vocabulary), *what)
+
+    with patched(Labelling, "put", told):
         yield
