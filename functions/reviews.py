@@ -12,7 +12,7 @@ from functions._api.answers import Page, SparseAnswerModel, json_answer, link, p
 from functions._api.http import Call, serves
 from functions._api.json_text import whole
 from functions._api.operations import Answer, Body, Operation
-from functions._api.parameters import BEFORE, LIMIT, Parameter, id_in_path, number, text
+from functions._api.parameters import BEFORE, DAY, LIMIT, Parameter, id_in_path, number, text
 from shared.bootstrap import services
 from shared.identity.callers import Who
 from shared.model.capture import BATCH_MAX, Capture
@@ -96,6 +96,19 @@ class PendingGrantsAnswer(SparseAnswerModel):
     value: list[PendingGrantAnswer]
 
 
+class GrantUse(Item):
+    """How often something was done under a grant; ``action`` is as in the access log."""
+
+    action: str
+    count: int
+
+
+class GrantUsesAnswer(SparseAnswerModel):
+    """What a grant was used for."""
+
+    value: list[GrantUse]
+
+
 class CapturesEntry(Item):
     """A day of which there are captures, or, with ``batchId``, a batch of it."""
 
@@ -156,18 +169,7 @@ _WISH = ReviewGrantRequest.model_validate({"purpose": "improve", "justification"
 _BODY = Body(_WISH, BODY_MAX_BYTES)
 _GRANT_ID = id_in_path("grantId", "A review grant, as its POST answered it.")
 _BATCH_ID = id_in_path("batchId", "A batch, as its POST answered it.")
-# In other millennia its deadline could not be computed.
-_DAY = text(
-    "day",
-    "path",
-    "A UTC day.",
-    r"[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}",
-    "2026-11-21",
-    "A day must be a date between the years 2000 and 8999, written as in 2026-11-21.",
-    read=date.fromisoformat,
-    format="date",
-)
-_DAY_LISTED = _DAY.in_query("List this day's batches.")
+_DAY_LISTED = DAY.in_query("List this day's batches.")
 _AFTER: Parameter[str | None] = text(
     "after",
     "query",
@@ -238,6 +240,24 @@ _REVOKE = Operation(
     answers={200: Answer("The grant.", _REVOKED)},
     problems=(NotFound,),
 )
+_USES = Operation(
+    "ReviewGrants_Uses",
+    "GET",
+    "tenants/{tenantId}/review-grants/{grantId}/uses",
+    "Show what a grant was used for: how often what was done under it.",
+    tag=_TAG,
+    who=(Who.APPROVER,),
+    parameters=(_GRANT_ID,),
+    answers={
+        200: Answer(
+            "Each action that was done, with its number; none if the grant was not used.",
+            GrantUsesAnswer(value=[GrantUse(action="listed", count=2), GrantUse(action="read", count=7)]),
+        )
+    },
+    problems=(NotFound,),
+    description="The actions are those of the access log; that the grant was asked for, approved and revoked is not "
+    "among them.",
+)
 _LIST_CAPTURES = Operation(
     "Captures_List",
     "GET",
@@ -258,7 +278,7 @@ _BATCH = Operation(
     tag=_TAG,
     who=(Who.REVIEWER,),
     step_up=True,
-    parameters=(_DAY, _BATCH_ID, _LINES, _OFFSET),
+    parameters=(DAY, _BATCH_ID, _LINES, _OFFSET),
     answers={
         200: Answer("Captures as JSON Lines.", f"{_LINE}\n", headers=("Link",), media_type="application/x-ndjson")
     },
@@ -316,6 +336,14 @@ async def review_grant_revoke(call: Call) -> func.HttpResponse:
     return _grant_answer(grant)
 
 
+@serves(blueprint, _USES)
+async def review_grant_uses(call: Call) -> func.HttpResponse:
+    """Show what a grant was used for."""
+    uses = await services().access.uses(call.tenant_id, call.value(_GRANT_ID))
+    value = [GrantUse(action=action, count=count) for action, count in uses.items()]
+    return json_answer(GrantUsesAnswer(value=value).to_json())
+
+
 @serves(blueprint, _LIST_CAPTURES)
 async def captures_list(call: Call) -> func.HttpResponse:
     """Show the days that may be read, or with ``day`` the ids of that day's batches."""
@@ -334,7 +362,7 @@ async def captures_list(call: Call) -> func.HttpResponse:
 @serves(blueprint, _BATCH)
 async def batch(call: Call) -> func.HttpResponse:
     """Show one batch as JSON Lines, by ``limit`` and ``offset`` in captures; each page is a look of its own."""
-    day, batch_id = call.value(_DAY), call.value(_BATCH_ID)
+    day, batch_id = call.value(DAY), call.value(_BATCH_ID)
     limit, offset = call.value(_LINES) or BATCH_MAX, call.value(_OFFSET) or 0
     content = await services().access.read(call.tenant_id, call.caller.object_id, day, batch_id)
     lines = content.splitlines(keepends=True)

@@ -71,6 +71,9 @@ param tokenAudiences string
 @maxLength(3)
 param reviewAuthContext string
 
+@description('The verdicts that reviewers may give, a list of words by tenant id; * stands for all others. Empty: the usual ones.')
+param reviewVerdicts object = {}
+
 @description('Audiences of the tokens that open the tenant settings and nothing else, with commas between them; empty if none does.')
 param tenantSettingsAudiences string = ''
 
@@ -328,6 +331,7 @@ module app 'modules/function-app.bicep' = {
     operatorTenantId: operatorTenantId
     tokenAudiences: tokenAudiences
     reviewAuthContext: reviewAuthContext
+    reviewVerdicts: reviewVerdicts
     tenantSettingsAudiences: tenantSettingsAudiences
     homeGeos: homeGeos
     controller: controller

@@ -19,12 +19,14 @@ from shared.deletion.purge import Purge
 from shared.deletion.receipts import Receipts
 from shared.identity.signing_keys import SigningKeys
 from shared.identity.tokens import Tokens
+from shared.model.labels import DEFAULT_VOCABULARY, Vocabulary
 from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
 from shared.ports import ReceiptSigner, Stores
 from shared.review.access import Access
 from shared.review.exporting import Exporting
 from shared.review.finding import Finding
+from shared.review.labelling import Labelling
 from shared.review.record import Record
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
@@ -60,6 +62,7 @@ class Services:
     access: Access
     finding: Finding
     exporting: Exporting
+    labelling: Labelling
     deletions: Deletions
     pairing: Pairing
     purge: Purge
@@ -148,6 +151,7 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
         portal=configuration.portal,
         home_geos=configuration.home_geos,
         controller=configuration.controller,
+        vocabulary=configuration.vocabulary,
     )
 
 
@@ -173,6 +177,7 @@ def assemble(
     notices: Notices = NOTICES,
     home_geos: Mapping[str, str] | None = None,
     controller: str | None = None,
+    vocabulary: Vocabulary = DEFAULT_VOCABULARY,
     new_id: Callable[[], str] = new_id,
     new_key: Callable[[], str] = new_key,
     purge_bounds: purge.Bounds | None = None,
@@ -191,6 +196,7 @@ def assemble(
         notices: what tenants can agree to.
         home_geos: the geos of tenants that opt in by a tool that names none.
         controller: who operates the service, for whoever is shown a consent receipt.
+        vocabulary: the verdicts that reviewers may give.
         new_id: makes ids of 32 hexadecimal digits.
         new_key: makes keys for pseudonyms.
         purge_bounds: how much one purge may do, if not as much as usual.
@@ -216,6 +222,7 @@ def assemble(
         access=Access(record),
         finding=Finding(record),
         exporting=Exporting(record),
+        labelling=Labelling(record, vocabulary),
         consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),
         deletions=Deletions(deletions),
         pairing=pairing,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from shared.model import deadlines
 from shared.model.geos import GEOS
 from shared.model.items import GUID
+from shared.model.labels import DEFAULT_VOCABULARY, VERDICTS_MAX, Vocabulary, is_word
 
 ENTRA_ISSUERS = ("https://login.microsoftonline.com/{tenantid}/v2.0", "https://sts.windows.net/{tenantid}/")
 ENTRA_JWKS_URI = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
@@ -99,6 +100,7 @@ class Configuration:
         home_geos: the geo of each tenant that opts in by a tool that names none, ``*`` for all others.
         controller: who operates the service, as consent receipts name it; None if they shall name nobody.
         portal: how the portal signs its users in; None if no portal is offered (D19).
+        vocabulary: the verdicts that reviewers may give.
     """
 
     cosmos: str
@@ -116,6 +118,7 @@ class Configuration:
     home_geos: Mapping[str, str] = field(default_factory=dict)
     controller: str | None = None
     portal: Portal | None = None
+    vocabulary: Vocabulary = DEFAULT_VOCABULARY
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Configuration":
@@ -142,6 +145,7 @@ class Configuration:
             home_geos=_home_geos(environment),
             controller=_controller(environment),
             portal=_portal(environment),
+            vocabulary=_vocabulary(environment),
         )
 
 
@@ -267,6 +271,28 @@ def _home_geos(environment: Mapping[str, str]) -> Mapping[str, str]:
         if geo not in GEOS:
             raise ConfigurationError("HOME_GEOS names a geo that does not exist.")
     return homes
+
+
+def _vocabulary(environment: Mapping[str, str]) -> Vocabulary:
+    text = environment.get("REVIEW_VERDICTS", "").strip() or "{}"
+    try:
+        verdicts: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        verdicts = None
+    if not isinstance(verdicts, dict):
+        raise ConfigurationError("REVIEW_VERDICTS must be a JSON object of tenant id to a list of words.")
+    for tenant_id, words in verdicts.items():
+        if tenant_id != "*" and not GUID.fullmatch(tenant_id):
+            raise ConfigurationError("REVIEW_VERDICTS must name tenants by their ids, GUIDs in lower case, or by *.")
+        if not isinstance(words, list) or not 1 <= len(words) <= VERDICTS_MAX or not all(map(is_word, words)):
+            raise ConfigurationError(
+                f"REVIEW_VERDICTS must give lists of 1 to {VERDICTS_MAX} words: of lower-case letters, digits, hyphens "
+                "and underscores, each at most 40 of them."
+            )
+        if len(set(words)) < len(words):
+            raise ConfigurationError("REVIEW_VERDICTS has a word twice in a list.")
+    others = verdicts.pop("*", DEFAULT_VOCABULARY.others)
+    return Vocabulary(tuple(others), {tenant_id: tuple(words) for tenant_id, words in verdicts.items()})
 
 
 def _controller(environment: Mapping[str, str]) -> str | None:

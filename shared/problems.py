@@ -59,6 +59,7 @@ class InvalidRequest(Problem):
     REPEATED_NAME = "An object has two members of the same name."
     NO_EXPORT = "The body is no export of traces, as its Content-Type says it is."
     NO_OBJECT = "The body must be a JSON object."
+    DAYS = "firstDay must not be after lastDay."
     NO_BOOLEAN = "enableModelDataSharing must be true or false."
     CURSOR = "The cursor is none that this search was answered with; search without one."
     GEO_NEEDED = "geo is needed to opt in."
@@ -203,6 +204,7 @@ class NotFound(Problem):
     ENROLLMENT = "There is no such enrollment, or its captures are gone."
     DAY = "There are no captures of that day."
     DAY_GONE = "The captures of that day are gone."
+    CAPTURE = "There is no such capture."
     BATCH = "There is no such batch."
     NOTICE = "There is no such version of the notice."
     NO_PORTAL = "This deployment offers no portal."
@@ -245,6 +247,13 @@ class PreconditionFailed(Problem):
     detail = CHANGED = "Read the setting again; its ETag is not one in If-Match, or is one in If-None-Match."
     NO_ETAG = "If-Match is no list of ETags."
     EXISTS = "If-None-Match: * never holds, because every tenant has a setting; take the ETag for If-Match."
+
+
+class LabelChanged(PreconditionFailed):
+    """A precondition of a change of a label does not hold."""
+
+    title = "The label has changed."
+    detail = "Read the labels again; the label's ETag is not one in If-Match, or there is a label and may be none."
 
 
 class LengthRequired(Problem):
@@ -361,6 +370,44 @@ class UnknownGeo(Problem):
 
     slug, status, title = "unknown-geo", 422, "There is no such geo."
     detail = f"geo must be one of {', '.join(sorted(GEOS))}."
+
+
+class UnknownVerdict(Problem):
+    """The verdict is none of the words that the deployment, or the tenant, has for it (P12)."""
+
+    slug, status, title = "unknown-verdict", 422, "There is no such verdict."
+
+    def __init__(self, verdicts: Sequence[str]) -> None:
+        """Refuse, and say which there are."""
+        super().__init__(f"verdict must be one of {', '.join(verdicts)}.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that names two words."""
+        return cls(("correct", "incorrect"))
+
+
+class TooManyLabels(Problem):
+    """So many days have more labels, or batches, than can be compared in one request (P12)."""
+
+    slug, status, title = "too-many-labels", 422, "There are too many labels."
+
+    def __init__(self, most: int, most_batches: int) -> None:
+        """Refuse, and say how much there may be.
+
+        Args:
+            most: how many sets of labels, one for each reviewer of each batch.
+            most_batches: how many batches, labelled or not.
+        """
+        super().__init__(
+            f"One request goes through at most {most_batches} batches, and compares what was said in at most {most} "
+            "cases where a reviewer has labelled something of a batch; ask for fewer days."
+        )
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that says some thousands."""
+        return cls(5_000, 100_000)
 
 
 class IdempotencyKeyReused(Problem):

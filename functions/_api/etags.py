@@ -34,9 +34,9 @@ class Tags:
         return _sequences(self.strong | self.weak)
 
 
-def etag(sequence: int) -> str:
-    """Return the ETag of a setting of that ledger sequence."""
-    return f'"{sequence}"'
+def etag(version: int | str) -> str:
+    """Return the ETag of a setting of that ledger sequence, or of a label of that version."""
+    return f'"{version}"'
 
 
 def _sequences(tags: frozenset[str]) -> frozenset[int]:
@@ -54,27 +54,50 @@ def _read(sent: str) -> Tags:
     )
 
 
-IF_MATCH: Parameter[Tags | None] = text(
-    "If-Match",
-    "header",
-    "The ETags of which the setting must still have one, or * for any. If it has none of them it is a 412, and so is "
-    "whatever is no list of ETags.",
-    _TAGS,
-    '"1"',
-    PreconditionFailed.NO_ETAG,
-    read=_read,
-    absent=None,
-    problem=PreconditionFailed,
-)
-IF_NONE_MATCH: Parameter[Tags | None] = text(
-    "If-None-Match",
-    "header",
-    "The ETags of which the setting must have none, or * for any; there always is a setting.",
-    _TAGS,
-    'W/"0"',
-    InvalidRequest.NO_ETAG,
-    read=_read,
-    absent=None,
+def if_match(what: str, example: str, problem: type[PreconditionFailed]) -> Parameter[Tags | None]:
+    """Return the parameter If-Match of an operation that changes something.
+
+    Args:
+        what: what it changes.
+        example: an ETag of that.
+        problem: what is answered if it has none of the ETags.
+    """
+    return text(
+        "If-Match",
+        "header",
+        f"The ETags of which the {what} must still have one, or * for any. If it has none of them it is a 412, and so "
+        "is whatever is no list of ETags.",
+        _TAGS,
+        example,
+        PreconditionFailed.NO_ETAG,
+        read=_read,
+        absent=None,
+        problem=problem,
+    )
+
+
+def if_none_match(description: str, example: str) -> Parameter[Tags | None]:
+    """Return the parameter If-None-Match.
+
+    Args:
+        description: for the document.
+        example: an ETag.
+    """
+    return text(
+        "If-None-Match",
+        "header",
+        description,
+        _TAGS,
+        example,
+        InvalidRequest.NO_ETAG,
+        read=_read,
+        absent=None,
+    )
+
+
+IF_MATCH = if_match("setting", '"1"', PreconditionFailed)
+IF_NONE_MATCH = if_none_match(
+    "The ETags of which the setting must have none, or * for any; there always is a setting.", 'W/"0"'
 )
 PRECONDITIONS = (IF_MATCH.name, IF_NONE_MATCH.name, "If-Unmodified-Since")
 """What guards a change must never be passed over. (What only spares an answer, If-Modified-Since, may be.)"""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -64,9 +65,11 @@ class Parameter(Generic[T]):
         except ValueError:
             raise self.problem(self.sentence) from None
 
-    def in_query(self, description: str) -> "Parameter[T | None]":
-        """Return the same of the query, where it may be absent."""
-        return Parameter(self.name, "query", description, self.schema, self.example, self.read, self.sentence, None)
+    def in_query(self, description: str, name: str | None = None) -> "Parameter[T | None]":
+        """Return the same of the query, where it may be absent, and may have another name."""
+        return Parameter(
+            name or self.name, "query", description, self.schema, self.example, self.read, self.sentence, None
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameter as an OpenAPI object."""
@@ -197,6 +200,18 @@ BEFORE = number(
     7,
     absent=None,
     sentence="before must be the sequence of an entry, from 0 to 999999999.",
+)
+
+# In other millennia its deadline could not be computed.
+DAY = text(
+    "day",
+    "path",
+    "A UTC day.",
+    r"[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}",
+    "2026-11-21",
+    "A day must be a date between the years 2000 and 8999, written as in 2026-11-21.",
+    read=date.fromisoformat,
+    format="date",
 )
 
 CORRELATION_PATTERN = "[A-Za-z0-9._-]{1,64}"

@@ -17,6 +17,7 @@ param insightsConnectionString string
 param operatorTenantId string
 param tokenAudiences string
 param reviewAuthContext string
+param reviewVerdicts object
 param tenantSettingsAudiences string
 param homeGeos object
 param controller string
@@ -110,6 +111,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         { name: 'RECEIPT_KEY', value: receiptKey }
         { name: 'RETENTION_DAYS', value: string(retentionDays) }
         { name: 'REVIEW_AUTH_CONTEXT', value: reviewAuthContext }
+        { name: 'REVIEW_VERDICTS', value: string(reviewVerdicts) }
         { name: 'STORAGE_ACCOUNTS', value: string(toObject(storageAccounts, each => each.geo, each => each.endpoint)) }
         { name: 'TENANT_SETTINGS_AUDIENCES', value: tenantSettingsAudiences }
         { name: 'TOKEN_AUDIENCES', value: tokenAudiences }

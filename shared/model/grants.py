@@ -58,6 +58,9 @@ Action = Literal[
 ]
 """What is on the record; all but the first four are looks at captures, or at what was made of them (P12)."""
 
+ABOUT_GRANTS: frozenset[Action] = frozenset({"requested", "purposeRefused", "approved", "revoked"})
+"""What is no look, but says how a grant came and went."""
+
 
 class ReviewGrant(Item):
     """Time-limited permission of one reviewer to read one enrollment's captures for one purpose.

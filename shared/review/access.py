@@ -2,11 +2,12 @@
 
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from shared.model.grants import (
+    ABOUT_GRANTS,
     APPROVAL_WITHIN,
     AccessDetails,
     AccessRecord,
@@ -146,6 +147,16 @@ class Access:
             before: only those whose request has a lower sequence in the access log.
         """
         return await self.record.store.grants(tenant_id, limit=limit, before=before)
+
+    async def uses(self, tenant_id: str, grant_id: str) -> Mapping[str, int]:
+        """Return how often what was done under a grant, by action; content-free, so this look goes on no record.
+
+        Raises:
+            NotFound: if there is no such grant.
+        """
+        await self.record.grant(tenant_id, grant_id)
+        counts = await self.record.store.uses(tenant_id, grant_id)
+        return {action: counts[action] for action in sorted(counts) if action not in ABOUT_GRANTS}
 
     async def pending(self, *, limit: int) -> Sequence[ReviewGrant]:
         """Return the grants of all tenants that wait for an approver, the one that lapses first first.

@@ -14,13 +14,12 @@ from typing import Any
 
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
-from pydantic import ValidationError
 from pydantic_core import from_json
 
 from shared.model.capture import BATCH_ID, BATCH_MAX
 from shared.model.exports import Place
 from shared.model.json_shape import values_and_depth
-from shared.model.labels import Label, ReviewerLabels, labelled_batch, of_line
+from shared.model.labels import Label, ReviewerLabels, labelled_batch, labels_in, of_line
 from shared.model.selection import Selection
 from shared.ports import BatchMissing, CaptureStore, ContainerBeingDeleted, ContainerMissing
 from shared.review.languages import language_of
@@ -157,10 +156,9 @@ async def read_labels(store: CaptureStore, container: str, blobs: Sequence[str])
     for blob in blobs:
         stored = await store.read_beside(container, blob)
         if stored is not None:
-            try:
-                found.append(ReviewerLabels.model_validate_json(stored.value))
-            except ValidationError:
-                continue  # somebody's own, put there by hand
+            labels = labels_in(blob, stored.value)
+            if labels is not None:
+                found.append(labels)
     return found
 
 

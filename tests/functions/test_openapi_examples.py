@@ -28,18 +28,23 @@ IDS = {
     "enrollmentId": "0" * 32,
     "grantId": "0" * 32,
     "batchId": "0" * 32,
+    "line": "0",
     "exportId": "0" * 32,
     "day": DAY,
     "version": "0",
     "agentId": "orders",
 }
+SOMEONE = "99999999-2222-4333-8444-555555555555"
 WISH = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
 NOTHING: dict[str, Any] = {
     "export_request": {"lastDay": "2026-01-01"},
     "captures_find": {"lastDay": "2026-01-01"},
+    "label_put": {"score": 1},
     "captures_sample": {"lastDay": "2026-01-01", "size": 1, "seed": 1},
 }
 """The bodies that ask for what there is not."""
+QUERIES = {"captures_list": f"day={DAY}", "label_agreement": "lastDay=2026-01-01"}
+"""The queries that do."""
 
 FORMS = {
     "instant": r"[\d-]{10}T[\d:]{8}\.\d{6}Z",
@@ -161,6 +166,19 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkey
     await api.call("access_log")
     await api.call("captures_find", "POST", role=Role.REVIEWER, body={"limit": 1})
     await api.call("captures_sample", "POST", role=Role.REVIEWER, body={"size": 1, "seed": 7})
+    await api.call("label_vocabulary", role=Role.REVIEWER)
+    said = {"verdict": "incorrect", "score": 0.25, "tags": ["wrong-table"], "comment": "It sums the closed orders."}
+    place = {"day": DAY, "batchId": stored["batchId"]}
+    other = {"authorization": f"Bearer {token(Role.REVIEWER, claims={'oid': SOMEONE})}"}
+    others = (await api.call(**{**person, "role": None, "headers": other}))[1]["grantId"]
+    await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=others)
+    for verdict in ("correct", "incorrect"):
+        by_other = {"body": {**said, "verdict": verdict}, "role": None, "headers": other}
+        for how in ({"body": said, "role": Role.REVIEWER}, by_other):
+            await api.call("label_put", "PUT", line="0", **place, **how)
+        await api.call("labels", role=Role.REVIEWER, **place)
+        await api.call("label_agreement", role=Role.REVIEWER)
+    await api.call("review_grant_uses", role=Role.APPROVER, grantId=grant)
     export = (await api.call("export_request", "POST", role=Role.REVIEWER, body={"feature": "flow"}))[1]["exportId"]
     await api.call("export_show", role=Role.REVIEWER, exportId=export)
     await api.call("exports", role=Role.REVIEWER)
@@ -264,7 +282,5 @@ async def test_what_there_is_not_is_refused_as_the_example_says(api: Api, functi
         grant = (await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=WISH))[1]["grantId"]
         await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant)
     body = json.dumps(NOTHING.get(function, WISH)).encode() if OPERATIONS[function].body else b""
-    answered = await sent(
-        function, some_role(function), body=body, query=f"day={DAY}" * (function == "captures_list"), **IDS
-    )
+    answered = await sent(function, some_role(function), body=body, query=QUERIES.get(function, ""), **IDS)
     assert json.loads(answered) == example(function, "NotFound")

@@ -57,6 +57,12 @@ review_grant_approve  POST     401  401  403  403  403  403  403    403   403   
 review_grant_revoke   POST     401  401  403  403  403  403  403    403   403    200  200    200    200  200  200
 captures_find         POST     401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 captures_sample       POST     401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+review_grant_uses     GET      401  401  403  403  403  403  403    403   403    403  403    403    403  200  200
+labels                GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+label_put             PUT      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+label_withdraw        DELETE   401  401  403  403  403  403  403  grant  step  grant  204  grant  grant  403  grant
+label_vocabulary      GET      401  401  403  403  403  403  403    200  step    200  200    200    200  403  200
+label_agreement       GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 export_request        POST     401  401  403  403  403  403  403  grant  step  grant  202  grant  grant  403  grant
 exports               GET      401  401  403  403  403  403  403    200   200    200  200    200    200  403  200
 export_show           GET      401  401  403  403  403  403  403    200   200    200  200    200    200  403  200
@@ -140,6 +146,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
         ("captures_find", "POST"): {"feature": "flow"},
         ("captures_sample", "POST"): {"feature": "flow", "size": 1, "seed": 1},
         ("export_request", "POST"): {"feature": "flow"},
+        ("label_put", "PUT"): {"verdict": "correct"},
         ("review_grant_request", "POST"): {"purpose": "build", "justification": "x" * 20, "durationMinutes": 5},
     }
     body = bodies.get((function, method))
@@ -156,6 +163,7 @@ async def answer_to(world: World, function: str, method: str, caller: str) -> fu
             "day": world.clock.now().date().isoformat(),
             "batchId": batch_id,
             "exportId": export_id,
+            "line": "0",
             "version": AGREEMENT.version,
             "agentId": "orders",
         },

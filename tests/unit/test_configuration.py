@@ -6,6 +6,7 @@ import pytest
 
 from shared.configuration import ENTRA_ISSUERS, ENTRA_JWKS_URI, Configuration, ConfigurationError
 from tests.unit.settings import GOOD, SECRET
+from tests.world import OTHER_TENANT, TENANT
 
 
 def test_a_deployment_needs_six_settings_and_trusts_entra() -> None:
@@ -67,6 +68,30 @@ def test_the_local_stack_sets_connection_strings_and_its_own_issuer() -> None:
         ("HOME_GEOS", '{"contoso": "europe"}'),
         ("HOME_GEOS", '{"3B9E6A52-0c4d-4f18-a7e1-62d05c8f9b30": "europe"}'),
         ("HOME_GEOS", '{"*": 5}'),
+        *(
+            ("REVIEW_VERDICTS", value)
+            for value in (
+                SECRET,
+                "[" * 100_000,
+                "[]",
+                '["good", "bad"]',
+                '{"*": "good"}',
+                '{"*": []}',
+                '{"*": null}',
+                '{"*": ["good", 5]}',
+                '{"*": ["good", ""]}',
+                '{"*": ["good", "Bad"]}',
+                '{"*": ["good", "bad\\n"]}',
+                '{"*": ["good", "very bad"]}',
+                '{"*": ["good", "bad-"]}',
+                '{"*": ["good", "good"]}',
+                json.dumps({"*": ["x" * 41]}),
+                json.dumps({"*": [f"word-{n}" for n in range(21)]}),
+                '{"contoso": ["good"]}',
+                '{"3B9E6A52-0c4d-4f18-a7e1-62d05c8f9b30": ["good"]}',
+                json.dumps({SECRET: ["good"]}),
+            )
+        ),
         ("CONTROLLER", "x" * 201),
         ("CONTROLLER", "a\tb"),
         ("RECEIPT_KEY", " "),
@@ -104,6 +129,17 @@ def test_a_wrong_setting_is_named_and_not_repeated(name: str, value: str) -> Non
         Configuration.read({**GOOD, name: value})
     assert name in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+def test_verdicts_are_a_tenants_own_or_those_of_all_others_or_the_usual() -> None:
+    usual = ("correct", "incorrect", "harmful", "unclear")
+    for absent in ({}, {"REVIEW_VERDICTS": " "}, {"REVIEW_VERDICTS": "{}"}):
+        assert Configuration.read({**GOOD, **absent}).vocabulary.of(TENANT) == usual
+    mine = Configuration.read({**GOOD, "REVIEW_VERDICTS": json.dumps({TENANT: ["yes", "no"]})}).vocabulary
+    assert (mine.of(TENANT), mine.of(OTHER_TENANT)) == (("yes", "no"), usual)
+    ours = {"*": ["good", "bad-1"], TENANT: ["yes"]}
+    both = Configuration.read({**GOOD, "REVIEW_VERDICTS": json.dumps(ours)}).vocabulary
+    assert (both.of(TENANT), both.of(OTHER_TENANT)) == (("yes",), ("good", "bad-1"))
 
 
 @pytest.mark.parametrize("name", GOOD)

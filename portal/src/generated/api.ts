@@ -376,6 +376,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenantId}/captures/{day}/{batchId}/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what all reviewers say of the captures of a batch. It is on the record. */
+        get: operations["Labels_List"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/captures/{day}/{batchId}/{line}/label": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Label a capture, in the place of what the caller has said of it before. It is on the record.
+         * @description Each reviewer has one label of a capture. It lies beside the capture and goes with it; the record says that there is one, and nothing of what it says.
+         */
+        put: operations["Labels_Put"];
+        post?: never;
+        /** Withdraw the caller's label of a capture; one that is not there is fine. It is on the record. */
+        delete: operations["Labels_Withdraw"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tenants/{tenantId}/data-sharing": {
         parameters: {
             query?: never;
@@ -547,6 +585,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenantId}/label-agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show how far each two reviewers agree on the captures of some days. It is on the record. */
+        get: operations["LabelAgreement_Show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/label-vocabulary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the verdicts that there are for a tenant's captures. */
+        get: operations["LabelVocabulary_Show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tenants/{tenantId}/review-grants": {
         parameters: {
             query?: never;
@@ -593,6 +665,26 @@ export interface paths {
         put?: never;
         /** End a grant: one's own, or, as an approver, anyone's. */
         post: operations["ReviewGrants_Revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{tenantId}/review-grants/{grantId}/uses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what a grant was used for: how often what was done under it.
+         * @description The actions are those of the access log; that the grant was asked for, approved and revoked is not among them.
+         */
+        get: operations["ReviewGrants_Uses"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -664,6 +756,20 @@ export interface components {
             justification?: string;
             /** @constant */
             lockbox: "notApplicable";
+        };
+        /**
+         * AgreementAnswer
+         * @description How far two reviewers agree on the captures to which both gave a verdict.
+         *
+         *     `observed` is the share of them to which both gave the same; `kappa` is Cohen's, absent where it is not defined
+         *     because chance alone would have them agree on all.
+         */
+        AgreementAnswer: {
+            reviewers: string[];
+            captures: number;
+            observed: number;
+            kappa?: number;
+            verdicts: components["schemas"]["VerdictAgreementAnswer"][];
         };
         /**
          * BatchAnswer
@@ -1182,6 +1288,21 @@ export interface components {
          */
         GrantStatus: "pending" | "approved" | "revoked" | "expired" | "lapsed";
         /**
+         * GrantUse
+         * @description How often something was done under a grant; `action` is as in the access log.
+         */
+        GrantUse: {
+            action: string;
+            count: number;
+        };
+        /**
+         * GrantUsesAnswer
+         * @description What a grant was used for.
+         */
+        GrantUsesAnswer: {
+            value: components["schemas"]["GrantUse"][];
+        };
+        /**
          * HealthAnswer
          * @description Whether this instance can work.
          */
@@ -1222,6 +1343,55 @@ export interface components {
             postponed?: components["schemas"]["Postponed"][];
         };
         JsonValue: unknown;
+        /**
+         * LabelAgreementAnswer
+         * @description How far each two reviewers agree who gave verdicts to the same captures; `labels` counts all that there are.
+         */
+        LabelAgreementAnswer: {
+            value: components["schemas"]["AgreementAnswer"][];
+            labels: number;
+        };
+        /**
+         * LabelAnswer
+         * @description What one reviewer says of one capture; `line` is the capture's place in its batch, counted from 0.
+         */
+        LabelAnswer: {
+            line: number;
+            reviewer: string;
+            verdict?: string;
+            score?: number;
+            tags: string[];
+            comment?: string;
+            /** Format: date-time */
+            at: string;
+        };
+        /**
+         * LabelRequest
+         * @description The body of a PUT: what a reviewer says of a capture, which is at least one of these.
+         */
+        LabelRequest: {
+            /** @description One of the words of the label vocabulary. */
+            verdict?: string | null;
+            /** @description From 0, the worst, to 1. */
+            score?: number | null;
+            /** @description The reviewer's own words; one that comes twice counts once. */
+            tags?: string[] | null;
+            comment?: string | null;
+        };
+        /**
+         * LabelVocabularyAnswer
+         * @description The verdicts that there are for a tenant's captures.
+         */
+        LabelVocabularyAnswer: {
+            verdicts: string[];
+        };
+        /**
+         * LabelsAnswer
+         * @description The labels of a batch, by line, and of one line by reviewer.
+         */
+        LabelsAnswer: {
+            value: components["schemas"]["LabelAnswer"][];
+        };
         /**
          * LedgerAnswer
          * @description What is so on the ledger: opt-outs that have no deletion yet, the last sweep of it, its account's posture.
@@ -1828,6 +1998,20 @@ export interface components {
         TraceExportAnswer: {
             partialSuccess?: components["schemas"]["PartialSuccess"];
         };
+        /**
+         * VerdictAgreementAnswer
+         * @description How far two reviewers agree on one verdict, against all others taken as one.
+         *
+         *     `first` and `second` are how many of the captures the first and the second reviewer gave it, `both` how many
+         *     both did. `kappa` is absent where it is not defined.
+         */
+        VerdictAgreementAnswer: {
+            verdict: string;
+            kappa?: number;
+            both: number;
+            first: number;
+            second: number;
+        };
         /** @description A refusal or failure (RFC 9457). The detail never repeats what was sent. */
         Problem: {
             /** @description Stable: tell problems apart by it. */
@@ -1939,6 +2123,19 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `urn:problem:precondition-failed`: The label has changed. */
+        LabelChanged: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `urn:problem:length-required`: The body needs a Content-Length. */
         LengthRequired: {
             headers: {
@@ -1981,6 +2178,32 @@ export interface components {
         };
         /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
         GeoNotServed: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `urn:problem:unknown-verdict`: There is no such verdict. */
+        UnknownVerdict: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                "x-correlation-id": components["headers"]["x-correlation-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `urn:problem:too-many-labels`: There are too many labels. */
+        TooManyLabels: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -4508,6 +4731,408 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    Labels_List: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description A UTC day.
+                 * @example 2026-11-21
+                 */
+                day: string;
+                /**
+                 * @description A batch, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                batchId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The labels, by line. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "line": 3,
+                     *           "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *           "verdict": "incorrect",
+                     *           "score": 0.25,
+                     *           "tags": [
+                     *             "wrong-table"
+                     *           ],
+                     *           "comment": "It sums the closed orders, too.",
+                     *           "at": "2026-11-21T12:00:00.000000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelsAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Labels_Put: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETags of which the label must still have one, or * for any. If it has none of them it is a 412, and so is whatever is no list of ETags.
+                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
+                 */
+                "If-Match"?: string;
+                /**
+                 * @description The ETags of which the label must have none, or * if there must be no label yet.
+                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description A UTC day.
+                 * @example 2026-11-21
+                 */
+                day: string;
+                /**
+                 * @description A batch, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                batchId: string;
+                /**
+                 * @description A capture's place in its batch, counted from 0.
+                 * @example 3
+                 */
+                line: number;
+            };
+            cookie?: never;
+        };
+        /** @description At most 32768 bytes, with a Content-Length. It may be gzip (Content-Encoding), and then 32768 bytes when it is undone, too. At most 20000 values in all, 64 objects and arrays within one another, 10000 members in one object, and none of them twice. A number has at most 100 characters. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "verdict": "incorrect",
+                 *       "score": 0.25,
+                 *       "tags": [
+                 *         "wrong-table"
+                 *       ],
+                 *       "comment": "It sums the closed orders, too."
+                 *     }
+                 */
+                "application/json": components["schemas"]["LabelRequest"];
+            };
+        };
+        responses: {
+            /** @description The label. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "line": 3,
+                     *       "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+                     *       "verdict": "incorrect",
+                     *       "score": 0.25,
+                     *       "tags": [
+                     *         "wrong-table"
+                     *       ],
+                     *       "comment": "It sums the closed orders, too.",
+                     *       "at": "2026-11-21T12:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: components["responses"]["LengthRequired"];
+            412: components["responses"]["LabelChanged"];
+            /** @description `urn:problem:payload-too-large`: The body is too large. */
+            413: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: components["responses"]["UnsupportedEncoding"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["UnknownVerdict"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    Labels_Withdraw: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The ETags of which the label must still have one, or * for any. If it has none of them it is a 412, and so is whatever is no list of ETags.
+                 * @example "0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a"
+                 */
+                "If-Match"?: string;
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description A UTC day.
+                 * @example 2026-11-21
+                 */
+                day: string;
+                /**
+                 * @description A batch, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                batchId: string;
+                /**
+                 * @description A capture's place in its batch, counted from 0.
+                 * @example 3
+                 */
+                line: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is no label of the caller's any more. */
+            204: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            412: components["responses"]["LabelChanged"];
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     DataSharing_Get: {
         parameters: {
             query?: never;
@@ -5695,6 +6320,221 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    LabelAgreement_Show: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The first of the days; the oldest that may be read if absent.
+                 * @example 2026-11-21
+                 */
+                firstDay?: string;
+                /**
+                 * @description The last of the days; the newest if absent.
+                 * @example 2026-11-21
+                 */
+                lastDay?: string;
+            };
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One entry for each two reviewers who gave a verdict to the same capture. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "reviewers": [
+                     *             "1f0a9d3c-7b64-4e25-8c1d-2a5e6f7b8c90",
+                     *             "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
+                     *           ],
+                     *           "captures": 50,
+                     *           "observed": 0.7,
+                     *           "kappa": 0.4,
+                     *           "verdicts": [
+                     *             {
+                     *               "verdict": "correct",
+                     *               "kappa": 0.4,
+                     *               "both": 20,
+                     *               "first": 25,
+                     *               "second": 30
+                     *             },
+                     *             {
+                     *               "verdict": "incorrect",
+                     *               "kappa": 0.4,
+                     *               "both": 15,
+                     *               "first": 25,
+                     *               "second": 20
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "labels": 117
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelAgreementAnswer"];
+                };
+            };
+            /** @description `urn:problem:invalid-request`: The request is not valid. */
+            400: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `urn:problem:forbidden`: The caller may not do this.
+             *     `urn:problem:grant-required`: A live review grant is needed.
+             */
+            403: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:not-found`: Not found. */
+            404: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `urn:problem:geo-not-served`: This deployment does not serve that geo. */
+            421: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["TooManyLabels"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    LabelVocabulary_Show: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The verdicts, in the order in which they are offered. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "verdicts": [
+                     *         "correct",
+                     *         "incorrect",
+                     *         "harmful",
+                     *         "unclear"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelVocabularyAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description `urn:problem:unauthenticated`: A valid bearer token is needed. */
+            401: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     ReviewGrants_List: {
         parameters: {
             query?: {
@@ -6024,6 +6864,67 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["GrantAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    ReviewGrants_Uses: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Comes back in the answer and is in our logs, if it is 1 to 64 letters, digits, dots, underscores and hyphens; if it is anything else, as if it were absent, the answer has a new one.
+                 * @example 5d1f0c7e-order-17
+                 */
+                "x-correlation-id"?: string;
+            };
+            path: {
+                /**
+                 * @description The customer's Entra tenant id; letter case does not matter.
+                 * @example 3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30
+                 */
+                tenantId: string;
+                /**
+                 * @description A review grant, as its POST answered it.
+                 * @example 0f8d2c4b6a1e4d3c9b7a5f0e1d2c3b4a
+                 */
+                grantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Each action that was done, with its number; none if the grant was not used. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Access-Control-Expose-Headers": components["headers"]["Access-Control-Expose-Headers"];
+                    "x-correlation-id": components["headers"]["x-correlation-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": [
+                     *         {
+                     *           "action": "listed",
+                     *           "count": 2
+                     *         },
+                     *         {
+                     *           "action": "read",
+                     *           "count": 7
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GrantUsesAnswer"];
                 };
             };
             400: components["responses"]["InvalidRequest"];
