@@ -85,6 +85,7 @@ async def test_from_the_days_to_a_capture_that_was_looked_for(
     await expect(page.get_by_role("textbox", name="Language")).to_be_focused()
     await accessible(page)
     await person.write(page.get_by_role("textbox", name="Language"), "")
+    await page.keyboard.press("Delete")
     await person.write(page.get_by_role("textbox", name="Feature"), "power-fx.formula")
     await person.write(page.get_by_role("textbox", name="Text"), "OPEN orders")
     await person.press(page.get_by_role("button", name="Add a telemetry condition"))
@@ -380,7 +381,7 @@ async def test_a_file_that_was_changed_on_its_way_is_not_saved(portal: Portal, t
     page = await desk(portal, tenant)
     export = await exported(page)
     saved: list[object] = []
-    page.on("download", saved.append)
+    page.on("download", lambda download: saved.append(download))
 
     async def change(route: Any) -> None:
         answer = await route.fetch()
@@ -467,10 +468,13 @@ async def test_days_of_which_nothing_may_be_read_are_no_error(portal: Portal, te
 
 @pytest.mark.parametrize(
     ("locale", "find", "tabs"),
-    [("de-DE", "Suchen", ("Übereinstimmung", "Exporte")), ("ja-JP", "検索", ("一致度", "エクスポート"))],
+    [
+        ("de-DE", "Suchen", {"Übereinstimmung": "Kappa sagt", "Exporte": "Es wurde keiner angefordert."}),
+        ("ja-JP", "検索", {"一致度": "カッパ係数は", "エクスポート": "エクスポートはありません。"}),
+    ],
 )
 async def test_the_desk_in_german_and_japanese(
-    portal: Portal, tenant: str, locale: str, find: str, tabs: tuple[str, str]
+    portal: Portal, tenant: str, locale: str, find: str, tabs: dict[str, str]
 ) -> None:
     page = await desk(portal, tenant, locale=locale, dark=True)
     await page.get_by_role("button", name=find, exact=True).click()
@@ -478,8 +482,9 @@ async def test_the_desk_in_german_and_japanese(
     await expect(page.get_by_role("article")).to_be_visible()
     await accessible(page)
     await fits(page)
-    for tab in tabs:
+    for tab, told in tabs.items():
         await page.get_by_role("tab", name=tab).click()
+        await expect(page.get_by_text(told)).to_be_visible()
         await accessible(page)
         await fits(page)
 

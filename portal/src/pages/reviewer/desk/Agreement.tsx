@@ -3,8 +3,8 @@ import { useState } from "react";
 import { useAction } from "../../../app/action";
 import { answered, type Schemas } from "../../../app/api";
 import { useApp } from "../../../app/context";
-import { TroubleBar } from "../../../app/TroubleBar";
 import { Section } from "../Section";
+import { DeskTrouble } from "./DeskTrouble";
 import { useRefusal } from "./useRefusal";
 
 const useStyles = makeStyles({
@@ -66,7 +66,7 @@ export function Agreement({ tenantId, onRefused }: { tenantId: string; onRefused
           {words.show}
         </Button>
       </form>
-      {trouble && <TroubleBar trouble={trouble} retry={compare} />}
+      {trouble && <DeskTrouble trouble={trouble} retry={compare} />}
       <Text role="status">
         {busy && texts.loading}
         {!busy && compared && `${words.labels(formats.number(compared.labels))} ${compared.value.length === 0 ? words.none : ""}`}

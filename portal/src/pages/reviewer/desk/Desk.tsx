@@ -8,6 +8,7 @@ import { to } from "../../../app/route";
 import { TroubleBar } from "../../../app/TroubleBar";
 import { Section } from "../Section";
 import { Agreement } from "./Agreement";
+import { DeskTrouble } from "./DeskTrouble";
 import { Exports } from "./Exports";
 import { NOTHING, type Selection } from "./filter";
 import { FilterForm } from "./FilterForm";
@@ -37,6 +38,7 @@ export default function Desk({ tenantId, onRefused }: { tenantId: string; onRefu
   const { desk } = texts;
   const [page, setPage] = useState<Page>("find");
   const [filter, setFilter] = useState(NOTHING);
+  const [wished, setWished] = useState<Selection | null>(null);
   const [asked, setAsked] = useState<Schemas["ExportAnswer"] | null>(null);
   const search = useSearch(tenantId);
   const exporting = useAction();
@@ -47,11 +49,13 @@ export default function Desk({ tenantId, onRefused }: { tenantId: string; onRefu
   useRefusal(search.trouble ?? exporting.trouble ?? vocabulary.trouble, onRefused);
   const verdicts = vocabulary.data ?? [];
 
-  const ask = (selection: Selection): void =>
+  const ask = (selection: Selection): void => {
+    setWished(selection);
     void exporting.run(async () => {
       setAsked(await answered(api.POST("/tenants/{tenantId}/exports", { params: { path: { tenantId } }, body: selection })));
       setPage("exports");
     });
+  };
 
   return (
     <div className={styles.desk}>
@@ -76,7 +80,7 @@ export default function Desk({ tenantId, onRefused }: { tenantId: string; onRefu
             onExport={ask}
             isExporting={exporting.busy}
           />
-          {exporting.trouble && <TroubleBar trouble={exporting.trouble} />}
+          {exporting.trouble && wished && <DeskTrouble trouble={exporting.trouble} retry={() => ask(wished)} />}
         </Section>
         {search.ask && (
           <Section title={desk.results}>

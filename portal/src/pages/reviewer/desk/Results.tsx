@@ -1,4 +1,4 @@
-import { Button, MessageBar, MessageBarBody, MessageBarTitle, Spinner, Subtitle2, Text, makeStyles, tokens } from "@fluentui/react-components";
+import { Button, Spinner, Subtitle2, Text, makeStyles, tokens } from "@fluentui/react-components";
 import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useApp } from "../../../app/context";
 import { TroubleBar } from "../../../app/TroubleBar";
@@ -7,6 +7,7 @@ import { CaptureView } from "../ConversationView";
 import { beginning } from "../hidden";
 import { LongList } from "../LongList";
 import { Said } from "../Said";
+import { DeskTrouble } from "./DeskTrouble";
 import { actOf, isField } from "./keys";
 import { keyOf, labelBy, type Found } from "./label";
 import { LabelPanel } from "./LabelPanel";
@@ -76,15 +77,7 @@ export function Results({
   return (
     <div className={styles.results}>
       <Status search={search} />
-      {search.trouble?.kind === "not-found" ? (
-        <MessageBar intent="warning" layout="multiline">
-          <MessageBarBody>
-            <MessageBarTitle>{desk.noDays[0]}</MessageBarTitle> {desk.noDays[1]}
-          </MessageBarBody>
-        </MessageBar>
-      ) : (
-        search.trouble && <TroubleBar trouble={search.trouble} retry={search.goOn} />
-      )}
+      {search.trouble && <DeskTrouble trouble={search.trouble} retry={search.goOn} />}
       <div ref={list}>
         {found.length > 0 && (
           <LongList
