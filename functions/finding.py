@@ -115,7 +115,16 @@ _FOUND = FoundCapture(
         "telemetry": {"latencyMs": 812},
     },
     language="en",
-    labels=[FoundLabel(reviewer="b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90", verdict="good", tags=("formula",), at=_AT)],
+    labels=[
+        FoundLabel(
+            reviewer="b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90",
+            verdict="incorrect",
+            score=0.25,
+            tags=("wrong-table",),
+            comment="It sums the closed orders.",
+            at=_AT,
+        )
+    ],
 )
 _CURSOR = "Wx6cfT8qSGC3yNng8aKzxAALSmcPjSxLah5NPJt6Xw4dLDtKAAFvVb1Xq0mZJw2c"
 _SCANNED = ScannedCaptures(captures=500, batches=12, unreadable=0)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from shared.model.containers import DEPLOYMENT_PREFIX
 from shared.model.items import format_instant
 from shared.model.notices import DEFAULT_LOCALE, NOTICES
 
+_MADE = re.compile("^export-|-labels-")
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -199,6 +201,19 @@ class Client:
                     content = await (await client.download_blob(name, decompress=False)).readall()
                     lines = gzip.decompress(content).splitlines()
                     found[f"{container}/{name}"] = [json.loads(line) for line in lines]
+        return found
+
+    async def beside(self, enrollment_id: str) -> list[str]:
+        """Return what reviewers have made of an enrollment's captures, in whatever account, as ``container/blob``.
+
+        What is staged and not yet put together is among it.
+        """
+        found = []
+        for geo, storage in self._storage.items():
+            for container in await self.containers(geo):
+                if container.endswith(enrollment_id):
+                    blobs = storage.get_container_client(container).list_blobs(include=["uncommittedblobs"])
+                    found += [f"{container}/{each.name}" async for each in blobs if _MADE.search(each.name)]
         return found
 
 

@@ -1,6 +1,8 @@
 """The main job, end to end: two tenants, two geos, a month of clock time, each step checked against storage itself."""
 
 import asyncio
+import gzip
+import hashlib
 import json
 import re
 import shutil
@@ -8,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -172,6 +174,7 @@ class _Story:
         self.opted_out_at: datetime
         self.old_enrollment = ""
         self.deletion: dict[str, Any]
+        self.export: dict[str, Any]
 
     async def play(self) -> None:
         await self._default_off()
@@ -329,8 +332,32 @@ class _Story:
             say(what, mark=f"{each['sequence']}  {each['actor'][:8]}  ", indent=6)
         seen = ["read", "listed", "approved", "requested", "purposeRefused"]
         self._check("the tenant sees all of it", [each["action"] for each in log] == seen, log)
+        await self._make_something(tenant, as_reviewer)
         await self.client.move_to(await self.client.now() + timedelta(minutes=61))
         await check_refused("an hour later", await as_reviewer("GET", path), "grant-required")
+
+    async def _make_something(self, tenant: Tenant, as_reviewer: Callable[..., Awaitable[Answer]]) -> None:
+        await self.timeline.chapter("P12", "What a reviewer makes of captures lies beside them")
+        found = (await as_reviewer("POST", "captures/find", {"language": "de", "limit": 200})).body["value"]
+        languages = {each["language"] for each in found}
+        self._check(f"{len(found)} captures in German are found", bool(found) and languages == {"de"}, languages)
+        one = found[0]
+        label = {"verdict": "incorrect", "tags": ["wrong-table"]}
+        said = await as_reviewer("PUT", f"captures/{one['day']}/{one['batchId']}/{one['line']}/label", label)
+        self._check("one of them is labelled", said.status == 200, said)
+        export = (await as_reviewer("POST", "exports", {"language": "de"})).body
+        self._check(f"an export of them is made: {export['bytes']} bytes", export["captures"] == len(found), export)
+        file = await as_reviewer("GET", f"exports/{export['exportId']}/content")
+        self._check("downloaded, its hash is right", hashlib.sha256(file.body).hexdigest() == export["sha256"])
+        lines = [json.loads(line) for line in gzip.decompress(file.body).splitlines()]
+        verdicts = [each["verdict"] for line in lines for each in line["labels"]]
+        self._check(
+            "it has the captures and the label", (len(lines), verdicts) == (len(found), ["incorrect"]), verdicts
+        )
+        made = await self.client.beside(tenant.enrollment_id)
+        self._check("label and export lie beside the captures, nowhere else", len(made) == 2, made)
+        say(f"the file goes with the oldest day that it holds, by {export['expiresAt'][:10]}", indent=6)
+        self.export = export
 
     async def _opt_out(self) -> None:
         await self.timeline.chapter("P2", f"{self.adatum.name} opts out: withdrawal is immediate")
@@ -388,6 +415,8 @@ class _Story:
         await self._purge_now()
         left = await self._of(self.old_enrollment)
         self._check("when it begins: no container of it in any account", left == [], left)
+        made = await self.client.beside(self.old_enrollment)
+        self._check("and with them what the reviewer has made of the captures", made == [], made)
         now = await self._everything()
         self._check(f"the {len(others)} other containers are all there", now == others, now)
         deletion = await self._deletion()
@@ -405,6 +434,9 @@ class _Story:
             shown = f"{value[:40]}..." if name == "jws" else str(value)
             say(shown, mark=f"{name:<18} ", indent=6)
         days = (receipt["firstDay"], receipt["lastDay"])
+        downloads = receipt["downloads"]
+        told = (downloads["records"], downloads["sha256"])
+        self._check("it tells of the one download", told == (1, [self.export["sha256"]]), downloads)
         self._check("the receipt covers its days", days == (str(self._day(0)), str(self._day(_DAYS - 1))), days)
         await self._check_signature(deletion)
         await self._purge_now()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from shared.accounts import Account
 from shared.clock import Clock
@@ -34,7 +34,7 @@ class Run:
         more: whether it stopped at its bounds, so that the next run has to go on.
     """
 
-    def __init__(self, kind: Job, clock: Clock, seconds: float) -> None:
+    def __init__(self, kind: Job | Literal["exports"], clock: Clock, seconds: float) -> None:
         """Begin a run.
 
         Args:
@@ -75,6 +75,7 @@ class Run:
             account: where it ran; None for the ledger.
             more: whether the next run has to go on with what this one has left.
         """
+        assert self.kind != "exports"  # no promise waits for it, and the log says what it did
         return Heartbeat(
             kind=self.kind,
             geo=None if account is None else account.geo,

@@ -12,7 +12,7 @@ class Deployment(Item):
     deployment_id: EnrollmentId
 
 
-Job = Literal["purge", "sweep", "exports"]
+Job = Literal["purge", "sweep"]
 
 
 class Postponed(Item):

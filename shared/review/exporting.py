@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -311,14 +311,15 @@ class Exporting:
         start = await self._goes_on_at(opened, export)
         gathered = _Gathered(start, start)
         days = [day for day in selection.among(self.record.days(opened.readable)) if day <= export.last_day]
-        async for scanned in scan(opened, days, selection, start):
-            gathered.add(scanned.position, scanned.found)
-            is_late = self.record.clock.monotonic() >= until
-            if gathered.is_full or is_late:
-                export = await self._keep(opened, export, gathered)
-                gathered = _Gathered(gathered.end, gathered.end)
-            if is_late:
-                return export
+        async with aclosing(scan(opened, days, selection, start)) as batches:
+            async for scanned in batches:
+                gathered.add(scanned.position, scanned.found)
+                is_late = self.record.clock.monotonic() >= until
+                if gathered.is_full or is_late:
+                    export = await self._keep(opened, export, gathered)
+                    gathered = _Gathered(gathered.end, gathered.end)
+                if is_late:
+                    return export
         if gathered.lines:
             export = await self._keep(opened, export, gathered)
         if export.day is None:

@@ -26,6 +26,7 @@ PAGE_SECONDS = 4.0
 """For so long a page is filled at most; storage that is slow may add a little."""
 
 _ENOUGH_SECONDS = 0.6  # then what there is to show is shown: within a second in all
+_AT_HAND_SECONDS = 0.2  # for so long a page goes on with what has been read already, and would have to be once more
 _BATCHES_AT_ONCE = 8
 
 T = TypeVar("T")
@@ -253,7 +254,7 @@ class Finding:
                     return Spot(each.day, each.batch_id, each.line)
                 look.counts.add(scanned, begun_before=scanned.position == after)
                 goes_on = _behind(scanned)
-                if len(look.value) == limit or self._passed(look) >= (_ENOUGH_SECONDS if look.value else PAGE_SECONDS):
+                if len(look.value) == limit or self._is_late(look, scanned):
                     return goes_on
         return None
 
@@ -267,7 +268,7 @@ class Finding:
                 matched += len(scanned.found)
                 for each in scanned.found:
                     lowest.add(Spot(each.day, each.batch_id, each.line))
-                if self._passed(look) >= PAGE_SECONDS:
+                if self._is_late(look, scanned):
                     return _behind(scanned), matched
         return None, matched
 
@@ -300,6 +301,10 @@ class Finding:
         names = tuple(each.found.name for each in look.value)
         days = sorted({each.found.day for each in look.value})
         await self.record.tell(look.opened, "found", AccessDetails(captures=len(names), opened=names), days=days)
+
+    def _is_late(self, look: _Look, scanned: Scanned) -> bool:
+        until = _ENOUGH_SECONDS if look.value else PAGE_SECONDS
+        return self._passed(look) >= until + (_AT_HAND_SECONDS if scanned.at_hand else 0)
 
     def _passed(self, look: _Look) -> float:
         return self.record.clock.monotonic() - look.began

@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -31,8 +31,7 @@ BATCH_MAX_BYTES = 32 * 1024 * 1024
 _PACKED_MAX_BYTES = 8 * 1024 * 1024
 _LINE_MAX_BYTES = 8 * 1024 * 1024
 _VALUES_MAX = 400_000  # of one capture; no request has as many
-_NAMES = 500
-_FEW_NAMES = 32
+_NAMES = 32, 512  # at first, because who searches waits for them; then twice as many each time, up to these
 _AT_ONCE = 8
 _LINES_AT_ONCE = 32  # then others have their turn: telling a language takes half a millisecond
 _GZIP = 31
@@ -71,12 +70,14 @@ class Scanned:
         captures: how many it has that can be read.
         unreadable: how many lines it has that cannot; 1 if nothing of it can.
         found: those that are as they should be.
+        at_hand: how many batches behind it storage need not be asked for any more.
     """
 
     position: Place
     captures: int
     unreadable: int
     found: Sequence[Found]
+    at_hand: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ async def find_again(opened: Opened, day: date, batch_id: str, selection: Select
         StoreUnavailable: if storage does not answer.
     """
     container = opened.container(day)
-    async with aclosing(_groups(opened.store, container, _right_before(batch_id), _FEW_NAMES)) as groups:
+    async with aclosing(_groups(opened.store, container, _right_before(batch_id))) as groups:
         group = await anext(groups, None)
     if group is None or group.batch_id != batch_id:
         return []
@@ -162,15 +163,14 @@ async def read_labels(store: CaptureStore, container: str, blobs: Sequence[str])
     return found
 
 
-async def _groups(
-    store: CaptureStore, container: str, after: str, names_at_once: int = _NAMES
-) -> AsyncGenerator[_Group]:
+async def _groups(store: CaptureStore, container: str, after: str) -> AsyncGenerator[_Group]:
+    at_once, most = _NAMES
     current: str | None = None
     labels: list[str] = []
     last: str | None = after or None
     while True:
         try:
-            names = await store.list_blobs(container, limit=names_at_once, after=last)
+            names = await store.list_blobs(container, limit=at_once, after=last)
         except (ContainerMissing, ContainerBeingDeleted):
             return
         for name in names:
@@ -180,9 +180,9 @@ async def _groups(
                 current, labels = name, []
             elif current is not None and labelled_batch(name) == current:
                 labels.append(name)
-        if len(names) < names_at_once:
+        if len(names) < at_once:
             break
-        last = names[-1]
+        last, at_once = names[-1], min(2 * at_once, most)
     if current is not None:
         yield _Group(current, labels)
 
@@ -208,11 +208,12 @@ async def _read(
         except (BatchMissing, ContainerMissing, ContainerBeingDeleted):
             return None  # gone meanwhile
 
-    for group, found in zip(groups, await asyncio.gather(*map(read, groups)), strict=True):
-        if found is not None:
-            content, labels = found
-            rest = again if again is not None and again.batch_id == group.batch_id else None
-            yield await _scanned(content, Place(day, group.batch_id), labels, selection, rest)
+    read_now = await asyncio.gather(*map(read, groups))
+    there = [(group, found) for group, found in zip(groups, read_now, strict=True) if found is not None]
+    for number, (group, (content, labels)) in enumerate(there, 1):
+        rest = again if again is not None and again.batch_id == group.batch_id else None
+        scanned = await _scanned(content, Place(day, group.batch_id), labels, selection, rest)
+        yield replace(scanned, at_hand=len(there) - number)
 
 
 async def _scanned(

@@ -271,5 +271,8 @@ async def test_batches_are_listed_in_their_order_and_read_as_stored(captures: Ca
     assert list(await captures.list_batches(name, limit=2, after=None)) == [a, b]
     assert list(await captures.list_batches(name, limit=2, after=b)) == [c]
     assert await captures.read_batch(name, a) == content
+    assert [await captures.read_batch(name, a, most=most) for most in (5, 99)] == [content[:5], content]
+    await captures.put_batch(permit(), name, "e" * 32, b"", "hash")
+    assert await captures.read_batch(name, "e" * 32, most=5) == b""
     with pytest.raises(BatchMissing):
         await captures.read_batch(name, d)

@@ -65,15 +65,7 @@ class Room:
         return list(reversed(answer.body["value"]))
 
     async def files(self) -> list[str]:
-        """The blobs beside the batches, wherever they are, staged ones too."""
-        found = []
-        for geo in await self.client.all_containers():
-            for container in await self.client.containers(geo):
-                if container.endswith(self.enrollment):
-                    blobs = self.client._storage[geo].get_container_client(container)
-                    names = [each.name async for each in blobs.list_blobs(include=["uncommittedblobs"])]
-                    found += [f"{container}/{name}" for name in names if name.startswith("export-")]
-        return found
+        return await self.client.beside(self.enrollment)
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ WISH = {"purpose": "improve", "justification": "To see why formulas fail.", "dur
 NOTHING: dict[str, Any] = {
     "export_request": {"lastDay": "2026-01-01"},
     "captures_find": {"lastDay": "2026-01-01"},
-    "label_put": {"score": 1},
     "captures_sample": {"lastDay": "2026-01-01", "size": 1, "seed": 1},
+    "label_put": {"score": 1},
 }
 """The bodies that ask for what there is not."""
 QUERIES = {"captures_list": f"day={DAY}", "label_agreement": "lastDay=2026-01-01"}
@@ -164,8 +164,6 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkey
     lines = await sent("batch", Role.REVIEWER, day=DAY, batchId=stored["batchId"])
     await api.call("review_grants", role=Role.REVIEWER)
     await api.call("access_log")
-    await api.call("captures_find", "POST", role=Role.REVIEWER, body={"limit": 1})
-    await api.call("captures_sample", "POST", role=Role.REVIEWER, body={"size": 1, "seed": 7})
     await api.call("label_vocabulary", role=Role.REVIEWER)
     said = {"verdict": "incorrect", "score": 0.25, "tags": ["wrong-table"], "comment": "It sums the closed orders."}
     place = {"day": DAY, "batchId": stored["batchId"]}
@@ -179,6 +177,8 @@ async def test_every_example_of_an_answer_is_of_the_form_of_one(api: Api, monkey
         await api.call("labels", role=Role.REVIEWER, **place)
         await api.call("label_agreement", role=Role.REVIEWER)
     await api.call("review_grant_uses", role=Role.APPROVER, grantId=grant)
+    await api.call("captures_find", "POST", role=Role.REVIEWER, body={"limit": 1})
+    await api.call("captures_sample", "POST", role=Role.REVIEWER, body={"size": 1, "seed": 7})
     export = (await api.call("export_request", "POST", role=Role.REVIEWER, body={"feature": "flow"}))[1]["exportId"]
     await api.call("export_show", role=Role.REVIEWER, exportId=export)
     await api.call("exports", role=Role.REVIEWER)

@@ -55,14 +55,14 @@ review_grants         GET      401  401  403  403  403  403  403    200   200   
 pending_grants        GET      401  401  403  403  403  403  403    403   403    403  403    403    403  200  200
 review_grant_approve  POST     401  401  403  403  403  403  403    403   403    403  403    403    403  200  403
 review_grant_revoke   POST     401  401  403  403  403  403  403    403   403    200  200    200    200  200  200
-captures_find         POST     401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
-captures_sample       POST     401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 review_grant_uses     GET      401  401  403  403  403  403  403    403   403    403  403    403    403  200  200
 labels                GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 label_put             PUT      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 label_withdraw        DELETE   401  401  403  403  403  403  403  grant  step  grant  204  grant  grant  403  grant
 label_vocabulary      GET      401  401  403  403  403  403  403    200  step    200  200    200    200  403  200
 label_agreement       GET      401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+captures_find         POST     401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
+captures_sample       POST     401  401  403  403  403  403  403  grant  step  grant  200  grant  grant  403  grant
 export_request        POST     401  401  403  403  403  403  403  grant  step  grant  202  grant  grant  403  grant
 exports               GET      401  401  403  403  403  403  403    200   200    200  200    200    200  403  200
 export_show           GET      401  401  403  403  403  403  403    200   200    200  200    200    200  403  200

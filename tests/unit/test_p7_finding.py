@@ -266,6 +266,16 @@ async def test_p12_a_page_ends_soon_if_it_has_something_and_after_some_seconds_i
     assert sum(page.scanned.batches for page in pages) == 24
 
 
+@pytest.mark.parametrize(("seconds", "shown"), [(0.09, 8), (0.11, 1)])
+async def test_p12_what_storage_has_answered_already_is_still_shown_if_that_takes_no_time(
+    seconds: float, shown: int
+) -> None:
+    world = await reviewed_world()
+    await post_texts(world, *[1] * 24)
+    slowly(world, seconds)  # eight are asked for at a time
+    assert len((await find(world)).value) == shown
+
+
 async def test_p12_whoever_waits_elsewhere_gets_a_turn_while_a_batch_is_read() -> None:
     world = await reviewed_world()
     await post(world, *({"output": DE} for _ in range(500)))

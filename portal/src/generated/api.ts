@@ -1320,7 +1320,7 @@ export interface components {
          */
         HeartbeatAnswer: {
             /** @enum {string} */
-            kind: "purge" | "sweep" | "exports";
+            kind: "purge" | "sweep";
             geo?: string;
             storageAccount?: string;
             /** Format: date-time */
@@ -4337,10 +4337,12 @@ export interface operations {
                      *           "language": "en",
                      *           "labels": [
                      *             {
-                     *               "verdict": "good",
+                     *               "verdict": "incorrect",
+                     *               "score": 0.25,
                      *               "tags": [
-                     *                 "formula"
+                     *                 "wrong-table"
                      *               ],
+                     *               "comment": "It sums the closed orders.",
                      *               "at": "2026-11-21T12:00:00.000000Z",
                      *               "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
                      *             }
@@ -4504,10 +4506,12 @@ export interface operations {
                      *           "language": "en",
                      *           "labels": [
                      *             {
-                     *               "verdict": "good",
+                     *               "verdict": "incorrect",
+                     *               "score": 0.25,
                      *               "tags": [
-                     *                 "formula"
+                     *                 "wrong-table"
                      *               ],
+                     *               "comment": "It sums the closed orders.",
                      *               "at": "2026-11-21T12:00:00.000000Z",
                      *               "reviewer": "b7c1f0de-4a52-4f8e-9a3d-5c2e1f7b8d90"
                      *             }

@@ -38,7 +38,7 @@ export function ranWell(run: Heartbeat): boolean {
 }
 
 /** After so long without a run a job counts as one that does not run (three schedules; the service says the same). */
-const RUNS_WITHIN_MS = { purge: 15 * 60_000, sweep: 3 * 3600_000, exports: 3 * 60_000 };
+const RUNS_WITHIN_MS = { purge: 15 * 60_000, sweep: 3 * 3600_000 };
 
 export function ranLately(run: Heartbeat, now: Date): boolean {
   return now.getTime() - Date.parse(run.at) <= RUNS_WITHIN_MS[run.kind];
