@@ -34,6 +34,7 @@ _VALUES_MAX = 400_000  # of one capture; no request has as many
 _NAMES = 32, 512  # at first, because who searches waits for them; then twice as many each time, up to these
 _AT_ONCE = 8
 _LINES_AT_ONCE = 32  # then others have their turn: telling a language takes half a millisecond
+_LONG_LINE_BYTES = 32 * 1024  # before each of these, too
 _GZIP = 31
 
 
@@ -226,7 +227,7 @@ async def _scanned(
     lines, unreadable = _lines(content)
     found, captures = list[Found](), 0
     for line, text in enumerate(lines):
-        if line % _LINES_AT_ONCE == 0:
+        if line % _LINES_AT_ONCE == 0 or len(text) > _LONG_LINE_BYTES:
             await asyncio.sleep(0)
         capture = _capture(text)
         if capture is None:
