@@ -21,6 +21,7 @@ SECOND_LOOK = 300.0
 
 _ENDS = frozenset({"exportReady", "exportStopped"})
 _EXPORT = re.compile(r"export-([0-9a-f]{32})(-wish)?")
+_LABELS = re.compile(r"([0-9a-f]{32})-labels-[0-9a-f]{32}")
 _TEXTS = ("input", "output", "inputMessages", "outputMessages")
 _MEMBERS = {"day", "batchId", "line", "language", "capture", "labels"}
 _STANDS = ("status", "unfinished", "day", "gone_through", "captures", "newest_day", "bytes", "sha256", "etag")
@@ -45,6 +46,17 @@ class Made:
     kept: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(eq=False, slots=True)
+class Said:
+    """What a reviewer said of a capture, as the client knows it: a comment, or None to take the label back."""
+
+    reviewer: str
+    comment: str | None
+    started: float
+    ended: float = float("inf")
+    answered: bool = False
+
+
 class Beside:
     """Watches exports, the blobs beside captures, and what leaves of them."""
 
@@ -60,6 +72,8 @@ class Beside:
         self._lines: dict[tuple[str, str], list[Any]] = {}
         self._gone: dict[str, dict[date, float]] = {}
         self._stored: dict[tuple[str, str, str], float] = {}
+        self._said: dict[tuple[date, str, int], list[Said]] = {}
+        self._shown: dict[str, list[tuple[str, str, int]]] = {}
 
     # Captures
 
@@ -207,9 +221,10 @@ class Beside:
             return
         if stored is not None and (stored.value is not made.file or stored.etag != after.etag):
             self._fail("P12", "an export is ready, and its file is another one")
-        days = [line["day"] for line in made.lines]
+        days = [line["day"] for line in made.lines] or [after.day.isoformat()]
         told = (after.captures, after.bytes, after.sha256, after.day.isoformat(), after.newest_day.isoformat())
-        held = (len(days), len(made.file), hashlib.sha256(made.file).hexdigest(), min(days), max(days))
+        oldest = after.day.isoformat() if "labelled" in made.asked else min(days)
+        held = (len(made.lines), len(made.file), hashlib.sha256(made.file).hexdigest(), oldest, max(days))
         if told != held or after.unfinished:
             self._fail("P12", f"an export that is ready says {told[:2]}, {told[3:]} and holds {held[:2]}, {held[3:]}")
         if not self._says(record, made):
@@ -344,8 +359,8 @@ class Beside:
 
     def must_open(self, wish: Wish, term: Term) -> bool:
         """Tell whether a live grant for an enrollment must open what was wished for, as far as exports go."""
-        if wish.kind == "export":
-            return any(True for _ in self._lay_there(wish.asked, term, wish.started))
+        if wish.kind in {"export", "find", "sample"}:
+            return wish.first and any(True for _ in self._lay_there(wish.asked, term, wish.started))
         if wish.export is None or wish.kind not in {"download", "delete export"}:
             return True
         made = self.exports[wish.export]
@@ -354,21 +369,121 @@ class Beside:
         is_file = made.value.status == "ready" and (made.ended or 0.0) < wish.started
         return wish.kind == "delete export" or is_file
 
+    def page(self, wish: Wish, answer: Any, now: float) -> None:
+        """Captures that were found leave: as they are stored, and each on the record."""
+        record = wish.records[1]
+        names = tuple(f"{each.found.day}/{each.found.batch_id}/{each.found.line}" for each in answer.value)
+        if (record.captures, record.opened) != (len(names), names):
+            self._fail("P7", "what was found is not what is on the record")
+        if len(set(names)) != len(names):
+            self._fail("P12", "a capture was found twice on a page")
+        for each in answer.value:
+            found = each.found
+            name = f"{record.enrollment_id[0]}-{found.day:%Y%m%d}-{record.enrollment_id}"
+            known = self._lines_of(name, found.batch_id)
+            if found.line >= len(known) or found.capture != known[found.line]:
+                self._fail("P7", "what was found is no capture of that enrollment, or not as it was stored")
+            elif not _matches(wish.asked, found.day, found.capture):
+                self._fail("P12", "a capture was found that nobody looked for")
+            self._check_said(found.day, found.batch_id, found.line, [(by, label.comment) for by, label in found.labels])
+            self._reading.leaves(wish, record, found.day, now)
+
+    def all_found(self, wish: Wish, names: Sequence[str]) -> None:
+        """All pages of a search, of which this was the first, have been shown: nothing is missing, or there twice."""
+        if not wish.records:
+            return
+        term = self._oracle.terms[wish.records[0].enrollment_id]
+        if len(set(names)) != len(names):
+            self._fail("P12", "a capture was found twice")
+        for day, batch, line, _ in self._lay_there(wish.asked, term, wish.started):
+            if f"{day}/{batch}/{line}" not in names:
+                self._fail("P12", f"a search shows no capture of {day} that was there all the while")
+                return
+
+    # Labels
+
+    def says(self, wish: Wish, comment: str | None) -> Said:
+        """A reviewer begins to say something of a capture, or to take it back."""
+        assert wish.day is not None and wish.batch is not None and wish.line is not None
+        said = Said(wish.actor, comment, wish.started)
+        self._said.setdefault((wish.day, wish.batch, wish.line), []).append(said)
+        return said
+
+    def has_said(self, said: Said, how: str) -> None:
+        """That was answered, or not: then it may yet be stored, as long as a signature lasts."""
+        said.answered = how == "ok"
+        said.ended = self._oracle._time() + (0.0 if how == "ok" else 2 * SIGNED + SKEW)
+
+    def labels_shown(self, wish: Wish, answer: Sequence[Any], now: float) -> None:
+        """What all reviewers say of a batch leaves: what they have said last."""
+        assert wish.day is not None and wish.batch is not None
+        self._reading.leaves(wish, wish.records[0], wish.day, now)
+        shown = {(line, each.reviewer): label.comment for each in answer for line, label in each.labels.items()}
+        name = f"{wish.records[0].enrollment_id[0]}-{wish.day:%Y%m%d}-{wish.records[0].enrollment_id}"
+        for (line, by), comment in shown.items():
+            self._check_said(wish.day, wish.batch, line, [(by, comment)])
+        for (day, batch, line), all_said in self._said.items():
+            if (day, batch) != (wish.day, wish.batch):
+                continue
+            for by in {each.reviewer for each in all_said}:
+                mine = [each for each in all_said if each.reviewer == by]
+                last = max(mine, key=lambda each: each.started)
+                others_done = all(each.ended < last.started for each in mine if each is not last)
+                since = self._arrived.get((name, batch), now)
+                if not last.answered or last.ended >= wish.started or not others_done or since >= last.started:
+                    continue
+                if shown.get((line, by)) != last.comment:
+                    self._fail("P12", "a label is not what its reviewer said last")
+
+    def _check_said(self, day: date, batch: str, line: int, told: Sequence[tuple[str, Any]]) -> None:
+        known = {(each.reviewer, each.comment) for each in self._said.get((day, batch, line), ())}
+        if not set(told) <= known:
+            self._fail("P12", "a label is shown that nobody put there")
+
+    def _label(self, geo: str, name: str, blob: str, wish: Any, content: bytes) -> None:
+        """Labels have arrived: beside the batch of which they speak, on the word of a look at a grant for it."""
+        oracle, now, match = self._oracle, self._oracle._time(), _LABELS.fullmatch(blob)
+        read = Name.read(name)
+        if match is None or read is None or not isinstance(wish, Wish) or not wish.records:
+            self._fail("P12", f"a blob lies beside captures that nobody asked for, in {name}")
+            return
+        record = wish.records[0]
+        if (read.enrollment, read.day, match[1]) != (record.enrollment_id, wish.day, wish.batch):
+            self._fail("P12", f"labels lie in {name}, and not beside their batch")
+        said = json.loads(content)
+        if said["reviewer"] != wish.actor:
+            self._fail("P7", "a reviewer wrote another one's labels")
+        why = self._grant_ended(wish.tenant, record.grant_id, read.enrollment, name, SIGNED + SKEW)
+        if why:
+            self._fail("P7", f"labels were stored, and {why}")
+        self._stored[geo, name, blob] = now
+        expires = oracle.retention.deadline(oracle._day_starts(read.day))
+        if now >= expires:
+            self._fail("P4", f"labels were stored beside captures of {read.day} after the day's deadline")
+        oracle._call_at(expires, self._gone_by_retention, geo, name, blob)
+
     # What is seen in storage
 
-    def begun(self, name: str, blob: str) -> None:
+    def begun(self, work: Any, name: str, blob: str) -> None:
         """An instance begins to write beside captures, by its own lights under a grant that is live."""
         self._oracle.checks += 1
-        made = self._of(blob)
+        made, why = self._of(blob), ""
+        wish = getattr(work, "sent", None)
         if made is not None:
             why = self._ended(made, name, LEASE)
-            if why:
-                self._fail("P7", f"a write beside captures was begun, and {why}")
+        elif isinstance(wish, Wish) and wish.records:
+            record = wish.records[0]
+            why = self._grant_ended(wish.tenant, record.grant_id, record.enrollment_id, name, LEASE)
+        if why:
+            self._fail("P7", f"a write beside captures was begun, and {why}")
 
-    def arrived(self, geo: str, name: str, blob: str) -> None:
+    def arrived(self, work: Any, geo: str, name: str, blob: str, content: bytes) -> None:
         """A blob, or a piece of one, has arrived beside captures."""
         oracle, now = self._oracle, self._oracle._time()
         oracle.checks += 1
+        if _EXPORT.fullmatch(blob) is None:
+            self._label(geo, name, blob, getattr(work, "sent", None), content)
+            return
         read = Name.read(name)
         term = oracle.terms.get(read.enrollment) if read is not None else None
         made, match = self._of(blob), _EXPORT.fullmatch(blob)
@@ -413,7 +528,8 @@ class Beside:
         made.file = self._captures[geo].beside[name, blob].value
         made.lines = _unpacked(made.file)
         self._check_lines(made, read.day, made.lines)
-        if min((line["day"] for line in made.lines), default="") != read.day.isoformat():
+        oldest = min((line["day"] for line in made.lines), default="")
+        if oldest != read.day.isoformat() and "labelled" not in made.asked:  # else the first label may be gone by now
             self._fail("P12", f"the file in {name} does not lie in the container of the oldest day that it holds")
         if len({(line["day"], line["batchId"], line["line"]) for line in made.lines}) != len(made.lines):
             self._fail("P12", "a capture is in an export twice")
@@ -430,6 +546,10 @@ class Beside:
                 self._fail("P12", "a line of an export is no capture of that enrollment, or not as it was stored")
             elif not _matches(made.asked, day, line["capture"]):
                 self._fail("P12", "a capture is in an export that nobody asked for")
+            said = [(each["reviewer"], each.get("comment")) for each in line["labels"]]
+            self._check_said(day, line["batchId"], line["line"], said)
+            if "labelled" in made.asked and not said:
+                self._fail("P12", "a capture without a label is in an export of those that have one")
 
     def retention_changed(self) -> None:
         """All instances live by another setting from now on; what is stored may be due sooner."""
@@ -465,10 +585,13 @@ class Beside:
 
     def _ended(self, made: Made, name: str, since: float) -> str:
         """Return what had ended so many seconds ago of that which a write rests on; "" if nothing had."""
+        return self._grant_ended(made.tenant, made.grant, made.enrollment, name, since)
+
+    def _grant_ended(self, tenant: str, grant_id: str, enrollment: str, name: str, since: float) -> str:
         oracle, reading = self._oracle, self._reading
-        now, term = oracle._time(), oracle.terms[made.enrollment]
-        grant, read = reading._grants[made.tenant, made.grant], Name.read(name)
-        revoked = reading._revoked.get(made.grant)
+        now, term = oracle._time(), oracle.terms[enrollment]
+        grant, read = reading._grants[tenant, grant_id], Name.read(name)
+        revoked = reading._revoked.get(grant_id)
         if revoked is not None and now > revoked + since:
             return f"its grant had been revoked {now - revoked:.0f} s before"
         if term.stopped is not None and now > term.stopped + since:
@@ -510,6 +633,8 @@ class Beside:
     def _lay_there(self, asked: Mapping[str, Any], term: Term, since: float) -> Iterator[tuple[date, str, int, Any]]:
         """Yield each capture for which an export was asked, and that lies there since then and until now."""
         oracle = self._oracle
+        if "labelled" in asked:
+            return  # who labels what meanwhile is the reviewers' own business
         today = (oracle.base + timedelta(seconds=since - DRIFT)).date()
         for name, batches in oracle._stored[term.geo].items():
             read = Name.read(name)

@@ -147,7 +147,7 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self.work: dict[int, Work] = {}
         self.begun: Callable[[Work | None, str], None] = lambda work, container: None
-        self.begun_beside: Callable[[str, str], None] = lambda container, blob: None
+        self.begun_beside: Callable[[Work | None, str, str], None] = lambda work, container, blob: None
 
     def count(self, kind: str) -> None:
         self.counts[kind] += 1
@@ -225,7 +225,7 @@ class Faulty:
         if method in PERMITTED:
             _look(args[0])
             if method in BESIDE:
-                faults.begun_beside(args[1], args[2])
+                faults.begun_beside(work, args[1], args[2])
             else:
                 faults.begun(work, args[1])
         try:

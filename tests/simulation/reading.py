@@ -32,10 +32,17 @@ _ACTIONS = {
     "export": "exportRequested",
     "download": "exportDownloaded",
     "delete export": "exportDeleted",
+    "find": "searched",
+    "sample": "searched",
+    "label": "labelled",
+    "withdraw": "labelWithdrawn",
+    "labels": "labelsRead",
 }
+_PAGES = frozenset({"find", "sample"})
+_OF_LABELS = frozenset({"label", "withdraw", "labels"})
 _SHOW_NOTHING = frozenset({"exports", "progress", "delete export"})
 """What asks storage for sizes and what is to be deleted, and shows nobody what a capture says."""
-_LOOKS = frozenset({"days", "batches", "read", "export", "download", "delete export"})
+_LOOKS = frozenset({"days", "batches", "read", "export", "download", "delete export", "labels", *_PAGES})
 _OTHER_REASONS = frozenset({"GeoNotServed", "TooManyExports"})
 _COME_BY_THEMSELVES = frozenset({"exportReady", "exportStopped"})
 """What goes on the record when an export comes to its end, by the request for it or by a timer."""
@@ -60,6 +67,8 @@ class Wish:
     export: str | None = None
     asked: Mapping[str, Any] = field(default_factory=dict)
     range: tuple[int, int | None] = (0, None)
+    line: int | None = None
+    first: bool = True
     records: list[Any] = field(default_factory=list)
 
     @property
@@ -116,12 +125,19 @@ class Reading:
             self.beside.listed(wish, answer.values)
         elif wish.kind == "delete export":
             self.beside.deleted(wish)
+        elif wish.kind in _PAGES:
+            if [each.action for each in wish.records] != ["searched", "found"]:
+                self._fail("P7", f"a page of a {wish.kind} was answered, with {len(wish.records)} records")
+            else:
+                self.beside.page(wish, answer, now)
         elif wish.kind != "progress":
             self._expect_one(wish)
             if wish.kind == "read" and wish.records:
                 self._read(wish, answer, now)
             elif wish.kind == "export":
                 self.beside.requested(wish, answer)
+            elif wish.kind == "labels" and wish.records:
+                self.beside.labels_shown(wish, answer, now)
             elif wish.kind == "download" and wish.records:
                 self.beside.downloaded(wish, answer)
 
@@ -178,7 +194,11 @@ class Reading:
             self._fail("P7", f"storage was asked for a {wish.kind} that is on no record")
             return
         record = wish.records[-1]
-        if wish.kind == "export":
+        if wish.kind in _OF_LABELS:
+            if record.enrollment_id not in name or f"{wish.day:%Y%m%d}" not in name:
+                self._fail("P7", f"storage was asked for {name}, and the record of a {wish.kind} says otherwise")
+            return
+        if wish.kind == "export" or wish.kind in _PAGES:
             read = Name.read(name)
             days = "" if read is None else read.day.isoformat()
             if record.enrollment_id not in name or not record.first_day <= days <= record.last_day:
@@ -201,9 +221,10 @@ class Reading:
             self._fail("P7", f"{record.actor} {record.action} on the record, and wished for nothing")
             return
         wish.records.append(record)
-        if len(wish.records) > 1 and wish.kind != "end all":
+        goes_on = wish.kind in _PAGES and record.action == "found" and len(wish.records) == 2
+        if len(wish.records) > 1 and wish.kind != "end all" and not goes_on:
             self._fail("P7", f"one wish to {wish.kind} is on the record twice")
-        if record.action != wish.action:
+        if record.action != wish.action and not goes_on:
             promise = "P10" if "purposeRefused" in {record.action, wish.action} else "P7"
             self._fail(promise, f"the record of a wish to {wish.kind} says {record.action}")
             return
@@ -213,8 +234,8 @@ class Reading:
         if wish.kind == "download" and wish.day is None and record.day is not None:
             wish.day = date.fromisoformat(record.day)  # it was made after its client had looked how it stands
         said = (record.day, record.batch_id)
-        if said != (None if wish.day is None else wish.day.isoformat(), wish.batch):
-            self._fail("P7", f"the record of a {wish.kind} says day {said[0]}, batch {said[1]}")
+        if said != (None if wish.day is None else wish.day.isoformat(), wish.batch) or record.line != wish.line:
+            self._fail("P7", f"the record of a {wish.kind} says day {said[0]}, batch {said[1]}, line {record.line}")
         if record.action in {"requested", "purposeRefused"} and (record.purpose, record.justification) != (
             wish.purpose,
             wish.justification,
@@ -387,7 +408,7 @@ class Reading:
         first = min((sent.started for tag in stored.values() for sent in oracle._sent.get(tag, ())), default=now)
         return (
             first < wish.started
-            and (wish.batch in stored if wish.kind == "read" else True)
+            and (wish.batch in stored if wish.kind in {"read", "labels"} else True)
             and all(sent.ended < wish.started for tag in stored.values() for sent in oracle._sent.get(tag, ()))
         )
 

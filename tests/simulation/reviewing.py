@@ -238,11 +238,15 @@ async def wish(
     **what: Any,
 ) -> "Answer":
     """Somebody asks an instance for something; the oracle knows of it."""
-    wished = history.reading.wished(kind, tenant, actor, **what)
+    return await wished(history, history.reading.wished(kind, tenant, actor, **what), call)
+
+
+async def wished(history: "History", wish: Any, call: Callable[[Instance], Coroutine[Any, Any, Any]]) -> "Answer":
+    """Somebody asks an instance for something that the oracle knows of already."""
     instance = history.instance()
-    answer, _ = await history.ask(instance, f"review: {kind}", partial(call, instance), wished)
+    answer, _ = await history.ask(instance, f"review: {wish.kind}", partial(call, instance), wish)
     if answer.how == "ok":
-        history.reading.answered(wished, answer.value)
+        history.reading.answered(wish, answer.value)
     elif answer.how == "refused":
-        history.reading.refused(wished, type(answer.value).__name__)
+        history.reading.refused(wish, type(answer.value).__name__)
     return answer

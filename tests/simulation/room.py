@@ -1,11 +1,13 @@
-"""The review room: exports that reviewers ask for, download and delete, and the timer that makes them."""
+"""The review room: what reviewers look for and say, and exports that they ask for, download and delete."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from shared.model.labels import Said
 from shared.model.selection import Selection
 from tests.changes import ADMIN
 from tests.simulation import reviewing
@@ -54,7 +56,9 @@ async def act(history: "History", who: str) -> None:
     random = history.random
     mine = [each for each in history.reviewers.exports if each.tenant == who]
     action = random.random()
-    if not mine or action < 0.3:
+    if random.random() < 0.35:
+        await (find if random.random() < 0.5 else label)(history, who)
+    elif not mine or action < 0.3:
         await ask(history, who)
     elif action < 0.5:
         await download(history, random.choice(mine[-3:]))
@@ -62,6 +66,8 @@ async def act(history: "History", who: str) -> None:
         await delete(history, random.choice(mine[-3:]))
     elif action < 0.65:
         await see(history, who)
+    elif action < 0.75:
+        await just_before_it_is_ready(history, who)
     else:
         await overtaken(history, who)
     for _ in range(random.choice((0, 1, 1, 2))):
@@ -110,8 +116,34 @@ async def download(history: "History", known: Known) -> None:
 
 
 async def delete(history: "History", known: Known) -> None:
-    """A reviewer deletes an export, whether it is made already or not."""
+    """A reviewer deletes an export, whether it is made already or not, and tries to download it all the same."""
+    random = history.random
+    if random.random() < 0.2:
+        history.faults.aimed.append(Aimed("commit", 900 * random.random(), "", "review: delete export"))
     await _wish(history, "delete export", known, lambda each, by: each.exporting.delete(known.tenant, by, known.id))
+
+    if random.random() < 0.5:
+        history.spawn(tick(history, 1.0))
+        await download(history, known)
+
+
+async def just_before_it_is_ready(history: "History", who: str) -> None:
+    """The grant ends while the file is put together or read through, or its export is deleted meanwhile."""
+    random = history.random
+    asked = await reviewing.live(history, who)
+    if asked is None:
+        return
+    method = random.choice(("put_staged", "size_of", "read_range", "read_range", "stage"))
+    history.faults.aimed.append(Aimed(method, 1.0 + 100 * random.random(), random.choice(("", "slow answer"))))
+    history.spawn(_ask_only(history, who, asked.reviewer))
+    await asyncio.sleep(random.choice((1.0, 5.0)) * random.random())
+    if random.random() < 0.6:
+        await reviewing.revoke(history, asked)
+    else:
+        await see(history, who)
+        known = next((each for each in reversed(history.reviewers.exports) if each.tenant == who), None)
+        if known is not None:
+            await delete(history, known)
 
 
 async def see(history: "History", who: str) -> None:
@@ -125,6 +157,90 @@ async def see(history: "History", who: str) -> None:
         for each in answer.value.values:
             if each.export_id not in known:
                 history.reviewers.exports.append(Known(who, each.export_id, each.requested_by))
+
+
+async def find(history: "History", who: str) -> None:
+    """A reviewer searches page by page, or has a sample drawn."""
+    random = history.random
+    asked = await reviewing.live(history, who)
+    if asked is None:
+        return
+    selection, by, cursor, wish = _selection(history), asked.reviewer, None, None
+    members = selection.model_dump(mode="json", by_alias=True, exclude_none=True)
+    kind, most, names = random.choice(("find", "find", "sample")), random.choice((1, 3, 200)), list[str]()
+    for page in range(40):
+        following = history.reading.wished(kind, who, by, asked=members, first=page == 0)
+        wish = wish or following
+        after = cursor
+
+        def call(each: Any, after: str | None = after) -> Coroutine[Any, Any, Any]:
+            if kind == "find":
+                return each.finding.find(who, by, selection, limit=most, after=after)  # type: ignore[no-any-return]
+            return each.finding.sample(who, by, selection, size=most, seed=7, progress=after)  # type: ignore[no-any-return]
+
+        answer = await reviewing.wished(history, following, call)
+        if answer.how != "ok":
+            return
+        names += [f"{each.found.day}/{each.found.batch_id}/{each.found.line}" for each in answer.value.value]
+        cursor = answer.value.cursor
+        if cursor is None:
+            if kind == "find" or most == 200:
+                history.oracle.beside.all_found(wish, names)
+            return
+        if random.random() < 0.2:
+            await asyncio.sleep(random.choice((1.0, 70.0)) * random.random())
+
+
+async def label(history: "History", who: str) -> None:
+    """Reviewers say what they think of captures, of the same ones at the same time now and then, and read it."""
+    random = history.random
+    asked = await reviewing.live(history, who)
+    shown = history.reviewers.shown.get(who)
+    if asked is None or not shown:
+        return
+    day, batch = random.choice(shown)
+    if random.random() < 0.3:
+        method = random.choice(("write_beside", "write_beside", "read_beside", "read_grant", "read_batch"))
+        then = random.choice(("", "ambiguous", "slow answer", "crash after"))
+        history.faults.aimed.append(Aimed(method, random.choice((1.0, 90.0)) * random.random(), then, "review: label"))
+        if random.random() < 0.5:
+            history.spawn(_revoke_soon(history, asked))
+    for _ in range(random.randint(1, 3)):
+        by = asked.reviewer if random.random() < 0.8 else random.choice(reviewing.REVIEWERS)
+        history.spawn(_say(history, who, by, day, batch, random.choice((0, 0, 0, 1))))
+        await asyncio.sleep(random.choice((0.0, 0.0, 1.0, 5.0)) * random.random())
+    await asyncio.sleep(random.choice((1.0, 300.0)) * random.random())
+    await reviewing.wish(
+        history,
+        "labels",
+        who,
+        asked.reviewer,
+        lambda each: each.labelling.of_batch(who, asked.reviewer, day, batch),
+        day=day,
+        batch=batch,
+    )
+
+
+async def _revoke_soon(history: "History", asked: reviewing.Asked) -> None:
+    await asyncio.sleep(3.0 * history.random.random())
+    await reviewing.revoke(history, asked)
+
+
+async def _say(history: "History", who: str, by: str, day: date, batch: str, line: int) -> None:
+    """A reviewer labels a capture, or takes the label back."""
+    history._numbers += 1
+    comment = f"tag~{history._numbers} is what I think" if history.random.random() < 0.75 else None
+    kind = "withdraw" if comment is None else "label"
+    wish = history.reading.wished(kind, who, by, day=day, batch=batch, line=line)
+    said = history.oracle.beside.says(wish, comment)
+
+    def call(each: Any) -> Coroutine[Any, Any, Any]:
+        if comment is None:
+            return each.labelling.withdraw(who, by, day, batch, line)  # type: ignore[no-any-return]
+        return each.labelling.put(who, by, day, batch, line, Said(comment=comment))  # type: ignore[no-any-return]
+
+    answer = await reviewing.wished(history, wish, call)
+    history.oracle.beside.has_said(said, answer.how)
 
 
 async def stop_review(history: "History", who: str) -> None:
@@ -218,11 +334,9 @@ def _selection(history: "History") -> Selection:
         members["text"] = random.choice(("tag~", "tag~", f"tag~{random.randrange(30)}", "twin~", "tag~ nobody says"))
     if random.random() < 0.2:
         members["feature"] = "f"
-    return Selection.model_validate_json(_json(members))
-
-
-def _json(members: dict[str, Any]) -> str:
-    return "{" + ",".join(f'"{name}":"{value}"' for name, value in members.items()) + "}"
+    if random.random() < 0.1:
+        members["labelled"] = True
+    return Selection.model_validate_json(json.dumps(members))
 
 
 async def _progress(instance: Any, known: Known) -> Any:

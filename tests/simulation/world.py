@@ -187,7 +187,7 @@ class ObservedCaptures(MemoryCaptures):
     ) -> None:
         self.claims.item(container, blob)
         self.receive_beside(permit, container, blob, content, etag)
-        self._came(container, blob)
+        self._came(container, blob, content)
 
     async def stage(self, permit: WritePermit, container: str, blob: str, name: str, content: bytes) -> None:
         self.claims.item(container, blob, name)
@@ -200,9 +200,9 @@ class ObservedCaptures(MemoryCaptures):
         self._came(container, blob)
         self.oracle.beside.filed(self._geo, container, blob)
 
-    def _came(self, container: str, blob: str) -> None:
+    def _came(self, container: str, blob: str, content: bytes = b"") -> None:
         self.oracle.notice(CURRENT_REQUEST.get())
-        self.oracle.beside.arrived(self._geo, container, blob)
+        self.oracle.beside.arrived(CURRENT_REQUEST.get(), self._geo, container, blob, content)
 
     @property
     def _geo(self) -> str:
@@ -340,6 +340,7 @@ class Instance:
         self.process = process
         self.data_sharing, self.captures, self.deletions = services.data_sharing, services.captures, services.deletions
         self.access, self.exporting, self.traces = services.access, services.exporting, services.traces
+        self.finding, self.labelling = services.finding, services.labelling
         self.purge, self.sweep, self.status = services.purge, services.sweep, services.status
 
     async def opt_outs(self, documents: Sequence[func.Document]) -> int:
