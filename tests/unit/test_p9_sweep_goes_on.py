@@ -75,6 +75,19 @@ async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaire
     assert outcomes == [("more", "f:f", 2), ("more", "f:f", 4), ("done", None, 5)]
 
 
+async def test_a_bounded_sweep_of_an_account_deletes_just_as_many_as_it_may_however_it_takes_them_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage_sweep, "_CHUNK_MAX", 2)
+    world = World(sweep_bounds=Bounds(max_deletes=3))
+    await world.opt_in()
+    for n in range(7):
+        put(world, "europe", STRANGER, world.clock.now().date() - timedelta(days=n))
+    for left in (4, 1, 0):
+        await world.sweep.run()
+        assert len(world.containers()) == left
+
+
 async def test_a_sweep_out_of_time_begins_nothing_more_and_the_next_goes_on() -> None:
     world = World(sweep_bounds=Bounds(seconds=0))
     await world.opt_in()
@@ -160,6 +173,32 @@ async def test_containers_that_cannot_be_deleted_starve_neither_those_behind_the
         assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-LeaseIdMissing")
         assert (await world.status.report()).promises["P4"] is False, "never told whole while it lies there"
     assert sorted(world.containers()) == sorted(stuck) and behind != other
+
+
+async def test_what_cannot_be_deleted_is_tried_so_often_in_each_shard_and_what_is_behind_it_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage_sweep, "_CHUNK_MAX", 2)
+    monkeypatch.setattr(storage_sweep, "_FAILURES_MAX", 4)
+    world = World()
+    await world.opt_in()
+    days = [world.clock.now().date() - timedelta(days=9 - n) for n in range(9)]
+    many = {put(world, "europe", "0" * 32, day) for day in days}
+    few = {put(world, "europe", STRANGER, day) for day in days[:3]}
+    behind = put(world, "europe", STRANGER, days[-1])
+    store, tried = world.stores["europe"], list[str]()
+    delete = store.delete_container
+
+    async def leased(container: str) -> bool:
+        tried.append(container)
+        if container in many | few:
+            raise StoreUnavailable("storage-LeaseIdMissing")
+        return await delete(container)  # type: ignore[no-any-return]
+
+    store.delete_container = leased
+    await world.sweep.run()
+    assert tried == [*sorted(many)[:4], *sorted(few), behind]
+    assert set(world.containers()) == many | few
 
 
 async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_what_it_found() -> None:
