@@ -99,6 +99,15 @@ async def test_a_setting_that_disagrees_with_its_ledger_is_reported(update: dict
     assert (await world.status.report()).promises["P9"] is False
 
 
+async def test_p9_a_setting_that_is_off_and_has_a_notice_all_the_same_is_reported() -> None:
+    world = World()
+    setting = await world.opt_in()
+    await world.opt_out()
+    stored = world.ledger.settings[TENANT]
+    world.ledger.settings[TENANT] = Stored(stored.value.model_copy(update={"notice": setting.notice}), "by-hand")
+    assert await swept(world) == {"ledgers": 1, "settingsDisagreeing": 1}
+
+
 async def test_a_setting_that_was_lost_or_switched_back_on_is_reported() -> None:
     world = World()
     await world.opt_in()
