@@ -381,7 +381,11 @@ async def test_a_file_that_was_changed_on_its_way_is_not_saved(portal: Portal, t
     page = await desk(portal, tenant)
     export = await exported(page)
     saved: list[object] = []
-    page.on("download", saved.append)
+
+    def keep(download: object) -> None:
+        saved.append(download)
+
+    page.on("download", keep)
 
     async def change(route: Any) -> None:
         answer = await route.fetch()

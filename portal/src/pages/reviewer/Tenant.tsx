@@ -72,10 +72,10 @@ export function Tenant({ tenantId, day }: { tenantId: string; day: string | unde
       {live && day !== undefined && day !== "desk" && (
         <Day key={`${live.grantId} ${day}`} tenantId={tenantId} day={day} onRefused={onRefused} />
       )}
+      {live && day === undefined && <Link href={to("reviewer", tenantId, "desk")}>{desk.link}</Link>}
       {live && day === undefined && (
         <Section title={reviewer.days}>
           <Text>{reviewer.recorded}</Text>
-          <Link href={to("reviewer", tenantId, "desk")}>{desk.link}</Link>
           <Days key={live.grantId} tenantId={tenantId} onRefused={onRefused} />
         </Section>
       )}

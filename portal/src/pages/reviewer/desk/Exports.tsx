@@ -97,7 +97,12 @@ export function Exports({ tenantId, asked, onRefused }: { tenantId: string; aske
 }
 
 /** Reads a page of exports, and of each that is being made how far it is: only the export itself says that. */
-async function pageOf(api: Api, tenantId: string, before: number | null, signal: AbortSignal): Promise<Schemas["ExportPageAnswer"]> {
+async function pageOf(
+  api: Api,
+  tenantId: string,
+  before: number | null,
+  signal: AbortSignal,
+): Promise<Schemas["ExportPageAnswer"]> {
   const query = { limit: SHOWN, ...(before !== null && { before }) };
   const page = await answered(api.GET("/tenants/{tenantId}/exports", { params: { path: { tenantId }, query }, signal }));
   const value = page.value.map(async (each) => {

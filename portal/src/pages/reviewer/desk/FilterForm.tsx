@@ -1,4 +1,4 @@
-import { Button, Field, Input, Select, Text, makeStyles, tokens } from "@fluentui/react-components";
+import { Button, Field, Input, Select, Text, makeStyles, tokens, type InputProps } from "@fluentui/react-components";
 import { useEffect, useId, useRef, useState, type ReactNode } from "react";
 import { useApp } from "../../../app/context";
 import {
@@ -17,6 +17,9 @@ import {
   type Selection,
 } from "./filter";
 import type { Ask } from "./search";
+
+/** The fields that are typed into. */
+type Typed = Exclude<keyof Filter, "telemetry" | "labelled" | "verdict">;
 
 const HOWS: readonly How[] = ["equals", "over", "under"];
 
@@ -99,20 +102,26 @@ export function FilterForm({
     const wanted = { size: wholeOf(size, 1, SIZE_MAX), seed: wholeOf(seed, 0, SEED_MAX) };
     withSelection((selection) => {
       const { size: howMany, seed: from } = wanted;
-      if (howMany === null || from === null) setWrong({ ...(howMany === null && { size: true }), ...(from === null && { seed: true }) });
-      else onAsk({ selection, sample: { size: howMany, seed: from } });
+      if (howMany !== null && from !== null) onAsk({ selection, sample: { size: howMany, seed: from } });
+      else setWrong({ ...(howMany === null && { size: true }), ...(from === null && { seed: true }) });
     });
   }
 
-  type Typed = "feature" | "environmentId" | "conversationId" | "model" | "tag";
-  const typed = (name: Typed): ReactNode => (
-    <Field label={members[name]} {...told(name)}>
-      <Input className={styles.input} autoComplete="off" spellCheck={false} value={filter[name]} onChange={(_, { value }) => set({ [name]: value })} />
+  const typed = (name: Typed, type: InputProps["type"] = "text", hint?: string, className?: string): ReactNode => (
+    <Field label={members[name]} {...(hint && { hint })} {...(className && { className })} {...told(name)}>
+      <Typing type={type} value={filter[name]} onChange={(value) => set({ [name]: value })} />
     </Field>
   );
-  const dated = (name: "firstDay" | "lastDay" | "capturedFrom" | "capturedBefore", type: "date" | "datetime-local"): ReactNode => (
+  const chosen = (name: "labelled" | "verdict", options: readonly (readonly [string, string])[]): ReactNode => (
     <Field label={members[name]} {...told(name)}>
-      <Input className={styles.input} type={type} value={filter[name]} onChange={(_, { value }) => set({ [name]: value })} />
+      <Select className={styles.input} value={filter[name]} onChange={(_, { value }) => set({ [name]: value })}>
+        <option value="">{words.any}</option>
+        {options.map(([value, label]) => (
+          <option key={value} value={value}>
+            {label}
+          </option>
+        ))}
+      </Select>
     </Field>
   );
 
@@ -130,38 +139,25 @@ export function FilterForm({
     >
       <Text>{words.hint}</Text>
       <div className={styles.fields}>
-        {dated("firstDay", "date")}
-        {dated("lastDay", "date")}
-        {dated("capturedFrom", "datetime-local")}
-        {dated("capturedBefore", "datetime-local")}
+        {typed("firstDay", "date")}
+        {typed("lastDay", "date")}
+        {typed("capturedFrom", "datetime-local")}
+        {typed("capturedBefore", "datetime-local")}
         {typed("feature")}
         {typed("environmentId")}
         {typed("conversationId")}
         {typed("model")}
-        <Field label={members.language} hint={words.languageHint} {...told("language")}>
-          <Input className={styles.input} autoComplete="off" value={filter.language} onChange={(_, { value }) => set({ language: value })} />
-        </Field>
-        <Field label={members.labelled}>
-          <Select className={styles.input} value={filter.labelled} onChange={(_, { value }) => set({ labelled: value as Filter["labelled"] })}>
-            <option value="">{words.any}</option>
-            <option value="yes">{words.yes}</option>
-            <option value="no">{words.no}</option>
-          </Select>
-        </Field>
-        <Field label={members.verdict} {...told("verdict")}>
-          <Select className={styles.input} value={filter.verdict} onChange={(_, { value }) => set({ verdict: value })}>
-            <option value="">{words.any}</option>
-            {verdicts.map((each) => (
-              <option key={each} value={each}>
-                {each}
-              </option>
-            ))}
-          </Select>
-        </Field>
+        {typed("language", "text", words.languageHint)}
+        {chosen("labelled", [
+          ["yes", words.yes],
+          ["no", words.no],
+        ])}
+        {chosen(
+          "verdict",
+          verdicts.map((each) => [each, each]),
+        )}
         {typed("tag")}
-        <Field className={styles.wide} label={members.text} hint={words.textHint} {...told("text")}>
-          <Input className={styles.input} autoComplete="off" spellCheck={false} value={filter.text} onChange={(_, { value }) => set({ text: value })} />
-        </Field>
+        {typed("text", "text", words.textHint, styles.wide)}
       </div>
       {filter.telemetry.map((condition, index) => (
         <Conditions
@@ -208,13 +204,13 @@ export function FilterForm({
             label={desk.sample.size}
             {...(wrong.size && { validationMessage: desk.faults.whole("1", formats.number(SIZE_MAX)) })}
           >
-            <Input className={styles.input} inputMode="numeric" value={size} onChange={(_, { value }) => setSize(value)} />
+            <Typing inputMode="numeric" value={size} onChange={setSize} />
           </Field>
           <Field
             label={desk.sample.seed}
             {...(wrong.seed && { validationMessage: desk.faults.whole("0", formats.number(SEED_MAX)) })}
           >
-            <Input className={styles.input} inputMode="numeric" value={seed} onChange={(_, { value }) => setSeed(value)} />
+            <Typing inputMode="numeric" value={seed} onChange={setSeed} />
           </Field>
           <Button onClick={() => setSeed(String(anySeed()))}>{desk.sample.another}</Button>
           <Button onClick={draw}>{desk.sample.draw}</Button>
@@ -225,7 +221,23 @@ export function FilterForm({
   );
 }
 
-type Told = { validationMessage?: string };
+/** A field that the browser neither fills nor corrects. What the `Field` around it says comes with the other members. */
+function Typing({ onChange, ...others }: Omit<InputProps, "onChange"> & { onChange: (value: string) => void }) {
+  const styles = useStyles();
+  return (
+    <Input
+      {...others}
+      className={styles.input}
+      autoComplete="off"
+      spellCheck={false}
+      onChange={(_, { value }) => onChange(value)}
+    />
+  );
+}
+
+interface Told {
+  validationMessage?: string;
+}
 
 function Conditions(props: {
   number: string;
@@ -244,7 +256,7 @@ function Conditions(props: {
       <legend id={id}>{words.condition(props.number)}</legend>
       <div className={styles.fields}>
         <Field label={words.name} hint={words.nameHint} {...props.nameTold}>
-          <Input className={styles.input} autoComplete="off" spellCheck={false} value={condition.name} onChange={(_, { value }) => onChange({ name: value })} />
+          <Typing value={condition.name} onChange={(name) => onChange({ name })} />
         </Field>
         <Field label={words.how}>
           <Select className={styles.input} value={condition.how} onChange={(_, { value }) => onChange({ how: value as How })}>
@@ -256,7 +268,7 @@ function Conditions(props: {
           </Select>
         </Field>
         <Field label={words.value} {...(condition.how === "equals" && { hint: words.valueHint })} {...props.valueTold}>
-          <Input className={styles.input} autoComplete="off" spellCheck={false} value={condition.value} onChange={(_, { value }) => onChange({ value })} />
+          <Typing value={condition.value} onChange={(value) => onChange({ value })} />
         </Field>
       </div>
       <Button size="small" onClick={props.onRemove}>

@@ -78,10 +78,20 @@ export function LabelPanel({
       </div>
       <div className={styles.fields}>
         <Field label={words.score} {...(faults.score && { validationMessage: words.scoreWrong })}>
-          <Input className={styles.input} inputMode="decimal" value={draft.score} onChange={(_, { value }) => set({ score: value })} />
+          <Input
+            className={styles.input}
+            inputMode="decimal"
+            value={draft.score}
+            onChange={(_, { value }) => set({ score: value })}
+          />
         </Field>
         <Field label={words.tags} hint={words.tagsHint} {...(faults.tags && { validationMessage: words.tagsWrong })}>
-          <Input className={styles.input} spellCheck={false} value={draft.tags} onChange={(_, { value }) => set({ tags: value })} />
+          <Input
+            className={styles.input}
+            spellCheck={false}
+            value={draft.tags}
+            onChange={(_, { value }) => set({ tags: value })}
+          />
         </Field>
       </div>
       <Field

@@ -169,7 +169,8 @@ function Row({ found, number, labelling }: { found: Found; number: number; label
       <span>{formats.number(number)}</span>
       <span className={styles.what}>
         <span className={`${styles.line} ${styles.small}`}>
-          {Number.isNaN(Date.parse(at)) ? formats.day(found.day) : formats.utc(at)} <Said inline>{beginning(textOf(found.capture["feature"]), 80)}</Said>
+          {Number.isNaN(Date.parse(at)) ? formats.day(found.day) : formats.utc(at)}{" "}
+          <Said inline>{beginning(textOf(found.capture["feature"]), 80)}</Said>
         </span>
         <span className={styles.line}>
           <Said inline>{beginning(excerptOf(found.capture), 160)}</Said>

@@ -102,7 +102,8 @@ test("a value is what somebody who types it means", () => {
 });
 
 test("a size and a seed are whole numbers within their bounds", () => {
-  expect(["1", " 200 ", "0", "201", "1.5", "", "-1"].map((each) => wholeOf(each, 1, 200))).toEqual([1, 200, null, null, null, null, null]);
+  expect(["1", " 200 "].map((each) => wholeOf(each, 1, 200))).toEqual([1, 200]);
+  for (const typed of ["0", "201", "1.5", "", "-1"]) expect(wholeOf(typed, 1, 200)).toBeNull();
   expect(wholeOf("2147483647", 0, SEED_MAX)).toBe(SEED_MAX);
   expect(wholeOf("2147483648", 0, SEED_MAX)).toBeNull();
   for (let times = 0; times < 50; times += 1) expect(wholeOf(String(anySeed()), 0, SEED_MAX)).not.toBeNull();

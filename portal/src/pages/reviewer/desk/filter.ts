@@ -98,7 +98,11 @@ export function selectionOf(filter: Filter): { selection: Selection } | { faults
   return Object.keys(faults).length > 0 ? { faults } : { selection };
 }
 
-function conditionOf({ name, how, value }: Condition, index: number, faults: Record<string, Fault>): Schemas["TelemetryCondition"] {
+function conditionOf(
+  { name, how, value }: Condition,
+  index: number,
+  faults: Record<string, Fault>,
+): Schemas["TelemetryCondition"] {
   if (!name) faults[`name ${index}`] = "name";
   else if (characters(name) > NAME_MAX) faults[`name ${index}`] = "long";
   if (how === "equals") {

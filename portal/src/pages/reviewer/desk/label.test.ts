@@ -21,7 +21,9 @@ test("a label says what was typed, and nothing of what is empty", () => {
 test("each fault is said where it is", () => {
   expect(labelOf(EMPTY)).toEqual({ faults: { empty: true } });
   for (const score of ["1.1", "-0.1", "much"]) expect(labelOf({ ...EMPTY, score })).toHaveProperty("faults.score", true);
-  for (const tags of ["Wrong", "a!", "1 2 3 4 5 6 7 8 9 10 11"]) expect(labelOf({ ...EMPTY, tags })).toHaveProperty("faults.tags", true);
+  for (const tags of ["Wrong", "a!", "1 2 3 4 5 6 7 8 9 10 11"]) {
+    expect(labelOf({ ...EMPTY, tags })).toHaveProperty("faults.tags", true);
+  }
   expect(labelOf({ ...EMPTY, comment: "👍".repeat(2000) })).toHaveProperty("body");
   expect(labelOf({ ...EMPTY, comment: "x".repeat(2001) })).toEqual({ faults: { comment: true } });
 });

@@ -54,9 +54,10 @@ export function useSearch(tenantId: string): Search {
   function page(what: Ask, cursor: string | null, signal: AbortSignal) {
     const params = { path: { tenantId } };
     const at = cursor === null ? {} : { cursor };
-    return what.sample
-      ? answered(api.POST("/tenants/{tenantId}/captures/sample", { params, body: { ...what.selection, ...what.sample, ...at }, signal }))
-      : answered(api.POST("/tenants/{tenantId}/captures/find", { params, body: { ...what.selection, limit: AT_ONCE, ...at }, signal }));
+    const { selection, sample } = what;
+    return sample
+      ? answered(api.POST("/tenants/{tenantId}/captures/sample", { params, body: { ...selection, ...sample, ...at }, signal }))
+      : answered(api.POST("/tenants/{tenantId}/captures/find", { params, body: { ...selection, limit: AT_ONCE, ...at }, signal }));
   }
 
   return {
