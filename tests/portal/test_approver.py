@@ -14,7 +14,7 @@ from tests.portal.answers import again, refuse
 from tests.portal.browser import Portal, sign_in
 from tests.portal.hands import Keyboard
 from tests.portal.looks import accessible, fits
-from tests.portal.tenants import ASKED, sharing
+from tests.portal.tenants import ASKED, granted, sharing
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -144,6 +144,24 @@ async def test_a_queue_that_cannot_be_read_says_so(portal: Portal) -> None:
     await again(page)
     await page.get_by_role("button", name="Try again").click()
     await expect(page.get_by_text(re.compile("request waits|requests wait"))).to_be_visible()
+
+
+async def test_what_a_grant_was_used_for_is_counted(portal: Portal, client: Client) -> None:
+    tenant = str(uuid.uuid4())
+    await sharing(client, tenant)
+    await granted(client, tenant, justification="To be used for two searches.")
+    page = await portal.signed_in(APPROVER, f"#/approver/{tenant}")
+    person = Keyboard(page)
+    card = request(page, "To be used for two searches.")
+    uses = card.get_by_role("button", name="What it was used for")
+    await person.press(uses)
+    await expect(card).to_contain_text("It has not been used.")
+    for _ in range(2):
+        assert (await client.as_person(Role.REVIEWER, "POST", tenant, "captures/find", {})).status == 200
+    await person.press(uses)
+    await expect(card.get_by_role("listitem").filter(has_text="Searched captures: 2")).to_be_visible()
+    await accessible(page)
+    await fits(page)
 
 
 @pytest.mark.parametrize(("locale", "approve"), [("de-DE", "genehmigen"), ("ja-JP", "承認")])

@@ -36,6 +36,7 @@ async def test_the_wall_says_that_all_promises_hold(portal: Portal) -> None:
     page = await portal.signed_in(OPERATOR)
     await expect(page.get_by_role("heading", level=2).first).to_contain_text("promises that are watched hold.")
     await expect(tile(page, "P5 Deletion")).to_contain_text("Holds")
+    await expect(tile(page, "P12 Derived data")).to_contain_text("Holds")
     for geo in ("europe", "unitedstates", "unitedkingdom"):
         await expect(page.get_by_role("list", name="Geos").get_by_role("listitem").filter(has_text=geo)).to_be_visible()
     await accessible(page)
@@ -52,8 +53,9 @@ async def test_a_promise_that_is_broken_is_named_and_says_why(portal: Portal) ->
 
     await change(page, "status", broken)
     await sign_in(page, OPERATOR)
-    await expect(page.get_by_role("heading", level=2).first).to_contain_text("Do not hold: P4, P5, P99")
+    await expect(page.get_by_role("heading", level=2).first).to_contain_text("Do not hold: P4, P5, P12, P99")
     await expect(tile(page, "P5 Deletion")).to_contain_text("Does not hold")
+    await expect(tile(page, "P12 Derived data")).to_contain_text("do not hold or are not known: P4, P5.")
     await expect(tile(page, "P1 Default off")).to_contain_text("Holds")
     await accessible(page)
     await fits(page)

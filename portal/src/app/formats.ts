@@ -4,12 +4,16 @@ export class Formats {
   private readonly days: Intl.DateTimeFormat;
   private readonly spans: Intl.RelativeTimeFormat;
   private readonly numbers: Intl.NumberFormat;
+  private readonly fractions: Intl.NumberFormat;
+  private readonly percents: Intl.NumberFormat;
 
   constructor(locale: string) {
     this.instants = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
     this.days = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" });
     this.spans = new Intl.RelativeTimeFormat(locale, { numeric: "always" });
     this.numbers = new Intl.NumberFormat(locale);
+    this.fractions = new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+    this.percents = new Intl.NumberFormat(locale, { style: "percent" });
   }
 
   /** An instant in the time zone of whoever reads. */
@@ -29,6 +33,16 @@ export class Formats {
 
   number(value: number): string {
     return this.numbers.format(value);
+  }
+
+  /** With two digits after the point. */
+  fraction(value: number): string {
+    return this.fractions.format(value);
+  }
+
+  /** A share, of which 1 is the whole. */
+  percent(value: number): string {
+    return this.percents.format(value);
   }
 
   /** How long until an instant, or how long ago: "in 3 days", "2 hours ago". */

@@ -1,4 +1,5 @@
 import { administrator } from "./de/administrator";
+import { desk } from "./de/desk";
 import { operator } from "./de/operator";
 import { reviewer } from "./de/reviewer";
 import type { Messages } from "./en";
@@ -35,11 +36,16 @@ export const de: Messages = {
     "deletion-finished": ["Die Löschung ist bereits abgeschlossen.", "Die Bestätigung steht unten."],
     "grant-not-pending": ["Über den Antrag wurde inzwischen entschieden.", "Sehen Sie nach, was jetzt gilt."],
     "grant-required": ["Es gibt keine gültige Genehmigung.", "Beantragen Sie eine, oder warten Sie, bis sie erteilt ist."],
+    "too-many-exports": ["Es werden zu viele Exporte erstellt.", "Warten Sie, bis einer fertig ist, oder löschen Sie einen."],
+    "export-not-ready": ["Der Export wird noch erstellt.", "Warten Sie, bis er fertig ist."],
+    "unknown-verdict": ["Dieses Urteil gibt es nicht.", "Die Urteile haben sich inzwischen geändert. Laden Sie die Seite neu, um sie zu sehen."],
+    "too-many-labels": ["Es gibt zu viele Bewertungen, um sie auf einmal zu vergleichen.", "Wählen Sie weniger Tage."],
     "purpose-refused": ["Zu diesem Zweck dürfen Aufzeichnungen nicht gelesen werden.", "Wählen Sie einen anderen Zweck."],
     unavailable: ["Der Dienst kann gerade nicht antworten.", "Es ging nichts verloren. Versuchen Sie es in einigen Sekunden erneut."],
     "internal-error": ["Im Dienst ist etwas schiefgegangen.", "Versuchen Sie es erneut, und wenden Sie sich an den Betreiber, wenn es so bleibt."],
   },
   administrator,
+  desk,
   operator,
   reviewer,
 };

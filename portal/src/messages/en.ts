@@ -1,4 +1,5 @@
 import { administrator } from "./en/administrator";
+import { desk } from "./en/desk";
 import { operator } from "./en/operator";
 import { reviewer } from "./en/reviewer";
 
@@ -25,6 +26,10 @@ const troubles: Troubles = {
   "deletion-finished": ["The deletion is finished already.", "Its receipt is below."],
   "grant-not-pending": ["The grant has been decided on meanwhile.", "Look at what holds now."],
   "grant-required": ["There is no live grant.", "Ask for one, or wait until it is approved."],
+  "too-many-exports": ["Too many exports are being made.", "Wait until one is ready, or delete one."],
+  "export-not-ready": ["The export is still being made.", "Wait until it is ready."],
+  "unknown-verdict": ["There is no such verdict.", "The verdicts have changed meanwhile. Load the page again to see which there are."],
+  "too-many-labels": ["There are too many labels to compare at once.", "Choose fewer days."],
   "purpose-refused": ["Captures may not be read for this purpose.", "Choose another purpose."],
   unavailable: ["The service cannot answer now.", "Nothing was lost. Try again in a few seconds."],
   "internal-error": ["Something went wrong in the service.", "Try again, and tell your operator if it goes on."],
@@ -54,6 +59,7 @@ export const en = {
   },
   troubles,
   administrator,
+  desk,
   operator,
   reviewer,
 };

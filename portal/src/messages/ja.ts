@@ -1,5 +1,6 @@
 import type { Messages } from "./en";
 import { administrator } from "./ja/administrator";
+import { desk } from "./ja/desk";
 import { operator } from "./ja/operator";
 import { reviewer } from "./ja/reviewer";
 
@@ -35,11 +36,16 @@ export const ja: Messages = {
     "deletion-finished": ["削除はすでに完了しています。", "受領証は下にあります。"],
     "grant-not-pending": ["この申請はすでに処理されています。", "現在の状態を確認してください。"],
     "grant-required": ["有効な許可がありません。", "申請するか、承認されるまでお待ちください。"],
+    "too-many-exports": ["作成中のエクスポートが多すぎます。", "完成するまで待つか、いずれかを削除してください。"],
+    "export-not-ready": ["エクスポートはまだ作成中です。", "完成するまでお待ちください。"],
+    "unknown-verdict": ["その判定はありません。", "判定の一覧が変更されました。ページを再読み込みして確認してください。"],
+    "too-many-labels": ["ラベルが多すぎて一度に比較できません。", "対象日を減らしてください。"],
     "purpose-refused": ["この目的ではキャプチャを閲覧できません。", "別の目的を選んでください。"],
     unavailable: ["サービスは現在応答できません。", "失われたものはありません。数秒後に再試行してください。"],
     "internal-error": ["サービスで問題が発生しました。", "再試行しても続く場合は、運用者に連絡してください。"],
   },
   administrator,
+  desk,
   operator,
   reviewer,
 };

@@ -14,9 +14,12 @@ export const operator: Messages["operator"] = {
     P9: ["Nichts geht verloren", "Jeder Schritt lässt sich wiederholen, und was noch zu tun ist, wird wiedergefunden."],
     P10: ["Zweck", "Um das Produkt zu bauen, zu verbessern oder zu prüfen; nie, um Basismodelle zu trainieren."],
     P11: ["Informiert", "Nichts wird unter einem Text aufgezeichnet, dem niemand beim Kunden zugestimmt hat."],
-    P12: ["Hier nicht beschrieben", "Diese Fassung der Seite kennt den Wortlaut dieser Zusage nicht."],
+    P12: ["Abgeleitete Daten", "Was bei der Durchsicht im Dienst aus Aufzeichnungen entsteht, wird mit ihnen gelöscht."],
   },
-  partly: { P2: "Wird hier nur zum Teil geprüft: die Einrichtung, ohne die es nicht geht." },
+  partly: {
+    P2: "Wird hier nur zum Teil geprüft: die Einrichtung, ohne die es nicht geht.",
+    P12: "Bewertungen und Exporte liegen in den Containern der Aufzeichnungen selbst und werden mit diesen gelöscht. Es steht darum so gut wie P4, P5 und P6.",
+  },
   unknownPromise: ["Unbekannte Zusage", "Diese Seite kennt sie nicht; sie gilt daher nicht als eingehalten."],
   states: { holds: "Eingehalten", broken: "Nicht eingehalten", unwatched: "Hier nicht überwacht", held: "Damals eingehalten" },
   unwatched: "Der Status sagt nichts dazu.",
@@ -56,6 +59,7 @@ export const operator: Messages["operator"] = {
     idle: (place, job, at) => `${place}: Letzter Lauf (${job}) war um ${at}.`,
     found: (place, count, finding) => `${place}: Der Abgleich hat ${count} × ${finding} gefunden.`,
     setup: (place, property, found) => `${place}: ${property} ist ${found}.`,
+    rests: (promises) => `Beruht auf Zusagen, die nicht eingehalten oder nicht bekannt sind: ${promises}.`,
   },
   runbook: "Betriebshandbuch, in docs/operations.md:",
 
@@ -181,6 +185,7 @@ export const operator: Messages["operator"] = {
     notChecked: "Seit drei Stunden wurde nicht geprüft. Sehen Sie nach, ob der Abgleich läuft.",
     notice:
       "Ab dem Datum werden Aufzeichnungen dieser Mandanten abgelehnt. Bitten Sie deren Administratoren, dem geltenden Hinweis zuzustimmen.",
+    rests: "Sehen Sie bei diesen Zusagen nach, und beseitigen Sie die Ursachen, die dort stehen.",
     unknown: "Diese Seite kennt diese Worte des Dienstes nicht. Lesen Sie sie so, wie sie sind.",
     unknownEnrollment:
       "Der Abgleich hat Daten gelöscht, von denen kein Hauptbuch weiß. Stellen Sie fest, ob Cosmos DB wiederhergestellt wurde oder wer sonst in das Konto schreibt.",

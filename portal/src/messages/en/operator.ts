@@ -13,13 +13,16 @@ const promises: Record<string, Promised> = {
   P9: ["Nothing is lost", "Every step can be repeated, and what is owed is found again."],
   P10: ["Purpose", "To build, improve or validate the product; never to train foundation models."],
   P11: ["Informed", "Nothing is captured under a text that nobody of the tenant agreed to."],
-  P12: ["Not described here", "This version of the page does not know the words of this promise."],
+  P12: ["Derived data", "What reviewers make of captures in the service is deleted with them."],
 };
 
 export const operator = {
   wall: "Promises",
   promises,
-  partly: { P2: "Watched here only in part: the setup that it cannot do without." } as Record<string, string>,
+  partly: {
+    P2: "Watched here only in part: the setup that it cannot do without.",
+    P12: "Labels and exports lie in the captures' own containers, so what deletes those deletes them. It is as P4, P5 and P6 are.",
+  } as Record<string, string>,
   unknownPromise: ["Unknown promise", "This page does not know it, so it does not count as held."] as Promised,
   states: { holds: "Holds", broken: "Does not hold", unwatched: "Not watched here", held: "Held then" },
   unwatched: "The status says nothing about it.",
@@ -59,6 +62,7 @@ export const operator = {
     idle: (place: string, job: string, at: string) => `${place}: the last ${job} was at ${at}.`,
     found: (place: string, count: string, finding: string) => `${place}: the sweep has found ${count} × ${finding}.`,
     setup: (place: string, property: string, found: string) => `${place}: ${property} is ${found}.`,
+    rests: (promises: string) => `It rests on promises that do not hold or are not known: ${promises}.`,
   },
   runbook: "Runbook, in docs/operations.md:",
 
@@ -177,6 +181,7 @@ export const operator = {
     posture: "Set the account's property to what is needed. The next sweep looks again.",
     notChecked: "Nobody has looked for three hours. Check whether the sweep runs.",
     notice: "From the date on, captures of those tenants are refused. Ask their administrators to agree to the notice in force.",
+    rests: "Look at the tiles of those promises, and remove the causes that they name.",
     unknown: "This page does not know these words of the service. Read them as they are.",
     unknownEnrollment:
       "The sweep has deleted data of which no ledger knows. Find out whether Cosmos DB was restored, or who else writes to the account.",

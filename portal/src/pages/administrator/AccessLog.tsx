@@ -1,13 +1,16 @@
 import { useApp } from "../../app/context";
 import { When } from "../../app/When";
+import { detailsOf } from "./accessDetails";
 import { accessOf, type AccessRecord } from "./calls";
 import { PagedTable } from "./PagedTable";
 
 /** The access log: who asked for, approved and looked at what. */
 export function AccessLog() {
-  const { api, person, texts, formats } = useApp();
+  const { api, person, texts, formats, locale } = useApp();
   const words = texts.administrator.access;
-  const what = (record: AccessRecord) => words.actions[record.action];
+  // An action to come is shown by the service's own word.
+  const what = (record: AccessRecord) => (words.actions as Partial<Record<string, string>>)[record.action] ?? record.action;
+  const details = (record: AccessRecord) => detailsOf(record, texts, formats, locale).join(" ");
   return (
     <PagedTable
       title={words.title}
@@ -28,6 +31,21 @@ export function AccessLog() {
           title: words.columns.day,
           cell: (record) => (record.day ? formats.day(record.day) : ""),
           text: (record) => record.day ?? "",
+        },
+        {
+          title: words.columns.details,
+          cell: (record) => (
+            <>
+              <bdi>{details(record)}</bdi>
+              {record.opened && record.opened.length > 0 && (
+                <details>
+                  <summary>{words.details.opened(formats.number(record.opened.length))}</summary>
+                  {record.opened.join(", ")}
+                </details>
+              )}
+            </>
+          ),
+          text: (record) => [details(record), ...(record.opened ?? [])].filter(Boolean).join(" "),
         },
       ]}
     />

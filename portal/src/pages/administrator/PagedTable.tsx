@@ -3,9 +3,10 @@ import { useState, type ReactNode } from "react";
 import { Trouble } from "../../app/api";
 import { useApp } from "../../app/context";
 import { useLoaded } from "../../app/load";
+import { save } from "../../app/save";
 import { TroubleBar } from "../../app/TroubleBar";
 import { all, beforeOf, type Page } from "./calls";
-import { csvOf, save } from "./csv";
+import { csvOf } from "./csv";
 
 const useStyles = makeStyles({
   scroll: { overflowX: "auto" },

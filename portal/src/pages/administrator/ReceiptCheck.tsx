@@ -2,9 +2,9 @@ import { Button, MessageBar, MessageBarBody, Spinner, Text, makeStyles, tokens }
 import { useState } from "react";
 import { useAction } from "../../app/action";
 import { useApp } from "../../app/context";
+import { save } from "../../app/save";
 import { TroubleBar } from "../../app/TroubleBar";
 import type { Check } from "../../ledger/receipts";
-import { save } from "./csv";
 
 const useStyles = makeStyles({
   row: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalS },

@@ -8,6 +8,7 @@ import { TroubleBar } from "../../app/TroubleBar";
 import { GrantCard } from "../reviewer/GrantCard";
 import type { Grant } from "../reviewer/grants";
 import { RevokeButton } from "../reviewer/RevokeButton";
+import { Uses } from "./Uses";
 
 /** A grant and what an approver can do about it. Once decided on it stays here, so that it can be revoked at once. */
 export function Decision({
@@ -46,6 +47,8 @@ export function Decision({
       {(isPending || grant.status === "approved") && (
         <RevokeButton grant={grant} label={isPending ? approver.reject : approver.revoke} onRevoked={setDecided} />
       )}
+      {/* Under what was never approved nothing can have been done. */}
+      {grant.approvedAt && <Uses grant={grant} />}
       {showTenant && <Link href={to("approver", grant.tenantId)}>{approver.allOfTenant}</Link>}
       <Text role="status">
         {decided?.status === "approved" && approver.approved}

@@ -7,13 +7,13 @@ import type { Status } from "./status";
 
 /** Why a promise does not hold, when that was found, and what to do about it. */
 export function Why({ reason, status, firstOverdue }: { reason: Reason; status: Status; firstOverdue: string | null }) {
-  const { texts, formats } = useApp();
+  const { texts, formats, locale } = useApp();
   const { operator } = texts;
   const evidence = evidenceOf(reason, status, firstOverdue);
   return (
     <>
       {/* Words that the page does not know are the service's, and those are English. */}
-      <span lang={reason.kind === "other" ? "en" : undefined}>{wordsOf(reason, operator, formats)}</span>
+      <span lang={reason.kind === "other" ? "en" : undefined}>{wordsOf(reason, operator, formats, locale)}</span>
       {(reason.kind === "failed" || reason.kind === "unreachable") && (
         <>
           {" "}
@@ -26,7 +26,7 @@ export function Why({ reason, status, firstOverdue }: { reason: Reason; status: 
   );
 }
 
-function wordsOf(reason: Reason, operator: Messages["operator"], formats: Formats): string {
+function wordsOf(reason: Reason, operator: Messages["operator"], formats: Formats, locale: string): string {
   const { reasons, jobs, ledger } = operator;
   const named = (place: string) => (place === "ledger" ? ledger : place);
   const job = (name: string) => jobs[name] ?? name;
@@ -51,6 +51,8 @@ function wordsOf(reason: Reason, operator: Messages["operator"], formats: Format
       return reasons.found(named(reason.place), formats.number(reason.count), reason.finding);
     case "setup":
       return reasons.setup(named(reason.place), reason.property, reason.found);
+    case "rests":
+      return reasons.rests(new Intl.ListFormat(locale, { type: "unit" }).format(reason.promises));
     case "other":
       return reason.text;
   }

@@ -12,6 +12,7 @@ export type Reason =
   | { kind: "idle"; place: string; job: string; at: string }
   | { kind: "found"; place: string; count: number; finding: string }
   | { kind: "setup"; place: string; property: string; found: string }
+  | { kind: "rests"; promises: readonly string[] }
   | { kind: "other"; text: string };
 
 /** The words of shared/watch/status.py and posture.py. The last is the widest, so the order counts. */
@@ -62,6 +63,8 @@ export function topicOf(reason: Reason): Topic {
       return topicOfFinding(reason.finding);
     case "setup":
       return reason.found === "not-checked" ? "notChecked" : "posture";
+    case "rests":
+      return "rests";
     case "other":
       return "unknown";
   }

@@ -21,6 +21,7 @@ const SECTIONS: Partial<Record<Topic, string>> = {
   statusUnreadable: "The status cannot be read",
   firstRound: "How is it?",
   unknown: "How is it?",
+  rests: "How is it?",
   posture: "How is it? (and posture.md)",
   notice: "Publishing a notice",
   unpaired: "Codes: account-unpaired, account-of-another-deployment",

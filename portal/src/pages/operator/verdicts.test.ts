@@ -26,13 +26,15 @@ const stateOf = (status: Status, promise: string) => verdictsOf(status).find((ea
 test("what the status says holds, and what it does not speak of is not watched", () => {
   const verdicts = verdictsOf(statusOf());
   expect(verdicts.map(({ promise }) => promise)).toEqual(PROMISES);
-  expect(verdicts.filter(({ state }) => state === "holds").map(({ promise }) => promise)).toEqual(WATCHED);
+  expect(verdicts.filter(({ state }) => state === "holds").map(({ promise }) => promise)).toEqual([
+    ...WATCHED,
+    "P12",
+  ]);
   expect(verdicts.filter(({ state }) => state === "unwatched").map(({ promise }) => promise)).toEqual([
     "P7",
     "P8",
     "P10",
     "P11",
-    "P12",
   ]);
   expect(allHold(statusOf(), verdicts)).toBe(true);
 });
@@ -61,6 +63,20 @@ test("the setup of an account breaks also a promise that the status does not spe
   expect(stateOf(withOutcome("development"), "P8")).toBe("unwatched");
   expect(stateOf(withOutcome("broken"), "P8")).toBe("broken");
   expect(stateOf(withOutcome("an outcome to come"), "P8")).toBe("broken");
+});
+
+test("what reviewers make is as sure to be deleted as the captures are, and no surer", () => {
+  expect(stateOf(statusOf(), "P12")).toBe("holds");
+  for (const promise of ["P4", "P5", "P6"]) {
+    const others = Object.fromEntries(WATCHED.filter((each) => each !== promise).map((each) => [each, true]));
+    for (const promises of [others, { ...others, [promise]: false }]) {
+      const verdict = verdictsOf(statusOf({ promises })).find((each) => each.promise === "P12");
+      expect(verdict).toEqual({ promise: "P12", state: "broken", reasons: [{ kind: "rests", promises: [promise] }] });
+    }
+    expect(stateOf(statusOf({ reasons: { [promise]: ["something"] } }), "P12")).toBe("broken");
+  }
+  expect(stateOf(statusOf({ promises: { P1: true, P12: true } }), "P12")).toBe("holds");
+  expect(stateOf(statusOf({ reasons: { P12: ["something"] } }), "P12")).toBe("broken");
 });
 
 test("the whole holds only if the status says so, and something is watched", () => {

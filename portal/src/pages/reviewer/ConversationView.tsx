@@ -64,7 +64,9 @@ export function ConversationView({ conversation, number }: { conversation: Conve
         {(shown) => (
           <ol className={styles.captures}>
             {shown.map((each, index) => (
-              <CaptureItem key={`${each.batchId} ${each.line}`} capture={each} before={captures[index - 1]} />
+              <li key={`${each.batchId} ${each.line}`}>
+                <CaptureView capture={each} before={captures[index - 1]} />
+              </li>
             ))}
           </ol>
         )}
@@ -73,13 +75,14 @@ export function ConversationView({ conversation, number }: { conversation: Conve
   );
 }
 
-function CaptureItem({ capture, before }: { capture: Capture; before: Capture | undefined }) {
+/** A capture: what was said, without what the one before it has shown, and what is known about it beside. */
+export function CaptureView({ capture, before }: { capture: Capture; before?: Capture | undefined }) {
   const styles = useStyles();
   const { texts, formats } = useApp();
   const known = repeated(capture, before);
   const messages = [...capture.asked.slice(known), ...capture.answered];
   return (
-    <li className={styles.capture}>
+    <div className={styles.capture}>
       <div className={styles.said}>
         <Text as="h5" className={styles.heading} weight="semibold" block>
           <Time at={capture.capturedAt} />
@@ -103,7 +106,7 @@ function CaptureItem({ capture, before }: { capture: Capture; before: Capture | 
           </span>
         </Text>
       </div>
-    </li>
+    </div>
   );
 }
 

@@ -6,7 +6,7 @@ import { PageTitle } from "./PageTitle";
 import { Tenant } from "./Tenant";
 import { TenantForm } from "./TenantForm";
 
-/** For reviewers: `#/reviewer`, `#/reviewer/{tenantId}` and `#/reviewer/{tenantId}/{day}`. */
+/** For reviewers: `#/reviewer`, `#/reviewer/{tenantId}`, and below that `/{day}` and `/desk`. */
 export default function ReviewerPage() {
   const { tenant } = useApp().texts.reviewer;
   const [page, id = "", day] = useRoute();

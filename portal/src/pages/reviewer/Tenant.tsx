@@ -1,5 +1,5 @@
 import { Link, MessageBar, MessageBarBody, MessageBarTitle, Spinner, Text, makeStyles, tokens } from "@fluentui/react-components";
-import { useCallback, useState } from "react";
+import { Suspense, lazy, useCallback, useState } from "react";
 import { useApp } from "../../app/context";
 import { to } from "../../app/route";
 import { TroubleBar } from "../../app/TroubleBar";
@@ -15,6 +15,8 @@ import { RevokeButton } from "./RevokeButton";
 import { Section } from "./Section";
 import { useGrants } from "./useGrants";
 
+const Desk = lazy(() => import("./desk/Desk"));
+
 const useStyles = makeStyles({
   // No grid: in one, what is sticky stays within its own row.
   page: { display: "flex", flexDirection: "column", gap: tokens.spacingVerticalL, minWidth: 0 },
@@ -23,7 +25,7 @@ const useStyles = makeStyles({
 /** A tenant's captures, as long as there is a live grant; one's grants; and the way to get one. */
 export function Tenant({ tenantId, day }: { tenantId: string; day: string | undefined }) {
   const styles = useStyles();
-  const { reviewer, loading } = useApp().texts;
+  const { reviewer, desk, loading } = useApp().texts;
   const grants = useGrants(tenantId);
   const { data, reload } = grants;
   /** Grants that this page saw end, perhaps a moment before the service says so. */
@@ -62,9 +64,15 @@ export function Tenant({ tenantId, day }: { tenantId: string; day: string | unde
           </MessageBarBody>
         </MessageBar>
       )}
-      {live && day !== undefined && (
+      {live && day === "desk" && (
+        <Suspense fallback={<Spinner label={loading} />}>
+          <Desk key={live.grantId} tenantId={tenantId} onRefused={onRefused} />
+        </Suspense>
+      )}
+      {live && day !== undefined && day !== "desk" && (
         <Day key={`${live.grantId} ${day}`} tenantId={tenantId} day={day} onRefused={onRefused} />
       )}
+      {live && day === undefined && <Link href={to("reviewer", tenantId, "desk")}>{desk.link}</Link>}
       {live && day === undefined && (
         <Section title={reviewer.days}>
           <Text>{reviewer.recorded}</Text>

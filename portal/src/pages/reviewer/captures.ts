@@ -74,7 +74,12 @@ function parsed(line: string): unknown {
   }
 }
 
-function captureOf(batchId: string, line: number, value: object): Capture {
+/**
+ * Reads a capture.
+ *
+ * @param line its place in its batch, counted from 1
+ */
+export function captureOf(batchId: string, line: number, value: object): Capture {
   const rest = new Map<string, unknown>(Object.entries(value));
   const take = <T>(name: string, read: (value: unknown) => T | null): T | null => {
     const taken = read(rest.get(name));
