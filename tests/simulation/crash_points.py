@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from tests.simulation import exporting
+from tests.simulation import exporting, room
 from tests.simulation.campaign import Summary, pool, quiet
 from tests.simulation.faults import KillAt
 from tests.simulation.history import MINUTE, History, Outcome, Setup, Storm, Story, reckoning, tenant
@@ -87,6 +87,20 @@ async def spans(history: History) -> None:
     await _end(history)
 
 
+async def export(history: History) -> None:
+    """A reviewer asks for an export, a timer makes what the request has left, and it is downloaded and deleted."""
+    who = tenant(0)
+    await history.toggle(who, "europe")
+    for _ in range(3):
+        await history.post(who)
+    known = await room.ask(history, who)
+    await room.tick(history, 70.0)
+    if known is not None:
+        await room.download(history, known)
+        await room.delete(history, known)
+    await _end(history)
+
+
 async def _end(history: History) -> None:
     """Whatever was killed, the month passes, and nothing is left undone."""
     await reckoning(history, Storm(history.random, history.faults, calm=True))
@@ -99,6 +113,7 @@ SCRIPTS: dict[str, tuple[Story, str]] = {
     "retention": (retention, "healthy"),
     "back-again": (back_again, "healthy"),
     "spans": (spans, "healthy"),
+    "export": (export, "healthy"),
 }
 
 

@@ -23,6 +23,8 @@ def test_random_histories_keep_every_promise() -> None:
     assert summary.operations["capture"] > HISTORIES
     assert summary.operations["export"] > HISTORIES
     assert summary.operations["review: read"] > HISTORIES / 10
+    for kind in ("export", "download", "find", "label"):
+        assert summary.operations[f"review: {kind}"] > HISTORIES / 10
     assert len(summary.faults) >= 15, "most kinds of fault have happened"
 
 
@@ -75,7 +77,7 @@ def test_a_seed_is_the_same_history_each_time_and_in_each_process() -> None:
 
 def test_the_oracles_share_no_code_with_the_service() -> None:
     modules = set()
-    oracles = ("oracle", "reading", "claims", "retention", "spans")
+    oracles = ("oracle", "reading", "beside", "claims", "retention", "spans")
     for oracle in oracles:
         for node in ast.walk(ast.parse((HERE / f"{oracle}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
