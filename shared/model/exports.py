@@ -38,6 +38,7 @@ class ReviewExport(Item):
         gone_through: after which batch the next run goes on, as long as there is no capture for it yet.
         captures, newest_day, bytes, sha256, etag: of the file, once it is ready.
         finished_at: when it became ready, was stopped or deleted.
+        discarded_at: when what was left of it was deleted for the first time; what came after is later on, once more.
         reason: why it was stopped.
     """
 
@@ -61,6 +62,7 @@ class ReviewExport(Item):
     sha256: Sha256 | None = None
     etag: str | None = None
     finished_at: Instant | None = None
+    discarded_at: Instant | None = None
     reason: StopReason | None = None
 
     @property

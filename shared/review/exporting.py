@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 
 from pydantic import ValidationError
 
+from shared.clock import Moment
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.exports import Piece, Place, ReviewExport, StopReason, chain
@@ -40,6 +41,7 @@ from shared.problems import (
     NotFound,
     RangeNotSatisfiable,
     TooManyExports,
+    Unavailable,
 )
 from shared.review.languages import language_of
 from shared.review.record import Entry, Opened, Record
@@ -154,8 +156,11 @@ class Exporting:
             return Entry("exportRequested", reviewer, opened.grant, _details(export), export=export), (opened, export)
 
         opened, export = await self.record.commit(tenant_id, decide)
-        if not await self._keep_wish(opened, export, selection):
-            return await self._stop(export, "nothing-found")
+        try:
+            if not await self._keep_wish(opened, export, selection):
+                return await self._stop(export, "nothing-found")
+        except _NotRunning:
+            return await self.read(tenant_id, export_id)
         with suppress(StoreUnavailable, Conflict):  # the timer goes on with it
             return await self.carry_on(export, REQUEST_SECONDS)
         return await self.read(tenant_id, export_id)
@@ -200,21 +205,22 @@ class Exporting:
             ExportNotReady: if it is no file yet.
             RangeNotSatisfiable: if there is no such part.
         """
-        export = await self.read(tenant_id, export_id)
-        if export.status == "running":
-            raise ExportNotReady()
-        if export.status != "ready" or export.bytes is None or export.day is None or export.etag is None:
-            raise NotFound(NotFound.EXPORT_GONE)
-        first, after_last = _bounds(start, end, export.bytes)
-        details = _details(export).model_copy(update={"first_byte": first, "last_byte": after_last - 1})
-        opened = await self.record.open(
-            tenant_id,
-            reviewer,
-            "exportDownloaded",
-            details,
-            day=export.day,
-            enrollment_id=export.enrollment.enrollment_id,
-        )
+
+        async def decide(now: datetime, sequence: int) -> tuple[Entry, tuple[Opened, ReviewExport, int, int]]:
+            export = await self.read(tenant_id, export_id)
+            if export.status == "running":
+                raise ExportNotReady()
+            if export.status != "ready" or export.bytes is None or export.day is None:
+                raise NotFound(NotFound.EXPORT_GONE)
+            first, after_last = _bounds(start, end, export.bytes)
+            opened = await self.record.opened(tenant_id, reviewer, export.enrollment.enrollment_id)
+            self.record.refuse_gone(export.day)
+            told = {"day": export.day.isoformat(), "first_byte": first, "last_byte": after_last - 1}
+            details = _details(export).model_copy(update=told)
+            return Entry("exportDownloaded", reviewer, opened.grant, details), (opened, export, first, after_last)
+
+        opened, export, first, after_last = await self.record.commit(tenant_id, decide)
+        assert export.day is not None and export.etag is not None
         container = opened.container(export.day)
         try:
             content = await opened.store.read_range(container, export.file, export.etag, first, after_last - first)
@@ -284,12 +290,15 @@ class Exporting:
             export = await self._stop(export, "data-gone")
         if export.status == "running" or not export.unfinished:
             return export
+        # It has ended by now; when its end was stamped says nothing, because that may have been committed much later.
+        now = self.record.clock.now()
         with suppress(GeoNotServed):  # what is there is out of reach, and goes with its container
             await self._discard(export)
+        if export.discarded_at is None:
+            return await self._changed(export, lambda ended: ended.model_copy(update={"discarded_at": now}))
         # What had begun before the end has arrived by now, if it ever does.
-        ended_at = export.finished_at or export.requested_at
-        if ended_at <= deadlines.second_look_due(self.record.clock.now()):
-            return await self._changed(export, lambda now: now.model_copy(update={"unfinished": False}))
+        if export.discarded_at <= deadlines.second_look_due(now):
+            return await self._changed(export, lambda ended: ended.model_copy(update={"unfinished": False}))
         return export
 
     async def _made(self, export: ReviewExport, until: float) -> ReviewExport:
@@ -328,7 +337,7 @@ class Exporting:
         names = [piece.name(export.first_day) for piece, _ in await self._pieces(opened, export)]
         with suppress(Conflict):  # whoever was quicker has put together what says the same
             await self._written(
-                opened, day, lambda permit: opened.store.put_staged(permit, container, export.file, names)
+                opened, export, day, lambda permit: opened.store.put_staged(permit, container, export.file, names)
             )
         return export
 
@@ -362,7 +371,7 @@ class Exporting:
         content = gzip.compress(b"".join(line for _, line in lines), _COMPRESSION, mtime=0)
         container = opened.container(export.day)
         await self._written(
-            opened, export.day, lambda permit: opened.store.stage(permit, container, export.file, name, content)
+            opened, export, export.day, lambda permit: opened.store.stage(permit, container, export.file, name, content)
         )
         return export
 
@@ -376,19 +385,25 @@ class Exporting:
                 sizes[Piece.parse(staged.name, export.first_day)] = staged.size
         return [(piece, sizes[piece]) for piece in chain(sizes, export.first_day)]
 
-    async def _written(self, opened: Opened, day: date, write: Callable[[ReviewPermit], Awaitable[None]]) -> None:
-        """Write on the word of a look at the grant that holds (D11).
+    async def _written(
+        self, opened: Opened, export: ReviewExport, day: date, write: Callable[[ReviewPermit], Awaitable[None]]
+    ) -> None:
+        """Write on the word of a look at the export and at its grant, which holds for a moment (D11).
 
         Raises:
+            _NotRunning: if the export has ended meanwhile.
             GrantRequired, NotFound: if the grant opens that day no more.
             StoreUnavailable: if it is not stored.
         """
         failed = TryAgain("grant-not-read-in-time")
         for _ in range(_ATTEMPTS):
-            permit = await self.record.look_again(opened, day)
+            started = Moment.now(self.record.clock)
+            # A live grant is not enough: an export may be deleted under it, and what comes later nobody looks for.
+            await self._running(export)
             try:
-                await write(permit)
-            except ConsentExpired:
+                permit = await self.record.look_again(opened, day)
+                await write(replace(permit, read_at=started))
+            except (ConsentExpired, Unavailable):
                 continue  # nothing was sent
             except TryAgain as error:
                 failed = error
@@ -488,6 +503,7 @@ class Exporting:
             with suppress(Conflict):  # our own, whose answer was lost
                 await self._written(
                     opened,
+                    export,
                     day,
                     lambda permit: opened.store.write_beside(permit, container, export.wish, content, None),
                 )

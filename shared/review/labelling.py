@@ -7,31 +7,25 @@ rests on a look at the grant, and storage refuses it a minute later (D11).
 
 import asyncio
 import random
-import zlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from isal import isal_zlib
-
 from shared.model.agreement import Agreement, Agreements
-from shared.model.capture import BATCH_ID
 from shared.model.grants import AccessDetails
-from shared.model.labels import Label, ReviewerLabels, Said, Vocabulary, labelled_batch, labels_blob, labels_in
+from shared.model.labels import Label, ReviewerLabels, Said, Vocabulary, labels_blob, labels_in
 from shared.ports import (
     BatchMissing,
-    CaptureStore,
     Conflict,
     ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
-    StoreUnavailable,
     TryAgain,
 )
 from shared.problems import LabelChanged, NotFound, TooManyLabels, Unavailable, UnknownVerdict
 from shared.review.record import Entry, Opened, Record
-from shared.review.scanning import BATCH_MAX_BYTES, read_labels
+from shared.review.scanning import blobs_of_batch, blobs_of_batches, lines_of, read_labels
 
 COMPARED_MAX = 5_000
 """Blobs of labels that one comparison reads."""
@@ -43,8 +37,6 @@ _ATTEMPTS = 12
 _UNANSWERED_MAX = 4
 _BACKOFF_SECONDS = 0.02
 _AT_ONCE = 16
-_NAMES = 500
-_GZIP = 31
 _GONE = (ContainerMissing, ContainerBeingDeleted)
 
 
@@ -165,10 +157,12 @@ class Labelling:
         about = AccessDetails(batch_id=batch_id)
         opened = await self.record.open(tenant_id, reviewer, "labelsRead", about, day=day)
         container = opened.container(day)
+        blobs = await blobs_of_batch(opened.store, container, batch_id)
+        if blobs is None:
+            raise NotFound(NotFound.BATCH)
         try:
-            blobs = await _blobs_of(opened.store, container, batch_id)
-            found = await read_labels(opened.store, container, blobs)
-        except (*_GONE, BatchMissing):
+            found = await read_labels(opened.store, container, blobs.labels)
+        except _GONE:
             raise NotFound(NotFound.BATCH) from None
         await self.record.look_again(opened, day)
         return sorted(found, key=lambda each: each.reviewer)
@@ -217,13 +211,14 @@ class Labelling:
         found: list[tuple[date, Sequence[str]]] = []
         batches = blobs = 0
         for day in days:
-            async for _, labels in _batches(opened.store, opened.container(day)):
-                batches += 1
-                blobs += len(labels)
-                if batches > BATCHES_MAX or blobs > COMPARED_MAX:
-                    raise TooManyLabels(COMPARED_MAX, BATCHES_MAX)
-                if labels:
-                    found.append((day, labels))
+            async with aclosing(blobs_of_batches(opened.store, opened.container(day))) as each_batch:
+                async for each in each_batch:
+                    batches += 1
+                    blobs += len(each.labels)
+                    if batches > BATCHES_MAX or blobs > COMPARED_MAX:
+                        raise TooManyLabels(COMPARED_MAX, BATCHES_MAX)
+                    if each.labels:
+                        found.append((day, each.labels))
         return found
 
     async def _read(self, opened: Opened, day: date, blobs: Sequence[str]) -> Sequence[ReviewerLabels]:
@@ -238,10 +233,7 @@ class Labelling:
             content = await opened.store.read_batch(opened.container(day), batch_id)
         except (*_GONE, BatchMissing):
             raise NotFound(NotFound.CAPTURE) from None
-        try:
-            lines = isal_zlib.decompressobj(_GZIP).decompress(content, BATCH_MAX_BYTES).splitlines()
-        except zlib.error:
-            raise StoreUnavailable("batch-unreadable") from None
+        lines, _ = lines_of(content)  # what nobody can read has none
         if line >= len(lines):
             raise NotFound(NotFound.CAPTURE)
 
@@ -299,47 +291,3 @@ class Labelling:
 def _changed(labels: Mapping[int, Label], line: int, label: Label | None) -> Mapping[int, Label]:
     others = {each: said for each, said in labels.items() if each != line}
     return others if label is None else dict(sorted({**others, line: label}.items()))
-
-
-async def _batches(store: CaptureStore, container: str) -> AsyncGenerator[tuple[str, Sequence[str]]]:
-    """Yield the batches of a container, each with its blobs of labels; none if there is no such container."""
-    batch, labels = "", list[str]()
-    with suppress(*_GONE):
-        async for name in _names(store, container, None):
-            if BATCH_ID.fullmatch(name):
-                if batch:
-                    yield batch, labels
-                batch, labels = name, []
-            elif batch and labelled_batch(name) == batch:
-                labels.append(name)
-    if batch:
-        yield batch, labels
-
-
-async def _blobs_of(store: CaptureStore, container: str, batch_id: str) -> Sequence[str]:
-    """Return the blobs of one batch's labels.
-
-    Raises:
-        ContainerMissing, ContainerBeingDeleted, BatchMissing: if there is no such batch.
-    """
-    is_there, labels = False, list[str]()
-    async with aclosing(_names(store, container, batch_id[:-1])) as names:
-        async for name in names:
-            is_there = is_there or name == batch_id
-            if labelled_batch(name) == batch_id:
-                labels.append(name)
-            elif name > batch_id and not name.startswith(batch_id):
-                break
-    if not is_there:
-        raise BatchMissing
-    return labels
-
-
-async def _names(store: CaptureStore, container: str, after: str | None) -> AsyncGenerator[str]:
-    while True:
-        names = await store.list_blobs(container, limit=_NAMES, after=after)
-        for name in names:
-            yield name
-        if len(names) < _NAMES:
-            return
-        after = names[-1]

@@ -34,6 +34,7 @@ _VALUES_MAX = 400_000  # of one capture; no request has as many
 _NAMES = 32, 512  # at first, because who searches waits for them; then twice as many each time, up to these
 _AT_ONCE = 8
 _LINES_AT_ONCE = 32  # then others have their turn: telling a language takes half a millisecond
+_LONG_LINE_BYTES = 32 * 1024  # before each of these, too
 _GZIP = 31
 
 
@@ -89,8 +90,8 @@ class _Rest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """The name of a batch, and those of the blobs in which its labels are."""
+class Blobs:
+    """What lies in a container of one batch: its own blob, and those in which its labels are."""
 
     batch_id: str
     labels: Sequence[str]
@@ -123,8 +124,8 @@ async def scan(
             if line:
                 begin, again = _right_before(begin), _Rest(begin, line)
         container = opened.container(day)
-        some: list[_Group] = []
-        async with aclosing(_groups(opened.store, container, begin)) as groups:
+        some: list[Blobs] = []
+        async with aclosing(blobs_of_batches(opened.store, container, begin)) as groups:
             async for group in groups:
                 some.append(group)
                 if len(some) == _AT_ONCE:
@@ -144,11 +145,17 @@ async def find_again(opened: Opened, day: date, batch_id: str, selection: Select
         StoreUnavailable: if storage does not answer.
     """
     container = opened.container(day)
-    async with aclosing(_groups(opened.store, container, _right_before(batch_id))) as groups:
-        group = await anext(groups, None)
-    if group is None or group.batch_id != batch_id:
+    blobs = await blobs_of_batch(opened.store, container, batch_id)
+    if blobs is None:
         return []
-    return [found async for each in _read(opened.store, container, day, [group], selection) for found in each.found]
+    return [found async for each in _read(opened.store, container, day, [blobs], selection) for found in each.found]
+
+
+async def blobs_of_batch(store: CaptureStore, container: str, batch_id: str) -> Blobs | None:
+    """Return what lies in a container of one batch, or None if it is not there."""
+    async with aclosing(blobs_of_batches(store, container, _right_before(batch_id))) as batches:
+        first = await anext(batches, None)
+    return first if first is not None and first.batch_id == batch_id else None
 
 
 async def read_labels(store: CaptureStore, container: str, blobs: Sequence[str]) -> list[ReviewerLabels]:
@@ -163,7 +170,14 @@ async def read_labels(store: CaptureStore, container: str, blobs: Sequence[str])
     return found
 
 
-async def _groups(store: CaptureStore, container: str, after: str) -> AsyncGenerator[_Group]:
+async def blobs_of_batches(store: CaptureStore, container: str, after: str = "") -> AsyncGenerator[Blobs]:
+    """Yield what lies in a container, batch by batch; nothing if there is no such container.
+
+    Args:
+        store: the account.
+        container: the container's name.
+        after: a name after which to begin, if not at the first batch.
+    """
     at_once, most = _NAMES
     current: str | None = None
     labels: list[str] = []
@@ -176,7 +190,7 @@ async def _groups(store: CaptureStore, container: str, after: str) -> AsyncGener
         for name in names:
             if BATCH_ID.fullmatch(name):
                 if current is not None:
-                    yield _Group(current, labels)
+                    yield Blobs(current, labels)
                 current, labels = name, []
             elif current is not None and labelled_batch(name) == current:
                 labels.append(name)
@@ -184,7 +198,7 @@ async def _groups(store: CaptureStore, container: str, after: str) -> AsyncGener
             break
         last, at_once = names[-1], min(2 * at_once, most)
     if current is not None:
-        yield _Group(current, labels)
+        yield Blobs(current, labels)
 
 
 def _right_before(batch_id: str) -> str:
@@ -197,11 +211,11 @@ async def _read(
     store: CaptureStore,
     container: str,
     day: date,
-    groups: Sequence[_Group],
+    groups: Sequence[Blobs],
     selection: Selection,
     again: _Rest | None = None,
 ) -> AsyncGenerator[Scanned]:
-    async def read(group: _Group) -> tuple[bytes, Sequence[ReviewerLabels]] | None:
+    async def read(group: Blobs) -> tuple[bytes, Sequence[ReviewerLabels]] | None:
         try:
             content = await store.read_batch(container, group.batch_id, most=_PACKED_MAX_BYTES)
             return content, await read_labels(store, container, group.labels)
@@ -223,10 +237,10 @@ async def _scanned(
     selection: Selection,
     rest: _Rest | None,
 ) -> Scanned:
-    lines, unreadable = _lines(content)
+    lines, unreadable = lines_of(content)
     found, captures = list[Found](), 0
     for line, text in enumerate(lines):
-        if line % _LINES_AT_ONCE == 0:
+        if line % _LINES_AT_ONCE == 0 or len(text) > _LONG_LINE_BYTES:
             await asyncio.sleep(0)
         capture = _capture(text)
         if capture is None:
@@ -247,7 +261,7 @@ async def _scanned(
     return Scanned(position, captures, unreadable, found) if rest is None else Scanned(position, 0, 0, found)
 
 
-def _lines(content: bytes) -> tuple[Sequence[bytes], int]:
+def lines_of(content: bytes) -> tuple[Sequence[bytes], int]:
     """Return the lines of a batch, and how many cannot be read as far as one can tell; 1 if it is none."""
     try:
         unpacking = isal_zlib.decompressobj(_GZIP)

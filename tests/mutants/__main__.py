@@ -34,6 +34,8 @@ FOLDERS = ("model", "deletion", "sharing", "review", "sweep")
 LISTED = (
     *("model.consent", "model.grants", "model.json_shape", "model.persons", "model.posture", "model.signatures"),
     *("deletion.deletions", "deletion.postponed", "deletion.purge", "deletion.receipts"),
+    *("sweep.ledger", "sweep.reappearances", "sweep.receipts", "sweep.reconciliation", "sweep.rounds"),
+    *("sweep.storage", "sweep.sweep"),
 )
 """The modules whose survivors have all been looked at; those of others are shown, and nothing follows from them yet."""
 

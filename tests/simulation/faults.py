@@ -42,16 +42,22 @@ ITERATORS = frozenset(
         "of_sequences",
         "verified_of_shard",
         "opted_out_since",
+        "downloads",
     }
 )
 JOBS = frozenset({"purge", "sweep"})
-UPLOADS = frozenset({"put_batch", "create_log", "append"})
+BESIDE = frozenset({"write_beside", "stage", "put_staged"})
+"""Writes beside captures, on the word of a look at a review grant."""
+
+UPLOADS = frozenset({"put_batch", "create_log", "append", *BESIDE})
 """Writes that a signature bounds."""
 
 PERMITTED = UPLOADS | {"create_container"}
 WRITES = frozenset(
-    {"mark", "deploy", "commit", "create", "replace", "create_container", "delete_container", "write", *UPLOADS}
+    {"mark", "deploy", "commit", "move_head", "create", "replace", "create_container", "write", *UPLOADS}
+    | {"delete_container", "delete_beside"}
 )
+_CONDITIONAL = frozenset({"commit", "replace", "move_head"})
 
 
 @dataclass(slots=True)
@@ -141,6 +147,7 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self.work: dict[int, Work] = {}
         self.begun: Callable[[Work | None, str], None] = lambda work, container: None
+        self.begun_beside: Callable[[Work | None, str, str], None] = lambda work, container, blob: None
 
     def count(self, kind: str) -> None:
         self.counts[kind] += 1
@@ -155,7 +162,7 @@ class Faults:
         rates = self.weather.rates
         if not rates:
             return None
-        at = self.random.random() * (6.0 if work is not None and work.kind in JOBS else 1.0)
+        at = self.random.random() * (6.0 if work is not None and work.kind in {*JOBS, "exports"} else 1.0)
         for kind, rate in rates.items():
             if at < rate:
                 return kind
@@ -217,7 +224,10 @@ class Faulty:
             await process.running()
         if method in PERMITTED:
             _look(args[0])
-            faults.begun(work, args[1])
+            if method in BESIDE:
+                faults.begun_beside(work, args[1], args[2])
+            else:
+                faults.begun(work, args[1])
         try:
             if method == "delete_container" and args and args[0] in faults.weather.stuck:
                 faults.count("stuck container")
@@ -287,7 +297,7 @@ class Faulty:
             raise TryAgain("storage-timeout")
         if fault == "fail before":
             raise TryAgain("storage-503")
-        if fault == "conflict with another" and method in {"commit", "replace"}:
+        if fault == "conflict with another" and method in _CONDITIONAL:
             raise Conflict  # who wrote what was there: it need not have changed what this writer cares for
         if fault in {"late landing", "crash, late landing"}:
             if method in WRITES:
@@ -309,7 +319,7 @@ class Faulty:
             await process.end()
         if fault == "ambiguous":
             raise TryAgain("storage-timeout")
-        if fault == "conflict with itself" and method in {"commit", "replace"}:
+        if fault == "conflict with itself" and method in _CONDITIONAL:
             raise Conflict  # the SDK sent it twice, because the first answer was lost
         if fault == "slow answer":
             await faults.hold_up(process, random.choice((0.5, 2.5, 10.0)) * random.random())

@@ -27,13 +27,15 @@ from shared.model.notices import Agreement
 from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import AgreementRanOut, NoticeRequired, Problem, TooManyOptIns
+from shared.review import exporting as making
+from shared.review import scanning
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import storage
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
-from tests.simulation import deploys, exporting, reviewing
+from tests.simulation import deploys, exporting, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
@@ -44,6 +46,9 @@ from tests.simulation.world import ACCOUNTS, Cloud, Instance
 
 HOUR = 3600.0
 MINUTE = 60.0
+PART_BYTES = 300
+"""Of a file of an export in one download: few, so that most have several."""
+
 HISTORY_SECONDS = 60.0
 """Processor time of one history, hundreds of times what the busiest takes; so a chunk of 20 ends within 20 minutes."""
 
@@ -147,6 +152,10 @@ class Setup:
     feed: str = "healthy"  # or lossy, or off
     part: int = 500  # of a longer ledger the sweep reads so many events at a time
     shards: str = "07af"  # that the names of the service begin with, and its jobs go through
+    pieces: int = 2  # batches in a piece of an export
+    request: float = 5.0  # seconds for which the request for an export makes it
+    made: float = 200.0  # seconds for which a run makes exports
+    blobs: int = 500  # names that are listed at a time
     texts: tuple[Text, ...] = FOREVER
 
     @classmethod
@@ -163,6 +172,10 @@ class Setup:
             # Fewer than there are, so that enrollments share one, and no job goes through many that hold nothing.
             shards=random.choice((SHARDS, "07af", "07af", "0f", "af", "7", "f", "3")),
             texts=drawn(random),
+            pieces=random.choice((1, 2, 1000)),
+            request=random.choice((0.0, 0.2, 5.0)),
+            made=random.choice((1e-6, 1.0, 200.0)),
+            blobs=random.choice((1, 2, 500)),
         )
 
 
@@ -198,6 +211,7 @@ class History:
         )
         self.cloud.attach(self.oracle)
         self.reading, self.claims, self.reviewers = self.cloud.reading, self.cloud.claims, Reviewers()
+        self.faults.begun_beside = self.oracle.beside.begun
         self.faults.begun = lambda work, container: self.oracle.begun(None if work is None else work.sent, container)
         self.instances: list[Instance] = []
         self.beside: Instance | None = None
@@ -246,6 +260,10 @@ class History:
             for module in (purge, storage, pairing, status):
                 if module.SHARDS == SHARDS:
                     changed.enter_context(mock.patch.object(module, "SHARDS", self.setup.shards))
+            constants = {"_PIECE_BATCHES": self.setup.pieces, "REQUEST_SECONDS": self.setup.request}
+            for name, value in {**constants, "_RUN_SECONDS": self.setup.made, "PART_MAX_BYTES": PART_BYTES}.items():
+                changed.enter_context(mock.patch.object(making, name, value))
+            changed.enter_context(mock.patch.object(scanning, "_NAMES", (self.setup.blobs, self.setup.blobs)))
             steps = tuple(
                 each for each in storage._STEPS if each[-1] in self.setup.shards or each == storage._ALL_NAMES
             )
@@ -393,13 +411,21 @@ class History:
 
     # Clients
 
-    async def toggle(self, tenant: str, geo: str | None, *, attempts: int = 4) -> bool:
-        """An administrator opts in to ``geo``, or out, and repeats it at once when the answer is lost."""
+    async def toggle(self, tenant: str, geo: str | None, *, attempts: int = 4, stop: bool = False) -> bool:
+        """An administrator opts in to ``geo``, or out, and repeats it at once when the answer is lost.
+
+        Args:
+            tenant: the tenant.
+            geo: where, or None to opt out.
+            attempts: how often at most.
+            stop: to opt out: nobody shall read any more what was shared.
+        """
         version = self._read_notice()
         for attempt in range(attempts):
-            toggle = self.oracle.toggle_sent(tenant, geo is not None, geo)
+            toggle = self.oracle.toggle_sent(tenant, geo is not None, geo, stop=stop)
             instance = self.instance()
-            requested = RequestedChange(geo is not None, ADMIN, geo, Agreement(version, "en") if version else None)
+            agreement = Agreement(version, "en") if version else None
+            requested = RequestedChange(geo is not None, ADMIN, geo, agreement, stop_review=stop)
             answer, work = await self.ask(instance, "toggle", partial(instance.data_sharing.put, tenant, requested))
             self._settle_toggle(toggle, answer, work)
             if answer.how == "refused":
@@ -532,6 +558,16 @@ class History:
         self.oracle.fail("P9", f"a {kind} in calm weather comes to no end")
         return answer
 
+    async def exports(self, *, awake: bool = False) -> Answer:
+        """Run the timer that makes exports, where all geos are known: elsewhere some are out of reach."""
+        instance = self.instance(awake=awake)
+        while instance is self.beside:
+            instance = self.instance()
+        answer, _ = await self.ask(instance, "exports", instance.exporting.run)
+        if answer.how == "ok" and "unexpected" in answer.value.errors:
+            self.oracle.fail("P9", "the timer that makes exports failed unexpectedly")
+        return answer
+
     async def status(self) -> Any:
         instance = self.instance(awake=True)
         began = self.loop.time()
@@ -589,6 +625,10 @@ class History:
     def unscheduled(self) -> bool:
         ended = sum(event.kind == "optedOut" for events in self.cloud.ledger.events.values() for event in events)
         return ended > len(self.cloud.deletions.items)
+
+    def unmade(self) -> bool:
+        """Tell whether the timer that makes exports has something to do."""
+        return any(export.unfinished for export in self.cloud.access.exported.values())
 
     def nothing_left(self, report: Any) -> bool:
         """Tell whether no job has anything more to do, and the status says so too."""
@@ -695,6 +735,8 @@ async def whole_story(history: History) -> None:
         if random.random() < 0.05:
             await another_ledger(history)
         await runs_out(history, storm)
+        if random.random() < 0.35:
+            await in_the_room(history, storm)
     if random.random() < 0.07:
         await flood(history)
     if random.random() < 0.06:
@@ -736,6 +778,8 @@ async def episode(history: History, storm: Storm) -> None:
         elif action < 0.6:
             for _ in range(random.choice((1, 1, 3))):
                 history.spawn(reviewing.act(history, who))
+            if random.random() < 0.4:
+                history.spawn(room.act(history, reviewing.sharing(history, who)))
         elif action < 0.63:
             await _overtaken(history, who)
         elif action < 0.67:
@@ -763,8 +807,20 @@ async def episode(history: History, storm: Storm) -> None:
             await exporting.at_once(history, who)
         if random.random() < 0.06:
             await reviewing.at_its_end(history, partial(pass_time, history, storm))
+        if random.random() < 0.04:
+            history.spawn(room.stop_review(history, who))
         await pass_time(history, storm, _gap(random))
     await history.clients_done()
+
+
+async def _exports_end(history: History) -> None:
+    """The timer that makes exports has run a few times, with the time between that it leaves to what may yet arrive."""
+    for _ in range(5):
+        if not history.unmade():
+            return
+        await history.exports(awake=True)
+        history.stop_if_violated()
+        await history.wait(6.5 * MINUTE)
 
 
 async def _expedite(instance: Instance, tenant: str, enrollment: str) -> Any:
@@ -861,7 +917,8 @@ async def _withdrawal(history: History, who: str) -> None:
         await history.wait(random.random() * 0.3)
     if random.random() < 0.2:
         history.spawn(_looks(history, who))
-    if await history.toggle(who, None) and random.random() < 0.7:
+    stop = random.random() < 0.15
+    if await history.toggle(who, None, stop=stop) and random.random() < 0.7:
         for _ in range(random.randint(1, 4)):
             history.spawn(late(random.choice((0.0, 0.1, 1.5)) * random.random()))
     if random.random() < 0.3:
@@ -940,6 +997,8 @@ async def settle(history: History, storm: Storm) -> None:
     history.faults.weather.clear()
     await history.clients_done()
     await exporting.once_more(history)
+    if history.unmade():
+        await history.exports(awake=True)
     await history.feed(lossless=history.setup.feed == "healthy")
     if history.setup.feed == "healthy":
         history.oracle.check_scheduled()
@@ -989,7 +1048,11 @@ async def month(history: History, storm: Storm, until: float | None) -> None:
             if random.random() < 0.3:
                 history.spawn(_job(history.purge()))
         if random.random() < 0.2:
-            history.spawn(reviewing.act(history, random.choice(history.setup.tenants)))
+            who = random.choice(history.setup.tenants)
+            act = reviewing.act if random.random() < 0.6 else room.act
+            history.spawn(act(history, reviewing.sharing(history, who)))
+        if history.unmade() and random.random() < 0.5:
+            history.spawn(_job(history.exports()))
         if random.random() < 0.1:
             await history.status()
         await history.wait(min(0.4 * left, 10 * HOUR) * random.random())
@@ -1089,6 +1152,29 @@ async def runs_out(history: History, storm: Storm) -> None:
         history.spawn(send(random.choice(history.live()), attempts=2))
         await asyncio.sleep(2 * random.random() ** 2)
     history.faults.weather.clear()
+    await history.clients_done()
+
+
+async def in_the_room(history: History, storm: Storm) -> None:
+    """Reviewers work for hours with what a tenant has shared on some days, and what they rest on ends meanwhile."""
+    random = history.random
+    who = random.choice(history.setup.tenants)
+    history.faults.weather.clear()
+    await history.clients_done()
+    for _ in range(random.choice((1, 2, 2, 3))):
+        if not history.on(who):
+            await history.toggle(who, random.choice(history.setup.geos))
+        for _ in range(random.randint(1, 3)):
+            await history.post(who, random.choice(((-1.0,), (-1.0, -2.0), (-20 * HOUR,))), attempts=1)
+        await exporting.new(history, who, attempts=1)
+        await pass_time(history, storm, random.choice((MINUTE, DAY)))
+    for _ in range(random.randint(1, 4)):
+        storm.begin()
+        for _ in range(random.choice((1, 2, 3))):
+            history.spawn(room.act(history, who))
+        if random.random() < 0.2:
+            history.spawn(history.post(who))
+        await pass_time(history, storm, random.choice((1.0, MINUTE, 10 * MINUTE, HOUR)) * random.random())
     await history.clients_done()
 
 
@@ -1394,4 +1480,5 @@ async def reckoning(history: History, storm: Storm) -> None:
         if n == 3 or (not thorough and history.nothing_left(report)):
             break
         await pass_time(history, storm, 45 * MINUTE)
+    await _exports_end(history)
     history.oracle.check_end(report.promises, report.findings, history.counted)

@@ -54,6 +54,7 @@ class Toggle:
     started: float
     ended: float = float("inf")
     answered: float | None = None
+    stop: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -82,6 +83,7 @@ class Term:
     asked: float
     ended: float | None = None
     opted_out_at: datetime | None = None
+    stopped: float | None = None
     expedited: float | None = None
     purged: float | None = None
     emptied: float | None = None
@@ -158,6 +160,7 @@ class Oracle:
         self.deployment = ""
         self.agreements: Any  # an Agreements, which asks this one for the time
         self.spans: Any  # a Spans, likewise
+        self.beside: Any  # a Beside, likewise
         self.accounts = accounts
         self.violation: Violation | None = None
         self.checks = 0
@@ -188,8 +191,9 @@ class Oracle:
 
     # What clients do
 
-    def toggle_sent(self, tenant: str, on: bool, geo: str | None) -> Toggle:
-        toggle = Toggle(tenant, on, geo, self._time())
+    def toggle_sent(self, tenant: str, on: bool, geo: str | None, *, stop: bool = False) -> Toggle:
+        """A PUT begins; with ``stop`` nobody shall read any more what was shared."""
+        toggle = Toggle(tenant, on, geo, self._time(), stop=stop)
         self._toggles.setdefault(tenant, []).append(toggle)
         return toggle
 
@@ -204,8 +208,22 @@ class Oracle:
         else:
             if toggle.on or states:
                 self.fail("P9", f"a toggle to {toggle.geo or 'off'} was answered and never happened")
+        if toggle.stop:
+            self._stop_answered(toggle)
         if geo != toggle.geo:
             self.fail("P3", f"a toggle to {toggle.geo or 'off'} was answered with {geo or 'off'}")
+
+    def _stop_answered(self, toggle: Toggle) -> None:
+        """What had ended last when it was asked for, or has ended since, is read by nobody any more."""
+        self.notice(None)
+        mine = [term for term in self.terms.values() if term.tenant == toggle.tenant]
+        before = [term for term in mine if term.ended is not None and term.ended < toggle.started]
+        since = [term for term in mine if term.ended is not None and term.ended >= toggle.started]
+        if not before and not any(term.began < toggle.started for term in since):
+            return  # perhaps there was nothing yet
+        meant = [*since, *([max(before, key=lambda term: term.ended or 0.0)] if before else [])]
+        if all(term.stopped is None for term in meant):
+            self.fail("P7", "an end to reading was answered, and the ledger says nothing of it")
 
     def told_off(self, tenant: str, started: float) -> None:
         """An administrator who asked at ``started`` is shown that sharing is off, after it was on once."""
@@ -427,6 +445,13 @@ class Oracle:
             self.agreements.event(tenant, event)
         elif event.kind == "reappeared":
             self._reappeared(tenant, event)
+        elif event.kind == "reviewStopped":
+            term = self.terms.get(event.enrollment_id)
+            asked = [t for t in self._toggles.get(tenant, []) if t.stop and t.ended >= now]
+            if term is None or term.ended is None or term.stopped is not None or not asked:
+                self.fail("P7", "an end to reading that goes on in any case, or that nobody asked for")
+                return
+            term.stopped = now
         else:
             term = self.terms.get(event.enrollment_id)
             asked = [t for t in self._toggles.get(tenant, []) if not t.on and t.ended >= now]
@@ -435,6 +460,10 @@ class Oracle:
                 return
             states.append((now, None))
             term.ended, term.opted_out_at = now, event.at
+            if event.stop_review:
+                term.stopped = now
+                if not any(t.stop for t in asked):
+                    self.fail("P7", "an opt-out put an end to reading, and nobody asked for that")
             term.sequence, term.ledger_hash = event.sequence, _hash(event.to_json())
             if event.deadline != event.at + timedelta(days=30):
                 self.fail("P5", "an opt-out whose deadline is not 30 days later")
@@ -494,7 +523,7 @@ class Oracle:
             known = seen.get(name)
             if known is None:
                 known = seen[name] = {}
-                self._container_new(geo, name)
+                self._container_new(geo, name, work)
             if len(known) == len(batches) and all(
                 self._contents[geo].get((name, batch)) is stored[0] for batch, stored in batches.items()
             ):
@@ -509,8 +538,9 @@ class Oracle:
                     self.fail("D6", f"a batch in {name} was replaced")
                 self._contents[geo][name, batch] = content
                 known[batch] = self.placed[name, batch] = self._batch_new(geo, name, batch, content, work)
+                self.beside.batch(name, batch, content)
 
-    def _container_new(self, geo: str, name: str) -> None:
+    def _container_new(self, geo: str, name: str, work: Any) -> None:
         if self._by_hand(geo, name) is not None or name == f"deployment-{self.deployment}":
             return
         read = Name.read(name)
@@ -524,6 +554,8 @@ class Oracle:
             self.fail("P3", f"a container of an enrollment of {term.geo} was created in {geo}")
         elif term.verified is not None:
             self.fail("P6", f"a container was created {self._time() - term.verified:.0f} s after the receipt")
+        elif work is not None and (work.kind == "exports" or work.kind.startswith("review: ")):
+            self.fail("P12", f"a container was created for what reviewers make: {name}")
 
     def _batch_new(self, geo: str, name: str, batch: str, content: bytes, work: Any) -> str:
         if self._by_hand(geo, name) is not None:
@@ -574,6 +606,7 @@ class Oracle:
         for batch in batches:
             self._removed[f"{name}/{batch}"] = now
             self._contents[geo].pop((name, batch), None)
+        self.beside.container_gone(name)
         planted = self._by_hand(geo, name)
         if planted is not None:
             planted.gone = now
@@ -615,6 +648,7 @@ class Oracle:
                 for tag in filter(None, batches.values()):
                     expires = self._expires(min(self._sent[tag][0].instants))
                     self._call_at(expires, self._gone_by_retention, geo, name, tag)
+        self.beside.retention_changed()
 
     def _gone_by_deadline(self, term: Term) -> None:
         self.checks += 1
@@ -759,6 +793,7 @@ class Oracle:
             "ledgerHash": term.ledger_hash,
             "firstDay": first.isoformat(),
             "lastDay": last.isoformat(),
+            "downloads": self.beside.downloads_of(term),
         }
         wrong = sorted(name for name in facts.keys() | claims.keys() if facts.get(name) != claims.get(name))
         if wrong:
@@ -823,6 +858,7 @@ class Oracle:
                 self.fail("P9", "an opt-out has no finished deletion at the end")
             elif term.ended is not None and not self._known[term.tenant, term.id].receipt.jws:
                 self.fail("P6", "a receipt is not signed at the end")
+        self.beside.check_end()
         for tenant, toggles in self._toggles.items():
             states = self._states.get(tenant, [(0.0, None)])
             answered = [t for t in toggles if t.answered is not None]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from tests.simulation.oracle import DAY, SKEW, Oracle
+from tests.simulation.oracle import DAY, SKEW, Name, Oracle
 
 PURPOSES = frozenset({"build", "improve", "validate"})
 APPROVAL_WITHIN = timedelta(hours=24)
@@ -22,7 +22,30 @@ LEASE = 2.0
 DRIFT = 30.0
 """Seconds that the clock of the instance that looks may be off."""
 
-_ACTIONS = {"request": "requested", "approve": "approved", "revoke": "revoked", "days": "listed", "batches": "listed"}
+_ACTIONS = {
+    "request": "requested",
+    "approve": "approved",
+    "revoke": "revoked",
+    "end all": "revoked",
+    "days": "listed",
+    "batches": "listed",
+    "export": "exportRequested",
+    "download": "exportDownloaded",
+    "delete export": "exportDeleted",
+    "find": "searched",
+    "sample": "searched",
+    "label": "labelled",
+    "withdraw": "labelWithdrawn",
+    "labels": "labelsRead",
+}
+_PAGES = frozenset({"find", "sample"})
+_OF_LABELS = frozenset({"label", "withdraw", "labels"})
+_SHOW_NOTHING = frozenset({"exports", "progress", "delete export"})
+"""What asks storage for sizes and what is to be deleted, and shows nobody what a capture says."""
+_LOOKS = frozenset({"days", "batches", "read", "export", "download", "delete export", "labels", *_PAGES})
+_OTHER_REASONS = frozenset({"GeoNotServed", "TooManyExports"})
+_COME_BY_THEMSELVES = frozenset({"exportReady", "exportStopped"})
+"""What goes on the record when an export comes to its end, by the request for it or by a timer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -41,6 +64,11 @@ class Wish:
     day: date | None = None
     batch: str | None = None
     others_too: bool = False
+    export: str | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    range: tuple[int, int | None] = (0, None)
+    line: int | None = None
+    first: bool = True
     records: list[Any] = field(default_factory=list)
 
     @property
@@ -56,6 +84,7 @@ class Reading:
 
     def __init__(self, oracle: Oracle, access: Any) -> None:
         self.reads = 0
+        self.beside: Any  # a Beside, which asks this one for the grants
         self._oracle = oracle
         self._access = access
         self._records: dict[str, list[Any]] = {}
@@ -90,10 +119,27 @@ class Reading:
             grant = self._grants.get((wish.tenant, wish.grant or ""))
             if grant is None or not self._has_ended(grant, now + DRIFT):
                 self._fail("P7", "a revocation was answered, and the grant goes on")
-        else:
+        elif wish.kind == "end all":
+            self._ended_all(wish, now)
+        elif wish.kind == "exports":
+            self.beside.listed(wish, answer.values)
+        elif wish.kind == "delete export":
+            self.beside.deleted(wish)
+        elif wish.kind in _PAGES:
+            if [each.action for each in wish.records] != ["searched", "found"]:
+                self._fail("P7", f"a page of a {wish.kind} was answered, with {len(wish.records)} records")
+            else:
+                self.beside.page(wish, answer, now)
+        elif wish.kind != "progress":
             self._expect_one(wish)
             if wish.kind == "read" and wish.records:
                 self._read(wish, answer, now)
+            elif wish.kind == "export":
+                self.beside.requested(wish, answer)
+            elif wish.kind == "labels" and wish.records:
+                self.beside.labels_shown(wish, answer, now)
+            elif wish.kind == "download" and wish.records:
+                self.beside.downloaded(wish, answer)
 
     def refused(self, wish: Wish, why: str) -> None:
         """A 4xx; ``why`` is the name of what was raised."""
@@ -104,7 +150,7 @@ class Reading:
                 self._fail("P10", "a purpose was refused off the record")
         elif wish.kind in {"request", "approve", "revoke"} and wish.records:
             self._fail("P7", f"a wish to {wish.kind} is on the record and was refused")
-        elif wish.kind in {"days", "batches", "read"} and why != "GeoNotServed" and self._must_open(wish):
+        elif wish.kind in _LOOKS and why not in _OTHER_REASONS and self._must_open(wish):
             self._fail("P7", f"a wish to {wish.kind} was refused ({why}) though a grant for it is live")
 
     # What is seen in the stores
@@ -131,46 +177,65 @@ class Reading:
             if self._grants.get(key) is not grant
         }
         self._grants.update(self._access.granted)
+        exports = self.beside.changes()
         if len(fresh) != 1 or len(changed) > 1:
             self._fail("P7", f"{len(changed)} grants were changed with {len(fresh)} records")
             return
-        self._record(fresh[0], wish if isinstance(wish, Wish) else None, changed)
+        self._record(fresh[0], wish if isinstance(wish, Wish) else None, changed, getattr(work, "kind", ""))
+        if self._oracle.violation is None:
+            self.beside.recorded(fresh[0], wish if isinstance(wish, Wish) else None, exports)
 
     def storage_asked(self, work: Any, name: str, batch: str | None) -> None:
         """An account is asked for a reviewer what is in the containers of that name: this is on the record by now."""
         wish = getattr(work, "sent", None)
-        if not isinstance(wish, Wish):
+        if not isinstance(wish, Wish) or wish.kind in _SHOW_NOTHING:
             return
         if not wish.records:
             self._fail("P7", f"storage was asked for a {wish.kind} that is on no record")
             return
         record = wish.records[-1]
+        if wish.kind in _OF_LABELS:
+            if record.enrollment_id not in name or f"{wish.day:%Y%m%d}" not in name:
+                self._fail("P7", f"storage was asked for {name}, and the record of a {wish.kind} says otherwise")
+            return
+        if wish.kind == "export" or wish.kind in _PAGES:
+            read = Name.read(name)
+            days = "" if read is None else read.day.isoformat()
+            if record.enrollment_id not in name or not record.first_day <= days <= record.last_day:
+                self._fail("P7", f"storage was asked for {name}, and the record of the export says otherwise")
+            return
         day = None if wish.day is None else f"{wish.day:%Y%m%d}"
         if record.enrollment_id not in name or (day is not None and day not in name) or record.batch_id != batch:
             self._fail("P7", f"storage was asked for {name}, and the record says otherwise")
 
     # Records
 
-    def _record(self, record: Any, wish: Wish | None, changed: dict[tuple[str, str], Any]) -> None:
+    def _record(self, record: Any, wish: Wish | None, changed: dict[tuple[str, str], Any], kind: str) -> None:
         now = self._oracle._time()
         if record.sequence != len(self._records[record.tenant_id]):
             self._fail("P7", "the access log has a gap")
+        if record.action in _COME_BY_THEMSELVES and (kind == "exports" or (wish is not None and wish.kind == "export")):
+            self._of_grant(record)
+            return
         if wish is None or (wish.tenant, wish.actor) != (record.tenant_id, record.actor):
             self._fail("P7", f"{record.actor} {record.action} on the record, and wished for nothing")
             return
         wish.records.append(record)
-        if len(wish.records) > 1:
+        goes_on = wish.kind in _PAGES and record.action == "found" and len(wish.records) == 2
+        if len(wish.records) > 1 and wish.kind != "end all" and not goes_on:
             self._fail("P7", f"one wish to {wish.kind} is on the record twice")
-        if record.action != wish.action:
+        if record.action != wish.action and not goes_on:
             promise = "P10" if "purposeRefused" in {record.action, wish.action} else "P7"
             self._fail(promise, f"the record of a wish to {wish.kind} says {record.action}")
             return
         at = self._oracle._seconds(record.at)
         if not wish.started - SKEW <= at <= now + SKEW:
             self._fail("P7", f"the record of a {wish.kind} at {self._oracle.at(now)} says {self._oracle.at(at)}")
+        if wish.kind == "download" and wish.day is None and record.day is not None:
+            wish.day = date.fromisoformat(record.day)  # it was made after its client had looked how it stands
         said = (record.day, record.batch_id)
-        if said != (None if wish.day is None else wish.day.isoformat(), wish.batch):
-            self._fail("P7", f"the record of a {wish.kind} says day {said[0]}, batch {said[1]}")
+        if said != (None if wish.day is None else wish.day.isoformat(), wish.batch) or record.line != wish.line:
+            self._fail("P7", f"the record of a {wish.kind} says day {said[0]}, batch {said[1]}, line {record.line}")
         if record.action in {"requested", "purposeRefused"} and (record.purpose, record.justification) != (
             wish.purpose,
             wish.justification,
@@ -183,22 +248,28 @@ class Reading:
             if record.grant_id is not None:
                 self._fail("P10", "there is a grant for a purpose that was refused")
             return
-        grant = self._grants.get((record.tenant_id, record.grant_id or ""))
+        grant = self._of_grant(record)
         if grant is None:
-            self._fail("P7", "a record names no grant that there is")
             return
-        if (record.enrollment_id, record.purpose, record.justification) != (
-            grant.enrollment_id,
-            grant.purpose,
-            grant.justification,
-        ):
-            self._fail("P7", "a record says other things than its grant")
         for key, (before, after) in changed.items():
             if key != (record.tenant_id, record.grant_id):
                 self._fail("P7", "a grant was changed on another one's record")
             self._changed(record, wish, before, after)
         if not changed:
             self._look(record, wish, grant)
+
+    def _of_grant(self, record: Any) -> Any:
+        """Return the grant that a record names, and of which it says what the grant is."""
+        grant = self._grants.get((record.tenant_id, record.grant_id or ""))
+        if grant is None:
+            self._fail("P7", "a record names no grant that there is")
+        elif (record.enrollment_id, record.purpose, record.justification) != (
+            grant.enrollment_id,
+            grant.purpose,
+            grant.justification,
+        ):
+            self._fail("P7", "a record says other things than its grant")
+        return grant
 
     def _changed(self, record: Any, wish: Wish, before: Any, after: Any) -> None:
         """One grant, as it was before a record of it and as it is after."""
@@ -216,7 +287,8 @@ class Reading:
             if after.duration_minutes != wish.minutes or wish.enrollment not in {None, after.enrollment_id}:
                 self._fail("P7", "a grant is not what was asked for")
             return
-        if before is None or wish.grant != after.grant_id:
+        meant = wish.enrollment == after.enrollment_id if wish.kind == "end all" else wish.grant == after.grant_id
+        if before is None or not meant:
             self._fail("P7", f"a grant was {record.action} that nobody meant")
             return
         same = ("enrollment_id", "sequence", "purpose", "duration_minutes", "requested_by", "requested_at")
@@ -259,6 +331,8 @@ class Reading:
             self._fail("P4", "somebody looked at a day after its deadline")
         elif term is None or term.tenant != record.tenant_id:
             self._fail("P7", "somebody looked at an enrollment that the tenant has not")
+        elif term.stopped is not None and self._oracle._seconds(record.at) > term.stopped + DRIFT:
+            self._fail("P7", "somebody looked at an enrollment after an administrator had put an end to that")
         elif term.opted_out_at is not None and record.at >= term.opted_out_at + timedelta(days=30) + timedelta(
             seconds=SKEW  # it may have been stamped by an instance whose opt-out came later
         ):
@@ -280,16 +354,23 @@ class Reading:
             return
         if not by_hand and oracle._sent[tag][0].tenant != wish.tenant:
             self._fail("P7", "one tenant's captures were read under another's grant")
-        grant, term = self._grants[wish.tenant, record.grant_id], oracle.terms[enrollment]
+        self.leaves(wish, record, wish.day, now)
+
+    def leaves(self, wish: Wish, record: Any, day: date, now: float) -> None:
+        """Something of a day leaves on the word of a record: nothing that it rests on had ended."""
+        oracle = self._oracle
+        grant, term = self._grants[wish.tenant, record.grant_id], oracle.terms[record.enrollment_id]
         revoked = self._revoked.get(grant.grant_id)
         if revoked is not None and now > revoked + LEASE:
             self._fail("P7", f"content left {now - revoked:.0f} s after its grant was revoked")
+        if term.stopped is not None and now > term.stopped + LEASE:
+            self._fail("P7", f"content left {now - term.stopped:.0f} s after an administrator had put an end to that")
         late = now - LEASE - DRIFT
         if late > oracle._seconds(grant.expires_at):
             self._fail("P7", f"content left {now - oracle._seconds(grant.expires_at):.0f} s after its grant expired")
         if term.opted_out_at is not None and late > oracle._seconds(term.opted_out_at) + 30 * DAY:
             self._fail("P5", "content left after its deletion's deadline")
-        if late > oracle._day_starts(wish.day) + oracle.retention.longest_since(late) * DAY:
+        if late > oracle._day_starts(day) + oracle.retention.longest_since(late) * DAY:
             self._fail("P4", "content left after its day's deadline")
         if term.purged is not None and now > term.purged + LEASE:
             self._fail("P7", f"content left {now - term.purged:.0f} s after all of it was purged")
@@ -316,6 +397,8 @@ class Reading:
             return False
         if term.opted_out_at is not None and now > oracle._seconds(term.opted_out_at) + 28 * DAY - SKEW:
             return False
+        if term.stopped is not None or not self.beside.must_open(wish, term):
+            return False
         if wish.day is None:
             return True
         name = f"{term.id[0]}-{wish.day:%Y%m%d}-{term.id}"
@@ -325,7 +408,7 @@ class Reading:
         first = min((sent.started for tag in stored.values() for sent in oracle._sent.get(tag, ())), default=now)
         return (
             first < wish.started
-            and (wish.batch in stored if wish.kind == "read" else True)
+            and (wish.batch in stored if wish.kind in {"read", "labels"} else True)
             and all(sent.ended < wish.started for tag in stored.values() for sent in oracle._sent.get(tag, ()))
         )
 
@@ -348,6 +431,13 @@ class Reading:
             lapse = self._oracle._seconds(grant.requested_at + APPROVAL_WITHIN)
             if grant_id not in named and asked < wish.started and decided == math.inf and now < lapse - DRIFT:
                 self._fail("P7", "a grant waits, and approvers are not told")
+
+    def _ended_all(self, wish: Wish, now: float) -> None:
+        for (tenant, _), grant in self._grants.items():
+            asked = self._committed[tenant][grant.sequence - 1]
+            mine = (tenant, grant.enrollment_id) == (wish.tenant, wish.enrollment) and asked < wish.started
+            if mine and not self._has_ended(grant, now + DRIFT):
+                self._fail("P7", "an end was put to all grants of an enrollment, and one goes on")
 
     def _expect_one(self, wish: Wish) -> None:
         if len(wish.records) != 1:

@@ -13,6 +13,7 @@ from tests.simulation.world import Instance
 
 if TYPE_CHECKING:
     from tests.simulation.history import Answer, History
+    from tests.simulation.room import Known
 
 MINUTE = 60.0
 REVIEWERS = ("ann", "bob")
@@ -36,9 +37,10 @@ class Asked:
 
 @dataclass
 class Reviewers:
-    """What the people of the operator know: their grants, and the batches that they were shown."""
+    """What the people of the operator know: their grants, the batches that they were shown, and their exports."""
 
     asked: list[Asked] = field(default_factory=list)
+    exports: list["Known"] = field(default_factory=list)
     shown: dict[str, list[tuple[date, str]]] = field(default_factory=dict)
 
 
@@ -46,9 +48,7 @@ async def act(history: "History", who: str) -> None:
     """Somebody does something, or several do at a time."""
     random = history.random
     action = random.random()
-    sharing = sorted({term.tenant for term in history.oracle.terms.values()})
-    if sharing and random.random() < 0.95:
-        who = random.choice(sharing)
+    who = sharing(history, who)
     mine = [each for each in history.reviewers.asked if each.tenant == who]
     if not mine or action < 0.25:
         asked = await ask(history, who)
@@ -73,10 +73,16 @@ async def act(history: "History", who: str) -> None:
         await overtaken(history, who)
 
 
+def sharing(history: "History", who: str) -> str:
+    """Return a tenant that shares data or has done so, as a rule, and not just any."""
+    shared = sorted({term.tenant for term in history.oracle.terms.values()})
+    return history.random.choice(shared) if shared and history.random.random() < 0.95 else who
+
+
 async def overtaken(history: "History", who: str) -> None:
     """A look is held up somewhere while its grant is revoked or expires, or while all of it is deleted at once."""
     random = history.random
-    asked = await _live(history, who)
+    asked = await live(history, who)
     if asked is None:
         return
     held = random.choice((1.0, 5.0, 90.0, 600.0)) * random.random()
@@ -97,7 +103,7 @@ async def overtaken(history: "History", who: str) -> None:
         await _read(history, asked.tenant, asked.reviewer, *random.choice(shown))
 
 
-async def _live(history: "History", who: str) -> Asked | None:
+async def live(history: "History", who: str) -> Asked | None:
     """Return a grant that should be live, a new one if need be, under which its reviewer has looked."""
     now = history.loop.time()
     live = [each for each in history.reviewers.asked if each.tenant == who and now < each.asked + each.minutes * MINUTE]
@@ -135,7 +141,7 @@ async def ask(history: "History", who: str) -> Asked | None:
     if oracle.terms and random.random() < 0.25:
         enrollment = random.choice(list(oracle.terms))
     started = history.loop.time()
-    answer = await _wish(
+    answer = await wish(
         history,
         "request",
         who,
@@ -156,7 +162,7 @@ async def ask(history: "History", who: str) -> Asked | None:
 async def approve(history: "History", asked: Asked) -> None:
     """Somebody approves it, sometimes the one who asked for it: that is refused."""
     approver = history.random.choice(APPROVERS)
-    await _wish(
+    await wish(
         history,
         "approve",
         asked.tenant,
@@ -170,7 +176,7 @@ async def revoke(history: "History", asked: Asked) -> None:
     """The reviewer or an approver ends it; another reviewer tries to, and is refused."""
     by = history.random.choice((asked.reviewer, "carol", *REVIEWERS))
     others_too = by in APPROVERS
-    await _wish(
+    await wish(
         history,
         "revoke",
         asked.tenant,
@@ -184,10 +190,10 @@ async def revoke(history: "History", asked: Asked) -> None:
 async def look(history: "History", who: str, reviewer: str) -> None:
     """A reviewer looks at what there is, and reads some of it."""
     random, shown = history.random, history.reviewers.shown.setdefault(who, [])
-    answer = await _wish(history, "days", who, reviewer, lambda each: each.access.days(who, reviewer))
+    answer = await wish(history, "days", who, reviewer, lambda each: each.access.days(who, reviewer))
     if answer.how == "ok" and answer.value:
         day = random.choice(answer.value)
-        answer = await _wish(
+        answer = await wish(
             history,
             "batches",
             who,
@@ -203,16 +209,16 @@ async def look(history: "History", who: str, reviewer: str) -> None:
 
 async def see_what_waits(history: "History") -> None:
     """An approver looks at what waits, in whatever tenant."""
-    await _wish(history, "pending", "", "carol", lambda each: each.access.pending(limit=1000))
+    await wish(history, "pending", "", "carol", lambda each: each.access.pending(limit=1000))
 
 
 async def read_the_log(history: "History", who: str) -> None:
     """An administrator of the tenant reads who has seen what."""
-    await _wish(history, "log", who, "admin", lambda each: each.access.log(who, limit=10_000, before=None))
+    await wish(history, "log", who, "admin", lambda each: each.access.log(who, limit=10_000, before=None))
 
 
 async def _read(history: "History", who: str, reviewer: str, day: date, batch: str) -> None:
-    await _wish(
+    await wish(
         history,
         "read",
         who,
@@ -223,7 +229,7 @@ async def _read(history: "History", who: str, reviewer: str, day: date, batch: s
     )
 
 
-async def _wish(
+async def wish(
     history: "History",
     kind: str,
     tenant: str,
@@ -231,9 +237,14 @@ async def _wish(
     call: Callable[[Instance], Coroutine[Any, Any, Any]],
     **what: Any,
 ) -> "Answer":
-    wish = history.reading.wished(kind, tenant, actor, **what)
+    """Somebody asks an instance for something; the oracle knows of it."""
+    return await wished(history, history.reading.wished(kind, tenant, actor, **what), call)
+
+
+async def wished(history: "History", wish: Any, call: Callable[[Instance], Coroutine[Any, Any, Any]]) -> "Answer":
+    """Somebody asks an instance for something that the oracle knows of already."""
     instance = history.instance()
-    answer, _ = await history.ask(instance, f"review: {kind}", partial(call, instance), wish)
+    answer, _ = await history.ask(instance, f"review: {wish.kind}", partial(call, instance), wish)
     if answer.how == "ok":
         history.reading.answered(wish, answer.value)
     elif answer.how == "refused":

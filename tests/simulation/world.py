@@ -18,11 +18,12 @@ from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change
-from shared.ports import ListedContainer, Permit, Put, Stored, Stores
+from shared.ports import ListedContainer, Permit, Put, StagedBlock, Stored, Stores, WritePermit
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Bounds as SweepBounds
 from tests.simulation.agreements import FOREVER, Agreements, Text, as_served
+from tests.simulation.beside import Beside
 from tests.simulation.claims import Claims
 from tests.simulation.faults import Faults, Faulty
 from tests.simulation.oracle import Oracle
@@ -129,6 +130,11 @@ class ObservedAccess(MemoryAccess):
         await super().commit(record, grant, etag, export=export)
         self.reading.committed(CURRENT_REQUEST.get())
 
+    async def move_head(self, tenant_id: str, etag: str, *, export: ReviewExport | None = None) -> None:
+        self.claims.item(export)
+        await super().move_head(tenant_id, etag, export=export)
+        self.reading.beside.moved()
+
 
 class ObservedOperations(MemoryOperations):
     """Container ``operations``; each heartbeat is checked."""
@@ -176,6 +182,32 @@ class ObservedCaptures(MemoryCaptures):
         self.oracle.spans.record(container, record)
         return start
 
+    async def write_beside(
+        self, permit: WritePermit, container: str, blob: str, content: bytes, etag: str | None
+    ) -> None:
+        self.claims.item(container, blob)
+        self.receive_beside(permit, container, blob, content, etag)
+        self._came(container, blob, content)
+
+    async def stage(self, permit: WritePermit, container: str, blob: str, name: str, content: bytes) -> None:
+        self.claims.item(container, blob, name)
+        self.receive_piece(permit, container, blob, name, content)
+        self._came(container, blob)
+        self.oracle.beside.piece(container, blob, content)
+
+    async def put_staged(self, permit: WritePermit, container: str, blob: str, names: Sequence[str]) -> None:
+        self.receive_staged(permit, container, blob, names)
+        self._came(container, blob)
+        self.oracle.beside.filed(self._geo, container, blob)
+
+    def _came(self, container: str, blob: str, content: bytes = b"") -> None:
+        self.oracle.notice(CURRENT_REQUEST.get())
+        self.oracle.beside.arrived(CURRENT_REQUEST.get(), self._geo, container, blob, content)
+
+    @property
+    def _geo(self) -> str:
+        return next(geo for geo, account in ACCOUNTS.items() if account == self.account)
+
     async def create_container(self, permit: Permit, container: str) -> None:
         self.receive_container(container)
         self.oracle.notice(CURRENT_REQUEST.get())
@@ -200,6 +232,18 @@ class ObservedCaptures(MemoryCaptures):
     async def read_batch(self, container: str, batch_id: str, *, most: int | None = None) -> bytes:
         self.reading.storage_asked(CURRENT_REQUEST.get(), container, batch_id)
         return await super().read_batch(container, batch_id, most=most)
+
+    async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        self.reading.storage_asked(CURRENT_REQUEST.get(), container, None)
+        return await super().list_blobs(container, limit=limit, after=after)
+
+    async def read_beside(self, container: str, blob: str) -> Stored[bytes] | None:
+        self.reading.storage_asked(CURRENT_REQUEST.get(), container, None)
+        return await super().read_beside(container, blob)
+
+    async def staged(self, container: str, blob: str) -> Sequence[StagedBlock]:
+        self.reading.storage_asked(CURRENT_REQUEST.get(), container, None)
+        return await super().staged(container, blob)
 
     async def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
@@ -252,6 +296,7 @@ class Cloud:
         """Let the oracle watch, and those that know of reviewers and of what the service says of itself."""
         self.reading, self.claims = reading, claims = Reading(oracle, self.access), Claims(oracle)
         oracle.agreements, oracle.spans = Agreements(oracle, self.texts), Spans(oracle)
+        oracle.beside = reading.beside = Beside(oracle, reading, self.access, self.captures)
         oracle.deployment = DEPLOYMENT
         self.ledger.oracle = self.deletions.oracle = oracle
         self.access.reading = reading
@@ -294,7 +339,8 @@ class Instance:
         )
         self.process = process
         self.data_sharing, self.captures, self.deletions = services.data_sharing, services.captures, services.deletions
-        self.access, self.traces = services.access, services.traces
+        self.access, self.exporting, self.traces = services.access, services.exporting, services.traces
+        self.finding, self.labelling = services.finding, services.labelling
         self.purge, self.sweep, self.status = services.purge, services.sweep, services.status
 
     async def opt_outs(self, documents: Sequence[func.Document]) -> int:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared.model.deletion import Deletion
+from shared.model.deletion import Deletion, Reappearance
 from shared.model.ledger import OptedOut
 from shared.ports import Stored
 from shared.sweep import ledger as ledger_sweep
+from shared.sweep.reappearances import Reappearances
 from shared.sweep.sweep import Bounds
 from tests.unit.sweeps import STRANGER, swept, tenant_id
 from tests.world import World
@@ -24,10 +25,10 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_sweep, "_ITEMS_MAX", 10)
 
 
-async def long_history() -> World:
+async def long_history(opt_outs: int = OPT_OUTS) -> World:
     """A world in which nobody has scheduled anything yet: one tenant opted out often, two others once."""
     world = World()
-    for tenant, times in ((BEFORE, 1), (LONG, OPT_OUTS), (AFTER, 1)):
+    for tenant, times in ((BEFORE, 1), (LONG, opt_outs), (AFTER, 1)):
         for _ in range(times):
             await world.opt_in(tenant)
             await world.opt_out(tenant)
@@ -36,18 +37,19 @@ async def long_history() -> World:
 
 
 @contextmanager
-def time_runs_out_in(world: World, tenant: str) -> Iterator[None]:
-    """Each event of the tenant that is read takes so long that the run's time is over."""
-    events_after = world.ledger.events_after
+def time_runs_out_in(world: World, tenant: str) -> Iterator[list[int]]:
+    """Each event of the tenant that is read takes so long that the run's time is over; yields which are read."""
+    events_after, read = world.ledger.events_after, list[int]()
 
     async def slow(of: str, sequence: int) -> AsyncIterator[Any]:
         async for event in events_after(of, sequence):
             if of == tenant:
+                read.append(event.sequence)
                 world.clock.move(timedelta(seconds=100))
             yield event
 
     world.ledger.events_after = slow
-    yield
+    yield read
     world.ledger.events_after = events_after
 
 
@@ -156,3 +158,52 @@ async def test_p9_status_counts_the_opt_outs_without_a_deletion_among_many() -> 
     lost = {enrollment_id for _, enrollment_id in missing}
     assert report.ledger.unscheduled == len(missing)
     assert report.ledger.oldest_unscheduled == min(event.at for event in events if event.enrollment_id in lost)
+
+
+@pytest.mark.parametrize("seconds", [50, 150])
+async def test_p9_a_run_ends_inside_a_ledger_when_its_time_is_over_and_comes_further_each_time(seconds: int) -> None:
+    world = await long_history(opt_outs=12)
+    world.sweep_bounds = Bounds(seconds=seconds)
+    with time_runs_out_in(world, LONG) as read:
+        while 24 not in read:
+            before = len(read)
+            heartbeat = (await world.sweep.run())[None]
+            assert heartbeat.outcome == "more" and 0 < len(read) - before <= 4
+            assert len(read) < 60, "it comes further"
+
+
+async def test_p9_a_run_that_ends_among_events_that_switch_nothing_calls_no_sound_ledger_broken() -> None:
+    world = World()
+    await world.opt_in(LONG)
+    opt_out = await world.opt_out(LONG)
+    for n in range(20):
+        at = world.clock.now() + timedelta(minutes=n)
+        entry = Reappearance(at=at, containers_found=1, proved_at=at)
+        await Reappearances(world.ledger).tell(opt_out, entry)
+    world.clock.move(timedelta(hours=1))
+    world.sweep_bounds = Bounds(seconds=150)
+    with time_runs_out_in(world, LONG):
+        await runs_until_done(world)
+    last = (await world.operations.read_all("sweep"))[None]
+    assert last is not None and last.counts == {"ledgers": 1, "deletionsCreated": 1}
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_p9_a_run_that_ends_inside_a_ledger_leaves_the_next_one_its_word_whether_it_is_sound(
+    broken: bool,
+) -> None:
+    world = await long_history(opt_outs=12)
+    await world.feed()
+    first, *_, lost = [event for event in world.ledger.events[LONG] if isinstance(event, OptedOut)]
+    stored = world.deletion_items.items[LONG, first.enrollment_id]
+    late = stored.value.model_copy(update={"deadline": stored.value.deadline + timedelta(days=9)})
+    world.deletion_items.items[LONG, first.enrollment_id] = Stored(late, "by-hand")
+    del world.deletion_items.items[LONG, lost.enrollment_id]
+    if broken:
+        world.ledger.events[LONG][0] = world.ledger.events[LONG][0].model_copy(update={"actor": "somebody else"})
+    world.sweep_bounds = Bounds(seconds=150)
+    with time_runs_out_in(world, LONG):
+        await runs_until_done(world)
+    found = world.deletion_items.items[LONG, first.enrollment_id].value
+    assert found == (late if broken else stored.value), "nothing is mended on the word of a broken ledger"
+    assert world.deletion_items.items[LONG, lost.enrollment_id].value == Deletion.owed_for(lost), "lost all the same"

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -15,14 +15,14 @@ import pytest
 
 from shared.bootstrap import Services
 from shared.model.spans import Span
-from shared.ports import Put, StoreUnavailable, TryAgain
+from shared.ports import BatchMissing, Put, StoreUnavailable, TryAgain
 from shared.problems import Unavailable
 from shared.sharing import span_logs
 from shared.sharing.span_logs import SpanLogs
-from shared.sharing.traces import Traces
+from shared.sharing.traces import Refusal, Traces
 from tests.clocks import START
 from tests.spans import TRACE_ID, chat
-from tests.world import TENANT, World
+from tests.world import OTHER_TENANT, TENANT, World
 
 NOW = START + timedelta(hours=1)
 CALLS = ("create_log", "append", "put_batch", "read_log", "find_batch")
@@ -470,6 +470,41 @@ async def test_a_log_that_others_made_anew_is_not_taken_for_the_one_that_was_kno
     check(world, [[*others, 20, 21]])
 
 
+async def test_who_finds_another_log_each_time_is_told_to_come_back() -> None:
+    world = await enrolled()
+    store = world.stores["europe"]
+    append = store.append
+
+    async def gone(*args: Any) -> int:
+        raise BatchMissing
+
+    store.append = gone
+    traces = world.services().traces
+    with pytest.raises(StoreUnavailable, match="span-log-changed"):
+        await traces.take(spans([1]))
+    store.append = append
+    assert await exporting(traces, spans([1]))
+    check(world, [[1]])
+
+
+async def test_two_exports_that_find_at_once_that_their_log_is_another_are_both_stored() -> None:
+    world = await enrolled()
+    one, other = world.services().traces, world.services().traces
+    assert await exporting(one, spans([1, 2, 3, 4]))
+    await world.stores["europe"].delete_container(day_of(world))
+    assert await exporting(other, spans([7]))
+    store = world.stores["europe"]
+    append = store.append
+
+    async def slow(*args: Any) -> int:
+        await asyncio.sleep(0)
+        return await append(*args)  # type: ignore[no-any-return]
+
+    store.append = slow
+    assert await asyncio.gather(exporting(one, spans([20]), 1), exporting(one, spans([21]), 1)) == [True, True]
+    check(world, [[7, 20, 21]])
+
+
 async def test_spans_of_one_export_lie_in_the_log_of_the_minute_in_which_each_ended() -> None:
     world = await enrolled()
     across = [timedelta(seconds=1), timedelta(), timedelta(hours=11), timedelta(hours=11, seconds=1)]
@@ -480,3 +515,67 @@ async def test_spans_of_one_export_lie_in_the_log_of_the_minute_in_which_each_en
     assert stored(world) == Counter([1, 2, 3, 4])
     logs = sorted((name[2:10], log) for name, log in world.stores["europe"].logs if log != "spans-1255")
     assert logs == [("20261121", "spans-1300"), ("20261122", "spans-0000")]
+
+
+async def test_others_have_their_turn_while_many_spans_are_read() -> None:
+    world = await enrolled()
+    turns, reading = list[int](), True
+
+    async def others() -> None:
+        while reading:
+            turns.append(len(turns))
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    silent = Span(TRACE_ID, f"{7:016x}", 0, 1, {}, {}, size=128 * 1024)
+    for spans_of_one, most in (([None] * 1280, 12), ([silent] * 20, 22)):
+        await asyncio.sleep(0)
+        before = len(turns)
+        await world.services().traces.take(spans_of_one)
+        assert most - 4 <= len(turns) - before <= most
+    reading = False
+    await waiting
+
+
+async def test_a_span_that_has_become_too_old_meanwhile_is_refused_and_those_beside_it_are_stored() -> None:
+    world = await enrolled(container=False)
+    world.clock.set(NOW + timedelta(hours=24, seconds=-1))
+    store = world.stores["europe"]
+    create_log, ages = store.create_log, iter([timedelta(seconds=30)])
+
+    async def slow(*args: Any) -> None:
+        world.clock.move(next(ages, timedelta()))
+        await create_log(*args)
+
+    store.create_log = slow
+    group = [span(1), span(2, before=timedelta(seconds=-50))]
+    assert await world.services().traces.take(group) == {Refusal.TOO_EARLY: 1}
+    assert stored(world) == Counter([2])
+
+
+async def test_what_cannot_be_stored_of_one_tenant_is_told_when_all_others_is_stored() -> None:
+    world = await enrolled()
+    await world.opt_in(OTHER_TENANT, "unitedkingdom")
+    world.clock.move(timedelta(seconds=10))
+
+    async def fail(*args: Any) -> None:
+        raise TryAgain("storage-503")
+
+    world.stores["europe"].append = fail
+    theirs = replace(span(2, before=timedelta(seconds=-5)), attributes={**chat(), "microsoft.tenant.id": OTHER_TENANT})
+    with pytest.raises(StoreUnavailable, match="storage-503"):
+        await world.services().traces.take([span(1), theirs])
+    assert len(world.containers("unitedkingdom")) == 1
+    assert stored(world) == Counter()
+
+
+async def test_a_span_that_comes_twice_in_an_export_is_stored_as_it_came_first() -> None:
+    world = await enrolled()
+    assert not await world.services().traces.take([span(1, text="first"), span(1, text="second")])
+    [content] = [
+        gzip.decompress(content)
+        for batches in world.containers().values()
+        for content, _ in batches.values()
+        if f"{1:016x}".encode() in gzip.decompress(content)
+    ]
+    assert b"first" in content and b"second" not in content

@@ -1,5 +1,6 @@
 """D4: what a capture must say, and from what its caller learns what is wrong with it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,9 @@ from pydantic import ValidationError
 
 from shared.model.capture import Capture
 from shared.model.messages import TEXT_MAX_BYTES
+from shared.problems import CapturedTooEarly, CapturedTooLate, Problem
+from tests.clocks import START
+from tests.world import TENANT, World, capture, submission
 
 SENT: dict[str, Any] = {"capturedAt": "2026-11-21T12:00:00Z", "feature": "flow", "input": "a", "output": "b"}
 EURO = "\N{EURO SIGN}"
@@ -50,3 +54,36 @@ def test_what_is_wrong_is_told_in_the_same_words_each_time(more: dict[str, Any],
     with pytest.raises(ValidationError) as refused:
         Capture.model_validate({**SENT, **more})
     assert [each["msg"] for each in refused.value.errors()] == [f"Value error, {told}"]
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ((0, -1), CapturedTooEarly.before_opt_in(1, "2026-11-21T12:00:00.000000Z")),
+        ((25 * 3600, 3600 - 1), CapturedTooEarly.too_old(1, "2026-11-21T13:00:00.000000Z")),
+        ((0, 301), CapturedTooLate.ahead(1, "2026-11-21T12:05:00.000000Z")),
+    ],
+)
+async def test_which_capture_happened_at_the_wrong_time_is_told_and_which_time_is_right(
+    places: tuple[int, int], told: Problem
+) -> None:
+    """Seconds after the opt-in; the first of the two captures is sent when it happened."""
+    world = World()
+    await world.opt_in()
+    first, second = (START + timedelta(seconds=each) for each in places)
+    world.clock.set(first)
+    with pytest.raises(type(told)) as refused:
+        await world.captures.submit(TENANT, submission(capture(first), capture(second)))
+    assert refused.value.detail == told.detail
+    assert world.stored_containers() == {}
+
+
+async def test_a_day_of_age_and_five_minutes_ahead_are_taken_to_the_microsecond() -> None:
+    world = World()
+    await world.opt_in()
+    started = world.ledger.settings[TENANT].value.enrollment.started_at
+    for at in (started, started + timedelta(minutes=5)):
+        world.clock.set(started)
+        assert (await world.captures.submit(TENANT, submission(capture(at), key=str(at)))).created
+    world.clock.set(started + timedelta(hours=24))
+    assert (await world.captures.submit(TENANT, submission(capture(started), key="a day later"))).created

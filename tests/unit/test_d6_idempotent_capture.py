@@ -106,7 +106,7 @@ async def test_a_container_that_is_being_deleted_is_told_and_nothing_is_half_sto
     [name] = world.containers()
     world.stores["europe"].containers.clear()
     world.stores["europe"].being_deleted.add(name)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.CONTAINER_BEING_DELETED):
         await world.post()
     world.stores["europe"].being_deleted.clear()
     assert (await world.post()).created
@@ -120,7 +120,7 @@ async def test_a_writer_that_races_a_container_delete_loses_nothing_silently() -
         raise ContainerMissing
 
     put, store.put_batch = store.put_batch, gone
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.CONTAINER_BEING_DELETED):
         await world.post()
     store.put_batch = put
     assert (await world.post()).created

@@ -23,6 +23,7 @@ from shared.sweep.reconciliation import ledger_faults
 from tests.changes import ADMIN, opting_out
 from tests.clocks import START
 from tests.unit.notices import BOTH, HASHES, NEW, OLD, REPLACED, RUNS_OUT, a_world, agreeing, put
+from tests.unit.sweeps import tenant_id
 from tests.world import TENANT, World, capture, submission
 
 MOMENT = timedelta(microseconds=1)
@@ -73,11 +74,18 @@ async def test_without_the_notice_in_force_nothing_changes_and_the_refusal_names
 async def test_a_language_in_which_there_is_no_text_cannot_have_been_shown() -> None:
     world = a_world()
     for locale in ("", "fr", "DE"):
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(InvalidRequest, match=InvalidRequest.LOCALE):
             await put(world, OLD.version, locale)
     with pytest.raises(NoticeRequired) as refused:
         await world.data_sharing.put(TENANT, RequestedChange(True, ADMIN, "europe", Agreement("none", "fr")))
     assert refused.value.extensions["noticeHash"] == OLD.sha256["en"]
+    assert events(world) == []
+
+
+async def test_without_a_geo_nobody_is_opted_in_and_the_refusal_says_so() -> None:
+    world = a_world()
+    with pytest.raises(InvalidRequest, match=InvalidRequest.GEO_NEEDED):
+        await world.data_sharing.put(TENANT, RequestedChange(True, ADMIN, None, Agreement(OLD.version, "en")))
     assert events(world) == []
 
 
@@ -189,9 +197,9 @@ async def test_a_notice_that_this_instance_does_not_know_yet_lets_nothing_in_and
     await put(world, NEW.version)
     world.notices = Notices([Notice(OLD.version, OLD.valid_from, None, HASHES)])
     behind = world.services()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.NOTICE):
         await behind.captures.submit(TENANT, submission(capture(world.clock.now())))
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.NOTICE):
         await behind.data_sharing.put(TENANT, agreeing(OLD.version))
     assert world.containers() == {} and len(events(world)) == 1
 
@@ -226,9 +234,29 @@ async def test_an_opt_out_needs_no_notice_even_when_all_have_run_out() -> None:
     await put(world, OLD.version)
     world.notices = Notices([])
     world.clock.move(timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS))
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.NO_NOTICE):
         await put(world, OLD.version)
     assert not (await world.data_sharing.put(TENANT, opting_out())).enabled
+
+
+async def test_who_shares_data_and_has_not_agreed_to_the_notice_in_force_is_listed_by_id() -> None:
+    world = a_world()
+    tenants = [tenant_id(n) for n in range(5)]
+    for tenant in tenants:
+        await world.data_sharing.put(tenant, agreeing(OLD.version))
+    await world.data_sharing.put(tenants[1], opting_out())
+
+    async def outdated(limit: int = 10, after: str = "") -> list[str]:
+        return [each.tenant_id for each in await world.data_sharing.outdated(limit=limit, after=after)]
+
+    assert await outdated() == []
+    world.clock.set(REPLACED)
+    await world.data_sharing.put(tenants[2], agreeing(NEW.version))
+    assert await outdated() == [tenants[0], tenants[3], tenants[4]]
+    assert await outdated(limit=2) == [tenants[0], tenants[3]]
+    assert await outdated(after=tenants[0]) == [tenants[3], tenants[4]]
+    world.notices = Notices([])
+    assert len(await outdated()) == 4, "where there is no notice, nobody has agreed to it"
 
 
 def test_an_agreement_to_none_never_counts() -> None:

@@ -111,7 +111,7 @@ async def test_it_is_of_that_enrollment_of_that_tenant_alone() -> None:
     assert [event.sequence for event in record.events] == [1, 2] and record.pii_controller is None
     for tenant, enrollment in ((OTHER_TENANT, first.enrollment.enrollment_id), (TENANT, "0" * 32)):
         assert ENROLLMENT_ID.fullmatch(enrollment)
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFound, match=NotFound.NEVER_ENROLLED):
             await receipts.of(tenant, enrollment)
 
 

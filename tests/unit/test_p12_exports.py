@@ -644,6 +644,112 @@ async def test_p9_an_export_that_fails_keeps_no_other_from_being_made() -> None:
     assert (await exporting(world).read(TENANT, bad.export_id)).status == "running"
 
 
+async def test_p9_a_grant_that_cannot_be_read_in_time_fails_a_run_by_its_name() -> None:
+    world = await shared_world(each=30)
+    export = await out_of_time(world)
+    world.clock.move(timedelta(minutes=1))
+    inner = world.access_store.read_grant
+
+    async def slow(*args: Any) -> Any:
+        world.clock.move(timedelta(seconds=deadlines.LOOK_SECONDS))
+        return await inner(*args)
+
+    world.access_store.read_grant = slow  # type: ignore[method-assign]
+    run = await exporting(world).run()
+    assert run.errors == ["grant-not-read-in-time"]
+    world.access_store.read_grant = inner  # type: ignore[method-assign]
+    await exporting(world).run()
+    assert (await exporting(world).read(TENANT, export.export_id)).status == "ready"
+
+
+@pytest.mark.parametrize("method", ["list_blobs", "stage"])
+async def test_p12_a_run_that_is_overtaken_by_a_deletion_writes_nothing_more(method: str) -> None:
+    """The grant is as live as before, so it is the export itself that a write must look at."""
+    world = await shared_world(each=30)
+    export = await out_of_time(world)
+    world.clock.move(timedelta(minutes=1))
+    inner = getattr(store(world), method)
+    written: list[str] = []
+
+    def unwanted(name: str) -> None:
+        async def write(*args: Any) -> None:
+            written.append(name)
+
+        setattr(store(world), name, write)
+
+    async def overtaken(*args: Any, **how: Any) -> Any:
+        setattr(store(world), method, inner)
+        found = await inner(*args, **how)
+        await exporting(world).delete(TENANT, REVIEWER, export.export_id)
+        unwanted("stage")
+        unwanted("put_staged")
+        return found
+
+    setattr(store(world), method, overtaken)
+    await exporting(world).run()
+    assert written == []
+    assert (await exporting(world).read(TENANT, export.export_id)).status == "deleted"
+    assert blobs(world) == []
+
+
+async def test_p12_a_wish_whose_request_was_suspended_until_the_export_was_stopped_is_not_kept() -> None:
+    world = await shared_world()
+    inner, done = world.access_store.commit, list[str]()
+
+    async def unwanted(*args: Any) -> None:
+        done.append("written")
+
+    async def suspended(*args: Any, **how: Any) -> None:
+        await inner(*args, **how)
+        world.access_store.commit = inner  # type: ignore[method-assign]
+        world.clock.move(timedelta(minutes=10))
+        await exporting(world).run()
+        done.append(actions(world)[-1])
+        store(world).write_beside = unwanted  # type: ignore[method-assign]
+
+    world.access_store.commit = suspended  # type: ignore[method-assign]
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    assert (done, export.status, export.reason) == (["exportStopped"], "stopped", "interrupted")
+
+
+async def test_p12_what_is_left_is_looked_for_again_minutes_after_an_end_was_stored_whenever_it_was_stamped() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    inner = world.access_store.commit
+
+    async def suspended(*args: Any, **how: Any) -> None:
+        world.clock.move(timedelta(minutes=10))
+        await inner(*args, **how)
+
+    world.access_store.commit = suspended  # type: ignore[method-assign]
+    await exporting(world).delete(TENANT, REVIEWER, export.export_id)
+    world.access_store.commit = inner  # type: ignore[method-assign]
+    for minutes, unfinished in ((0, True), (4, True), (1, False)):
+        world.clock.move(timedelta(minutes=minutes))
+        await exporting(world).run()
+        assert (await exporting(world).read(TENANT, export.export_id)).unfinished == unfinished
+
+
+async def test_p7_no_download_goes_on_the_record_after_the_deletion_of_its_export() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    inner = world.access_store.approved_grants
+
+    async def killed(*args: Any) -> None:
+        """Leave everything where it is."""
+
+    async def deleted(*args: Any) -> Any:
+        world.access_store.approved_grants = inner  # type: ignore[method-assign]
+        store(world).delete_beside = killed  # type: ignore[method-assign]
+        await exporting(world).delete(TENANT, REVIEWER, export.export_id)
+        return await inner(*args)
+
+    world.access_store.approved_grants = deleted  # type: ignore[method-assign]
+    with pytest.raises(NotFound):
+        await content(world, export)
+    assert actions(world)[-1] == "exportDeleted"
+
+
 async def test_p9_an_export_in_an_account_that_is_served_no_more_does_not_stay_unfinished() -> None:
     world = await shared_world(each=30)
     export = await out_of_time(world)

@@ -15,6 +15,7 @@ from shared.model.labels import Label, ReviewerLabels, Said, Vocabulary, labels_
 from shared.ports import Conflict, StoreUnavailable, TryAgain
 from shared.problems import GrantRequired, LabelChanged, NotFound, Problem, TooManyLabels, Unavailable, UnknownVerdict
 from shared.review import labelling as module
+from shared.review import scanning
 from shared.review.labelling import ALWAYS, Condition, Labelling
 from shared.review.record import GrantRequest
 from shared.stores.memory import MemoryCaptures
@@ -672,7 +673,7 @@ async def test_labels_are_found_however_many_names_a_page_of_the_listing_has(mon
         for each in batches:
             await put(world, each, 0, CORRECT, reviewer=reviewer)
     for size in (1, 2, 3, 500):
-        monkeypatch.setattr(module, "_NAMES", size)
+        monkeypatch.setattr(scanning, "_NAMES", (size, size))
         for each in batches:
             assert len(await labels(world, each)) == 2
         compared = await labelling(world).agreement(TENANT, REVIEWER, None, None)

@@ -198,7 +198,7 @@ async def test_whoever_is_never_in_time_is_told_to_come_back(world: World) -> No
         world.clock.move(2 * LEASE)
 
     store_of(world).before["put"] = [slow] * 99
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.CONSENT):
         await world.post()
     store_of(world).before.clear()
     store_of(world).sent["put"] = [failing] * 99
@@ -238,7 +238,7 @@ async def test_a_container_that_vanishes_again_at_once_is_being_deleted(world: W
         raise ContainerMissing
 
     store_of(world).sent["put"] = [missing, missing]
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.CONTAINER_BEING_DELETED):
         await world.post()
 
 
@@ -289,7 +289,7 @@ async def test_a_permit_is_counted_from_the_start_of_its_read(world: World) -> N
         assert (got.read_at.age, got.seconds_left) == (1.0, deadlines.SIGNATURE_SECONDS - 1)
         assert got.expires_at == world.clock.now() + SIGNED - timedelta(seconds=1)
     world.ledger.read_setting = lambda tenant_id: _move_and(world, LEASE, read(tenant_id))
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.CONSENT):
         await world.captures.consent.afresh(TENANT)
 
 

@@ -175,7 +175,7 @@ async def test_reads_slower_than_the_lease_close_the_door() -> None:
         await settle()
         clock.move(LEASE)
         ledger.reads[n].set_result(None)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=Unavailable.CONSENT):
         await reading
 
 
@@ -229,7 +229,7 @@ async def test_the_first_write_of_a_day_that_finds_another_enrollment_stores_not
     await settle()
     tasks.append(asyncio.create_task(world.opt_in()))
     await settle()
-    with pytest.raises(DataSharingOff):
+    with pytest.raises(DataSharingOff, match=DataSharingOff.OFF_MEANWHILE):
         await world.post()
     assert world.stored_containers() == {}
     await world.clock.advance(LEASE)

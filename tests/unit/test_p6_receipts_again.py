@@ -52,6 +52,16 @@ async def test_what_came_back_is_due_at_once_and_on_every_day_on_which_it_was_fo
         assert opened.days == [stranger, *done.days]
 
 
+async def test_what_came_back_on_a_day_on_which_nothing_can_have_been_is_looked_for_there_by_the_next_proof() -> None:
+    world, done = await verified()
+    days = [done.days[0] - timedelta(days=9), done.days[0], done.days[-1] + timedelta(days=9)]
+    for day in days:
+        put(world, "europe", done.enrollment_id, day)
+    assert (await swept(world, "europe"))["afterReceipt"] == 3
+    opened = await world.deletions.get(TENANT, done.enrollment_id)
+    assert opened.days == [days[0], *done.days, days[-1]]
+
+
 async def test_what_came_back_after_its_deadline_is_overdue_until_it_is_proved_anew() -> None:
     world, done = await verified()
     world.clock.set(done.deadline + timedelta(days=10))

@@ -1,7 +1,8 @@
 """P5, P6, P9: who can write to Cosmos DB but not use the key gets nothing false signed, and no edit goes unseen."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from joserfc.jwk import ECKey
 
 from audit.receipts import read_keys, read_receipt
 from shared.model import deadlines
-from shared.model.deletion import Deletion, Receipt
+from shared.model.deletion import FACTS, Deletion, Reappearance, Receipt
 from shared.model.ledger import OptedIn, Reappeared, Setting, event_from_json
-from shared.ports import Conflict, Stored, StoreUnavailable
+from shared.ports import Conflict, Stored, StoreUnavailable, TenantDeletions
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep import ledger as ledger_sweep
+from shared.sweep.reappearances import Reappearances
+from shared.sweep.receipts import SignedReceipts
 from tests import world as worlds
 from tests.unit.opt_outs import look_again, opted_out, purged
 from tests.unit.sweeps import proved_again, put, swept, told, verified
@@ -298,6 +301,19 @@ async def test_p6_a_tenant_that_never_comes_to_rest_keeps_what_came_back_until_i
     assert told(world) == [] and world.stored_containers() != {}
 
 
+async def test_p6_what_came_back_cannot_be_told_to_a_ledger_whose_setting_is_gone() -> None:
+    world, done = await verified()
+    setting = world.ledger.settings.pop(TENANT)
+    at = world.clock.now()
+    with pytest.raises(StoreUnavailable) as refused:
+        await Reappearances(world.ledger).tell(
+            world.ledger.events[TENANT][-1], Reappearance(at=at, containers_found=1, proved_at=at)
+        )
+    assert refused.value.code == "ledger-unsound" and told(world) == []
+    world.ledger.settings[TENANT] = setting
+    assert await of_tenant(world, done) == done
+
+
 async def test_p6_what_was_told_and_not_opened_again_is_opened_by_the_next_sweep() -> None:
     """A sweep died between the two, and retention has deleted what had come back."""
     world, done = await verified()
@@ -324,7 +340,17 @@ async def test_p6_a_forged_receipt_lets_nothing_be_deleted_before_its_time_nor_t
     at = world.clock.now()
     receipt = Receipt(first_day=at.date(), last_day=at.date(), first_look_at=at, second_look_at=at, jws="x")
     edit(world, deletion, status="verified", purged_at=at, receipt=receipt)
-    before = world.stored_containers()
+    before, tenants = world.stored_containers(), world.deletion_items.tenants
+
+    async def failing(after: str, *, at_most: int) -> AsyncIterator[TenantDeletions]:
+        if at_most:
+            raise StoreUnavailable("cosmos-timeout")
+        yield TenantDeletions(TENANT, [])
+
+    world.deletion_items.tenants = failing
+    assert (await world.sweep.run())["europe"].outcome == "done"
+    assert world.stored_containers() == before and told(world) == [], "though the sweep of the ledger did not meet it"
+    world.deletion_items.tenants = tenants
     assert (await swept(world))["receiptsInvalid"] == 1
     assert world.stored_containers() == before and told(world) == []
     assert await of_tenant(world, deletion) == deletion
@@ -358,8 +384,10 @@ async def test_p6_facts_altered_beside_a_true_signature_are_reported_and_set_bac
     change: Callable[[Deletion], dict[str, Any]],
 ) -> None:
     world, done = await verified()
-    edit(world, done, **change(done))
-    assert (await swept(world))["receiptsInvalid"] == 1
+    altered = change(done)
+    edit(world, done, **altered)
+    disagreeing = {"deletionsDisagreeing": 1} if altered.keys() & {*FACTS, "deadline"} else {}
+    assert await swept(world) == {"ledgers": 1, "receiptsInvalid": 1, **disagreeing}
     report = await world.status.report()
     assert (report.promises["P6"], report.findings["receiptsInvalid"]) == (False, 1)
     assert await of_tenant(world, done) == done
@@ -426,6 +454,16 @@ async def test_p6_an_event_of_what_came_back_that_is_gone_from_the_ledger_contra
     for _ in range(2):
         assert dict(await swept(world)) == {"ledgers": 1, "receiptsInvalid": 1}
         assert await of_tenant(world, second) == second, "evidence, for people to judge"
+
+
+async def test_p9_what_came_back_without_its_opt_out_on_the_ledger_is_a_fault_of_the_ledger_and_no_failure() -> None:
+    world, done = await verified()
+    await came_back(world, done)
+    del world.ledger.events[TENANT][1]
+    heartbeat = (await world.sweep.run())[None]
+    assert heartbeat.outcome == "done"
+    faults = {"eventsMissing": 1, "settingsDisagreeing": 1, "deletionsWithoutEvent": 1}
+    assert heartbeat.counts == {"ledgers": 1, **faults}
 
 
 async def test_p6_a_true_receipt_that_contradicts_the_ledger_stays_and_is_reported_each_time() -> None:
@@ -514,6 +552,24 @@ async def test_p9_the_keys_are_asked_for_once_a_run_and_again_for_one_that_is_ne
     assert asked == 2
 
 
+async def test_p9_others_have_their_turn_while_many_receipts_are_checked() -> None:
+    world, done = await verified()
+    receipts, checked, turns = SignedReceipts(SIGNER, world.clock), 0, list[int]()
+
+    async def others() -> None:
+        while checked < 100:
+            turns.append(checked)
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    events = await world.ledger.events_of(TENANT, done.enrollment_id)
+    while checked < 100:
+        assert not (await receipts.compare(done, events)).faults
+        checked += 1
+    await waiting
+    assert 4 <= len(turns) <= 100
+
+
 async def test_p9_a_receipt_that_was_replaced_while_the_ledger_was_read_is_not_called_false() -> None:
     """Its deletion came back, was opened and proved again between the two reads."""
     world, first = await verified()
@@ -598,3 +654,12 @@ async def test_p6_what_a_deletion_of_before_tells_is_moved_to_the_ledger_and_in_
     done = await world.deletions.get(TENANT, BEFORE[item]["enrollmentId"])
     assert done.status == "verified" and done.reappeared is None and done.receipt is not None
     assert [each.to_json() for each in done.receipt.reappeared] == [entry]
+
+
+@pytest.mark.usefixtures("both_keys")
+async def test_p9_a_broken_ledger_is_told_nothing_of_what_a_deletion_of_before_tells() -> None:
+    world = before("cameBack")
+    stored, events = dict(world.deletion_items.items), world.ledger.events[TENANT]
+    events[0] = events[0].model_copy(update={"actor": "somebody else"})
+    assert (await swept(world)) == {"ledgers": 1, "eventsChanged": 1, "deletionsDisagreeing": 1}
+    assert told(world) == [] and world.deletion_items.items == stored

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from shared.model.deletion import Reappearance
 from shared.model.ledger import OptedOut, ReviewStopped
 from shared.ports import StoreUnavailable
 from shared.problems import NotFound
 from shared.review.record import GrantRequest
+from shared.sweep.reappearances import Reappearances
 from tests.changes import opting_in, opting_out
 from tests.world import TENANT, World
 
@@ -146,3 +148,25 @@ def _named(enrollment_id: str) -> dict[str, Any]:
         "duration_minutes": 60,
         "enrollment_id": enrollment_id,
     }
+
+
+async def test_it_can_be_wished_for_however_much_has_come_onto_the_ledger_since_the_opt_out() -> None:
+    world = World()
+    enrollment_id, _ = await reading(world)
+    opted_out = await world.opt_out()
+    for n in range(12):
+        at = world.clock.now() + timedelta(minutes=n)
+        entry = Reappearance(at=at, containers_found=1, proved_at=at)
+        await Reappearances(world.ledger).tell(opted_out, entry)
+    history, pages = world.ledger.history, list[int | None]()
+
+    async def counted(tenant_id: str, *, limit: int, before: int | None) -> Any:
+        pages.append(before)
+        assert len(pages) < 10, "it comes to an end"
+        return await history(tenant_id, limit=limit, before=before)
+
+    world.ledger.history = counted
+    await world.data_sharing.put(TENANT, STOP)
+    event = world.ledger.events[TENANT][-1]
+    assert isinstance(event, ReviewStopped) and event.enrollment_id == enrollment_id
+    assert await world.data_sharing.last_opt_out(TENANT) == opted_out

@@ -104,8 +104,10 @@ def test_an_account_that_the_setting_gives_to_another_geo_is_left_alone_and_told
     assert (judgement.intruders, judgement.doubts) == ([], ["geo-exchanged"])
 
 
-def test_what_is_unclear_of_one_enrollment_spares_no_other() -> None:
+@pytest.mark.parametrize("order", [[MINE, OTHER], [OTHER, MINE]], ids=["first", "last"])
+@pytest.mark.parametrize("event_of_other", [None, event(OTHER, geo="japan")], ids=["unclear", "of-another-geo"])
+def test_what_is_in_doubt_of_one_enrollment_spares_no_other(order: Sequence[str], event_of_other: Event | None) -> None:
     enrollments = Enrollments()
-    enrollments.learn(OTHER, None)
-    judgement = judge([DayContainer(MINE, TODAY), DayContainer(OTHER, TODAY)], enrollments, EUROPE, NOW)
+    enrollments.learn(OTHER, event_of_other)
+    judgement = judge([DayContainer(each, TODAY) for each in order], enrollments, EUROPE, NOW)
     assert [intruder.containers[0].enrollment_id for intruder in judgement.intruders] == [MINE]

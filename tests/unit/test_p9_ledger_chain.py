@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.model.ledger import OptedIn, OptedOut, Setting, TenantLedger
-from shared.ports import Stored
+from shared.ports import Stored, StoreUnavailable
 from shared.sweep import ledger as ledger_sweep
 from tests.unit.opt_outs import opted_out
 from tests.unit.sweeps import STRANGER, swept
@@ -66,6 +66,17 @@ async def test_a_changed_missing_or_reordered_event_is_reported(
     assert (await world.status.report()).promises["P9"] is True, "a whole round has found nothing"
 
 
+async def test_p9_each_event_that_was_changed_is_counted() -> None:
+    world = World()
+    for _ in range(2):
+        await world.opt_in()
+        await world.opt_out()
+    await world.feed()
+    for n in (0, 2):
+        _change(world.ledger.events[TENANT], n, actor="somebody else")
+    assert (await swept(world)) == {"ledgers": 1, "eventsChanged": 2}
+
+
 @pytest.mark.parametrize(
     "update",
     [
@@ -86,6 +97,15 @@ async def test_a_setting_that_disagrees_with_its_ledger_is_reported(update: dict
     found = await swept(world)
     assert found.keys() & {"settingsDisagreeing", "eventsMissing"}
     assert (await world.status.report()).promises["P9"] is False
+
+
+async def test_p9_a_setting_that_is_off_and_has_a_notice_all_the_same_is_reported() -> None:
+    world = World()
+    setting = await world.opt_in()
+    await world.opt_out()
+    stored = world.ledger.settings[TENANT]
+    world.ledger.settings[TENANT] = Stored(stored.value.model_copy(update={"notice": setting.notice}), "by-hand")
+    assert await swept(world) == {"ledgers": 1, "settingsDisagreeing": 1}
 
 
 async def test_a_setting_that_was_lost_or_switched_back_on_is_reported() -> None:
@@ -135,6 +155,69 @@ async def test_a_ledger_that_changes_while_it_is_read_is_not_called_broken() -> 
     assert await swept(world) == {"ledgers": 1}, "it keeps changing; the next sweep looks again"
 
 
+async def test_p9_a_setting_that_goes_on_while_the_events_are_read_is_not_held_against_them() -> None:
+    world = World()
+    await world.opt_in()
+    await world.opt_out()
+    await world.feed()
+    events_after = world.ledger.events_after
+
+    async def overtaken(tenant: str, sequence: int) -> AsyncIterator[Any]:
+        async for event in events_after(tenant, sequence):
+            yield event
+        await world.opt_in() if not world.ledger.settings[TENANT].value.enabled else await world.opt_out()
+        await world.feed()
+
+    world.ledger.events_after = overtaken
+    assert await swept(world) == {"ledgers": 1}
+    world.ledger.events_after = events_after
+    _change(world.ledger.events[TENANT], 0, actor="somebody else")
+    world.ledger.events_after = overtaken
+    assert (await swept(world)).keys() <= {"ledgers", "eventsChanged"}
+    world.ledger.events_after = events_after
+    assert await swept(world) == {"ledgers": 1, "eventsChanged": 1}
+
+
+async def test_p9_a_change_in_a_long_ledger_is_told_though_its_setting_goes_on_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger_sweep, "_ITEMS_MAX", 1)
+    world = World()
+    await world.opt_in()
+    await world.opt_out()
+    await world.feed()
+    _change(world.ledger.events[TENANT], 0, actor="somebody else")
+    events_after = world.ledger.events_after
+
+    async def overtaken(tenant: str, sequence: int) -> AsyncIterator[Any]:
+        async for event in events_after(tenant, sequence):
+            yield event
+        if not world.ledger.settings[TENANT].value.enabled:
+            await world.opt_in()
+
+    world.ledger.events_after = overtaken
+    assert await swept(world) == {"ledgers": 1, "eventsChanged": 1}
+
+
+async def test_p9_a_setting_that_nobody_understands_is_reported_once() -> None:
+    world = World()
+    await world.opt_in()
+    ledgers = world.ledger.ledgers
+
+    async def damaged(after: str, *, at_most: int) -> AsyncIterator[Any]:
+        async for each in ledgers(after, at_most=at_most):
+            yield replace(each, setting=None, unreadable=1)
+
+    async def unreadable(tenant: str) -> None:
+        raise StoreUnavailable("cosmos-item-unreadable")
+
+    world.ledger.ledgers, world.ledger.read_setting = damaged, unreadable
+    heartbeat = (await world.sweep.run())[None]
+    assert heartbeat.error is None
+    assert heartbeat.counts == {"ledgers": 1, "itemsUnreadable": 1, "settingsDisagreeing": 1}
+    assert (await world.status.report()).promises["P9"] is False
+
+
 async def test_items_that_nobody_understands_are_reported_and_block_no_tenant() -> None:
     world = World()
     for tenant in (TENANT, OTHER_TENANT):
@@ -155,6 +238,25 @@ async def test_items_that_nobody_understands_are_reported_and_block_no_tenant() 
     found = await swept(world)
     assert (found["itemsUnreadable"], found["deletionsCreated"]) == (1, 1)
     assert (await world.status.report()).promises["P9"] is False
+
+
+async def test_p9_items_that_nobody_understands_beside_a_whole_ledger_are_counted() -> None:
+    world = World()
+    await world.opt_in()
+    ledgers, events_after = world.ledger.ledgers, world.ledger.events_after
+
+    async def damaged(after: str, *, at_most: int) -> AsyncIterator[Any]:
+        async for each in ledgers(after, at_most=at_most):
+            yield replace(each, unreadable=2)
+
+    async def damaged_again(tenant: str, sequence: int) -> AsyncIterator[Any]:
+        async for event in events_after(tenant, sequence):
+            yield event
+        for _ in range(2):
+            yield None
+
+    world.ledger.ledgers, world.ledger.events_after = damaged, damaged_again
+    assert await swept(world) == {"ledgers": 1, "itemsUnreadable": 2}
 
 
 def test_every_setting_and_event_has_a_hash_of_all_its_members() -> None:
@@ -217,7 +319,7 @@ async def test_a_ledger_that_is_gone_altogether_is_reported_by_what_is_left_of_i
     world, _ = await opted_out()
     world.ledger.events.clear()
     world.ledger.settings.clear()
-    assert (await swept(world))["deletionsWithoutEvent"] == 1
+    assert await swept(world) == {"ledgers": 1, "deletionsWithoutEvent": 1}
     await world.opt_in("00000000-0c4d-4f18-a7e1-62d05c8f9b30")
     await world.opt_in("ffffffff-0c4d-4f18-a7e1-62d05c8f9b30")
     assert (await swept(world))["deletionsWithoutEvent"] == 1

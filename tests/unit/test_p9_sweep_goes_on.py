@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.ports import ListedContainer, StoreUnavailable
+from shared.sweep import ledger as ledger_sweep
 from shared.sweep import storage as storage_sweep
 from shared.sweep.sweep import Bounds
 from tests.unit.sweeps import STRANGER, put, tenant_id
@@ -33,8 +34,10 @@ async def test_a_bounded_sweep_of_the_ledger_goes_on_where_it_stopped() -> None:
         ("done", 5, None, 5),
         ("more", 2, tenant_id(1), 5),
     ]
-    assert heartbeat.previous_counts == {"ledgers": 5, "deletionsCreated": 5, "eventsMissing": 1}
-    assert heartbeat.totals is not None and heartbeat.totals["eventsMissing"] == 2
+    for _ in range(2):
+        assert heartbeat.previous_counts == {"ledgers": 5, "deletionsCreated": 5, "eventsMissing": 1}
+        assert heartbeat.totals is not None and heartbeat.totals["eventsMissing"] == 2
+        heartbeat = (await world.sweep.run())[None]
 
 
 async def test_a_sweep_of_the_ledger_that_fails_midway_goes_on_from_there() -> None:
@@ -59,6 +62,28 @@ async def test_a_sweep_of_the_ledger_that_fails_midway_goes_on_from_there() -> N
     assert (heartbeat.outcome, heartbeat.cursor, len(world.deletion_items.items)) == ("done", None, 3)
 
 
+async def test_how_far_a_sweep_of_many_ledgers_has_come_is_on_record_though_it_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger_sweep, "_REPORT_EVERY", 2)
+    world = World()
+    for n in range(6):
+        await world.opt_in(tenant_id(n))
+    ledgers = world.ledger.ledgers
+
+    async def kill(after: str, *, at_most: int) -> AsyncIterator[Any]:
+        async for ledger in ledgers(after, at_most=at_most):
+            if ledger.tenant_id == tenant_id(5):
+                raise Crash
+            yield ledger
+
+    world.ledger.ledgers = kill
+    with pytest.raises(Crash):
+        await world.sweep.run()
+    heartbeat = (await world.operations.read_all("sweep"))[None]
+    assert (heartbeat.outcome, heartbeat.cursor, heartbeat.counts) == ("more", tenant_id(3), {"ledgers": 4})
+
+
 async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaired() -> None:
     world = World(sweep_bounds=Bounds(max_deletes=2))
     await world.opt_in()
@@ -73,6 +98,19 @@ async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaire
         gone = set(left) - set(world.containers())
         assert gone == set(left[:2]), "oldest first"
     assert outcomes == [("more", "f:f", 2), ("more", "f:f", 4), ("done", None, 5)]
+
+
+async def test_a_bounded_sweep_of_an_account_deletes_just_as_many_as_it_may_however_it_takes_them_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage_sweep, "_CHUNK_MAX", 2)
+    world = World(sweep_bounds=Bounds(max_deletes=3))
+    await world.opt_in()
+    for n in range(7):
+        put(world, "europe", STRANGER, world.clock.now().date() - timedelta(days=n))
+    for left in (4, 1, 0):
+        await world.sweep.run()
+        assert len(world.containers()) == left
 
 
 async def test_a_sweep_out_of_time_begins_nothing_more_and_the_next_goes_on() -> None:
@@ -162,6 +200,32 @@ async def test_containers_that_cannot_be_deleted_starve_neither_those_behind_the
     assert sorted(world.containers()) == sorted(stuck) and behind != other
 
 
+async def test_what_cannot_be_deleted_is_tried_so_often_in_each_shard_and_what_is_behind_it_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage_sweep, "_CHUNK_MAX", 2)
+    monkeypatch.setattr(storage_sweep, "_FAILURES_MAX", 4)
+    world = World()
+    await world.opt_in()
+    days = [world.clock.now().date() - timedelta(days=9 - n) for n in range(9)]
+    many = {put(world, "europe", "0" * 32, day) for day in days}
+    few = {put(world, "europe", STRANGER, day) for day in days[:3]}
+    behind = put(world, "europe", STRANGER, days[-1])
+    store, tried = world.stores["europe"], list[str]()
+    delete = store.delete_container
+
+    async def leased(container: str) -> bool:
+        tried.append(container)
+        if container in many | few:
+            raise StoreUnavailable("storage-LeaseIdMissing")
+        return await delete(container)  # type: ignore[no-any-return]
+
+    store.delete_container = leased
+    await world.sweep.run()
+    assert tried == [*sorted(many)[:4], *sorted(few), behind]
+    assert set(world.containers()) == many | few
+
+
 async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_what_it_found() -> None:
     world = World(sweep_bounds=Bounds(seconds=100))
     await world.opt_in()
@@ -178,3 +242,69 @@ async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_w
     for left in (2, 2, 1, 0):  # two runs to judge the account, then
         await world.sweep.run()
         assert len(world.containers()) == left
+
+
+async def test_a_round_of_a_sound_account_that_takes_many_runs_looks_at_each_shard_once() -> None:
+    world = World()
+    await world.opt_in()
+    store, listed = world.stores["europe"], list[str]()
+    list_containers = store.list_containers
+
+    async def slow(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
+        listed.append(prefix)
+        world.clock.move(timedelta(seconds=90))
+        async for each in list_containers(prefix, **more):
+            yield each
+
+    store.list_containers = slow
+    outcomes = [(await world.sweep.run())["europe"].outcome]
+    while outcomes[-1] == "more" and len(outcomes) < 30:
+        outcomes.append((await world.sweep.run())["europe"].outcome)
+    assert outcomes[-1] == "done" and len(outcomes) > 4
+    assert [prefix for prefix in listed if len(prefix) < 3] == ["", *(f"{n:x}-" for n in range(16))]
+
+
+@pytest.mark.parametrize("code", ["storage-unreachable", "storage-timeout"])
+async def test_a_run_gives_an_account_up_after_three_steps_in_a_row_that_do_not_reach_it_and_the_next_goes_on(
+    code: str,
+) -> None:
+    world = World()
+    await world.opt_in()
+    today = world.clock.now().date()
+    for enrollment_id in ("1" * 32, "a" * 32):
+        put(world, "europe", enrollment_id, today)
+    store, listed, down = world.stores["europe"], list[str](), {"1-", "2-", "5-", "6-", "7-"}
+    list_containers = store.list_containers
+
+    async def flaky(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
+        listed.append(prefix)
+        if prefix in down:
+            raise StoreUnavailable(code)
+        async for each in list_containers(prefix, **more):
+            yield each
+
+    store.list_containers = flaky
+    heartbeat = (await world.sweep.run())["europe"]
+    assert (heartbeat.outcome, heartbeat.error, heartbeat.cursor) == ("failed", code, "judge-8:12567")
+    assert [prefix for prefix in listed if len(prefix) < 3] == ["", *(f"{n}-" for n in range(8))]
+    down.clear()
+    for left in (2, 0):  # a round that could not judge all of the account deletes no stranger, and the next one does
+        assert (await world.sweep.run())["europe"].cursor is None
+        assert len(world.containers()) == left
+
+
+async def test_a_run_that_does_not_reach_an_account_twice_goes_on() -> None:
+    world = World()
+    await world.opt_in()
+    store, down = world.stores["europe"], {"", "0-"}
+    list_containers = store.list_containers
+
+    async def flaky(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
+        if prefix in down:
+            raise StoreUnavailable("storage-timeout")
+        async for each in list_containers(prefix, **more):
+            yield each
+
+    store.list_containers = flaky
+    heartbeat = (await world.sweep.run())["europe"]
+    assert (heartbeat.error, heartbeat.cursor) == ("storage-timeout", None)

@@ -171,10 +171,11 @@ async def test_a_deletion_that_nobody_understands_is_a_failure_and_not_taken_for
     world, _ = await opted_out()
 
     async def none_understood(after: str, *, at_most: int) -> AsyncIterator[Any]:
-        yield TenantDeletions(TENANT, [], unreadable=1)
+        yield TenantDeletions(TENANT, [], unreadable=2)
 
-    async def not_understood(*args: object) -> AsyncIterator[None]:
-        yield None
+    async def not_understood(tenant: str, after: int, until: int) -> AsyncIterator[None]:
+        for _ in range(2 if after == 0 else 0):
+            yield None
 
     async def unreadable(*args: object) -> None:
         raise StoreUnavailable("cosmos-item-unreadable")
@@ -184,3 +185,4 @@ async def test_a_deletion_that_nobody_understands_is_a_failure_and_not_taken_for
     world.clock.move(timedelta(hours=1))
     heartbeat = (await world.sweep.run())[None]
     assert (heartbeat.outcome, heartbeat.error) == ("failed", "cosmos-item-unreadable")
+    assert heartbeat.counts["itemsUnreadable"] == 2
