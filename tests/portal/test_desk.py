@@ -100,6 +100,11 @@ async def test_from_the_days_to_a_capture_that_was_looked_for(
 
     first = rows(page).first
     await expect(first.get_by_text("U+202E")).to_be_visible()
+    await page.set_viewport_size({"width": 320, "height": 800})
+    assert await first.evaluate(
+        "row => [...row.querySelectorAll('bdi')].every((e) => e.offsetHeight <= row.offsetHeight / 2)"
+    )
+    await page.set_viewport_size({"width": 1280, "height": 900})
     if hands is Keyboard:
         await Keyboard(page).reach(page.get_by_role("listbox", name="Captures"))
         await page.keyboard.press("Enter")

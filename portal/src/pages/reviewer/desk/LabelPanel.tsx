@@ -8,6 +8,7 @@ import type { Labelling } from "./useLabelling";
 
 const useStyles = makeStyles({
   panel: { display: "grid", gridTemplateColumns: "minmax(0, 1fr)", gap: tokens.spacingVerticalM },
+  heading: { margin: 0 },
   row: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalS },
   key: {
     fontFamily: tokens.fontFamilyMonospace,
@@ -60,7 +61,9 @@ export function LabelPanel({
         labelling.save(found, draft);
       }}
     >
-      <Subtitle2 as="h5">{words.title}</Subtitle2>
+      <Subtitle2 as="h5" className={styles.heading}>
+        {words.title}
+      </Subtitle2>
       <Text size={200}>{words.keys}</Text>
       <div className={styles.row} role="group" aria-label={words.verdicts}>
         {verdicts.map((verdict, index) => (

@@ -1,4 +1,4 @@
-import { Button, Spinner, Subtitle2, Text, makeStyles, tokens } from "@fluentui/react-components";
+import { Button, Spinner, Subtitle2, Text, makeStyles, mergeClasses, tokens } from "@fluentui/react-components";
 import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useApp } from "../../../app/context";
 import { TroubleBar } from "../../../app/TroubleBar";
@@ -22,9 +22,16 @@ const useStyles = makeStyles({
   results: { display: "flex", flexDirection: "column", gap: tokens.spacingVerticalM, minWidth: 0 },
   bar: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalM },
   list: { maxHeight: `min(${HEIGHT}px, 50vh)` },
-  row: { height: `${ROW}px` },
+  row: { height: `${ROW}px`, overflow: "hidden" },
   what: { flexGrow: 1, minWidth: 0, display: "grid", gridTemplateColumns: "minmax(0, 1fr)" },
-  line: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", fontWeight: tokens.fontWeightRegular },
+  line: {
+    overflow: "hidden",
+    textOverflow: "ellipsis",
+    whiteSpace: "nowrap",
+    fontWeight: tokens.fontWeightRegular,
+    // What was said keeps its lines elsewhere; all rows are equally high.
+    "& bdi": { whiteSpace: "nowrap" },
+  },
   small: { fontSize: tokens.fontSizeBase200 },
   capture: {
     display: "grid",
@@ -168,7 +175,7 @@ function Row({ found, number, labelling }: { found: Found; number: number; label
     <>
       <span>{formats.number(number)}</span>
       <span className={styles.what}>
-        <span className={`${styles.line} ${styles.small}`}>
+        <span className={mergeClasses(styles.line, styles.small)}>
           {Number.isNaN(Date.parse(at)) ? formats.day(found.day) : formats.utc(at)}{" "}
           <Said inline>{beginning(textOf(found.capture["feature"]), 80)}</Said>
         </span>
