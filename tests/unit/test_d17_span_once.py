@@ -19,7 +19,7 @@ from shared.model.messages import TEXT_MAX_BYTES
 from shared.model.persons import pseudonym
 from shared.model.spans import Span
 from shared.ports import BatchMissing, Put, StoreUnavailable, TryAgain
-from shared.problems import Unavailable
+from shared.problems import InvalidRequest, Unavailable
 from shared.sharing import span_logs
 from shared.sharing.span_logs import SpanLogs
 from shared.sharing.traces import Refusal, Traces
@@ -669,3 +669,14 @@ async def test_each_span_that_is_refused_is_counted_by_its_reason_and_those_afte
         Refusal.TOO_LONG: 5,
     }
     assert stored(world) == Counter([6])
+
+
+async def test_an_export_may_have_spans_of_512_tenants_and_of_no_more() -> None:
+    world = await enrolled()
+    of_each = [
+        replace(span(n), attributes={**chat(), "microsoft.tenant.id": f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30"})
+        for n in range(1, 514)
+    ]
+    assert await world.services().traces.take(of_each[:512]) == {Refusal.DATA_SHARING_OFF: 512}
+    with pytest.raises(InvalidRequest):
+        await world.services().traces.take(of_each)
