@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +15,15 @@ from typing import Any
 import pytest
 
 from shared.bootstrap import Services
+from shared.model.messages import TEXT_MAX_BYTES
+from shared.model.persons import pseudonym
 from shared.model.spans import Span
 from shared.ports import BatchMissing, Put, StoreUnavailable, TryAgain
-from shared.problems import Unavailable
+from shared.problems import InvalidRequest, Unavailable
 from shared.sharing import span_logs
 from shared.sharing.span_logs import SpanLogs
 from shared.sharing.traces import Refusal, Traces
-from tests.clocks import START
+from tests.clocks import START, settle
 from tests.spans import TRACE_ID, chat
 from tests.world import OTHER_TENANT, TENANT, World
 
@@ -312,8 +315,9 @@ async def test_whoever_is_pushed_aside_again_and_again_is_told_to_come_back(monk
 
     store.put_batch = too_late
     traces = world.services().traces
-    with pytest.raises(StoreUnavailable, match="span-log-contended"):
+    with pytest.raises(StoreUnavailable) as refused:
         await traces.take(spans([1]))
+    assert refused.value.code == "span-log-contended"
     assert stored(world) == Counter() and len(set(taken)) >= 3, "under a name of its own each time"
     store.put_batch = put
     assert await exporting(world.services().traces, spans([1, 2])), "in another group it has names of its own"
@@ -382,8 +386,10 @@ async def test_an_instance_whose_view_is_old_reads_what_others_have_claimed_sinc
     assert await exporting(one, spans([1]))
     for number in (2, 3, 4):
         assert await exporting(other, spans([number]))
+    world.clock.slept.clear()
     assert await exporting(one, spans([2, 5, 4]))
     assert await exporting(other, spans([5, 1]))
+    assert world.clock.slept == [], "and that is no failure after which it would wait"
     check(world, [[1, 2, 3, 4, 5]])
 
 
@@ -480,8 +486,9 @@ async def test_who_finds_another_log_each_time_is_told_to_come_back() -> None:
 
     store.append = gone
     traces = world.services().traces
-    with pytest.raises(StoreUnavailable, match="span-log-changed"):
+    with pytest.raises(StoreUnavailable) as refused:
         await traces.take(spans([1]))
+    assert refused.value.code == "span-log-changed"
     store.append = append
     assert await exporting(traces, spans([1]))
     check(world, [[1]])
@@ -561,11 +568,16 @@ async def test_what_cannot_be_stored_of_one_tenant_is_told_when_all_others_is_st
     async def fail(*args: Any) -> None:
         raise TryAgain("storage-503")
 
-    world.stores["europe"].append = fail
+    async def slow(*args: Any) -> int:
+        await settle()
+        return await append(*args)  # type: ignore[no-any-return]
+
+    append = world.stores["unitedkingdom"].append
+    world.stores["europe"].append, world.stores["unitedkingdom"].append = fail, slow
     theirs = replace(span(2, before=timedelta(seconds=-5)), attributes={**chat(), "microsoft.tenant.id": OTHER_TENANT})
     with pytest.raises(StoreUnavailable, match="storage-503"):
         await world.services().traces.take([span(1), theirs])
-    assert len(world.containers("unitedkingdom")) == 1
+    assert [len(batches) for batches in world.containers("unitedkingdom").values()] == [1]
     assert stored(world) == Counter()
 
 
@@ -579,3 +591,92 @@ async def test_a_span_that_comes_twice_in_an_export_is_stored_as_it_came_first()
         if f"{1:016x}".encode() in gzip.decompress(content)
     ]
     assert b"first" in content and b"second" not in content
+
+
+async def test_whatever_becomes_too_old_while_it_is_tried_is_told_to_come_back() -> None:
+    world = await enrolled(container=False)
+    world.clock.set(NOW + timedelta(hours=24, seconds=-1))
+    store = world.stores["europe"]
+    create_log = store.create_log
+
+    async def slow(*args: Any) -> None:
+        world.clock.move(timedelta(seconds=10))
+        await create_log(*args)
+
+    store.create_log = slow
+    group = [span(n, before=timedelta(seconds=-10 * n)) for n in range(6)]
+    with pytest.raises(Unavailable, match=Unavailable.CONSENT):
+        await world.services().traces.take(group)
+    assert stored(world) == Counter()
+
+
+async def test_the_first_and_the_last_instant_of_what_is_taken_are_taken() -> None:
+    world = World()
+    setting = await world.opt_in()
+    assert setting.enrollment is not None
+    world.clock.set(setting.enrollment.started_at)
+    first, last = (span(n, before=NOW - START - after) for n, after in ((1, timedelta()), (2, timedelta(minutes=5))))
+    early, late = (
+        replace(each, span_id=f"{n:016x}", end=each.end + by) for n, each, by in ((3, first, -1000), (4, last, 1000))
+    )
+    refused = await world.services().traces.take([first, last, early, late])
+    assert refused == {Refusal.TOO_EARLY: 1, Refusal.TOO_LATE: 1}
+    assert stored(world) == Counter([1, 2])
+
+
+async def test_spans_of_one_minute_are_one_batch_and_each_that_is_refused_is_counted() -> None:
+    world = await enrolled()
+    group = [span(n, before=timedelta(seconds=-n, microseconds=-n)) for n in range(1, 9)]
+    later = [span(n, before=timedelta(minutes=-2, seconds=-n)) for n in range(9, 12)]
+    await world.services().traces.take([*group, *later])
+    names = [name for batches in world.containers().values() for name in batches]
+    assert len(names) == 3, "and one of the span that every world begins with"
+    assert all(re.fullmatch("[0-9a-f]{32}", name) for name in names)
+    await world.opt_out()
+    world.clock.move(timedelta(seconds=10))
+    assert await world.services().traces.take([*group, *later]) == {Refusal.DATA_SHARING_OFF: 11}
+
+
+async def test_what_is_stored_of_a_span_is_json_and_names_persons_by_their_pseudonyms() -> None:
+    world = await enrolled()
+    key = world.ledger.settings[TENANT].value.person_key
+    told = {"ratio": float("nan"), "custom": {"enduser.id": "adele"}, "user.id": "adele", "microsoft.tenant.id": TENANT}
+    assert not await world.services().traces.take([replace(span(1), attributes={**chat(), **told})])
+    [line] = [
+        json.loads(line, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+        for batches in world.containers().values()
+        for content, _ in batches.values()
+        for line in gzip.decompress(content).splitlines()
+        if f"{1:016x}".encode() in line
+    ]
+    assert line["userId"] == pseudonym(key, "adele")
+    assert line["telemetry"]["ratio"] == "NaN"
+    assert line["telemetry"]["custom"] == {"enduser.id": pseudonym(key, "adele")}
+
+
+async def test_each_span_that_is_refused_is_counted_by_its_reason_and_those_after_it_are_stored() -> None:
+    world = await enrolled()
+    silent = replace(span(1), attributes={"gen_ai.operation.name": "chat"})
+    nobodys = replace(span(2), attributes=chat())
+    others = replace(span(3), attributes={**chat(), "microsoft.tenant.id": OTHER_TENANT})
+    invalid = replace(span(4), trace_id="0" * 32)
+    long = span(5, text="x" * (TEXT_MAX_BYTES + 1))
+    refused = [*[nobodys] * 2, *[others] * 3, *[invalid] * 4, *[long] * 5]
+    assert await world.services().traces.take([silent, *refused, None, span(6)], TENANT) == {
+        Refusal.NO_TENANT: 2,
+        Refusal.OTHER_TENANT: 3,
+        Refusal.INVALID: 4,
+        Refusal.TOO_LONG: 5,
+    }
+    assert stored(world) == Counter([6])
+
+
+async def test_an_export_may_have_spans_of_512_tenants_and_of_no_more() -> None:
+    world = await enrolled()
+    of_each = [
+        replace(span(n), attributes={**chat(), "microsoft.tenant.id": f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30"})
+        for n in range(1, 514)
+    ]
+    assert await world.services().traces.take(of_each[:512]) == {Refusal.DATA_SHARING_OFF: 512}
+    with pytest.raises(InvalidRequest):
+        await world.services().traces.take(of_each)

@@ -1,6 +1,8 @@
 """D4: what a capture must say, and from what its caller learns what is wrong with it."""
 
-from datetime import timedelta
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from pydantic import ValidationError
 
 from shared.model.capture import Capture
 from shared.model.messages import TEXT_MAX_BYTES
-from shared.problems import CapturedTooEarly, CapturedTooLate, Problem
+from shared.problems import CapturedTooEarly, CapturedTooLate, IdempotencyKeyReused, Problem
 from tests.clocks import START
 from tests.world import TENANT, World, capture, submission
 
@@ -87,3 +89,40 @@ async def test_a_day_of_age_and_five_minutes_ahead_are_taken_to_the_microsecond(
         assert (await world.captures.submit(TENANT, submission(capture(at), key=str(at)))).created
     world.clock.set(started + timedelta(hours=24))
     assert (await world.captures.submit(TENANT, submission(capture(started), key="a day later"))).created
+
+
+async def test_what_is_a_day_old_is_refused_but_for_a_repeat_of_what_was_stored_in_time() -> None:
+    world = World()
+    await world.opt_in()
+    started = world.ledger.settings[TENANT].value.enrollment.started_at
+    sent = submission(capture(started))
+    first = await world.captures.submit(TENANT, sent)
+    world.clock.set(started + timedelta(hours=24, microseconds=1))
+    again = await world.captures.submit(TENANT, sent)
+    assert (again.created, again.batch_id) == (False, first.batch_id)
+    with pytest.raises(IdempotencyKeyReused):
+        await world.captures.submit(TENANT, submission(capture(started, "something else")))
+    with pytest.raises(CapturedTooEarly):
+        await world.captures.submit(TENANT, submission(capture(started), key="key-2"))
+    [batches] = world.containers().values()
+    assert list(batches) == [first.batch_id]
+
+
+@pytest.fixture
+def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "XXX-14")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_far_from_greenwich")
+async def test_p4_a_captures_day_is_that_of_utc_wherever_the_machine_and_the_caller_are() -> None:
+    world = World()
+    await world.opt_in()
+    sent = {**capture(world.clock.now()), "capturedAt": world.clock.now().astimezone().isoformat()}
+    assert sent["capturedAt"].startswith("2026-11-22") and sent["capturedAt"].endswith("+14:00")
+    stored = await world.captures.submit(TENANT, submission(sent))
+    assert world.days() == ["2026-11-21"]
+    assert stored.expires_at == datetime(2026, 12, 21, tzinfo=UTC)
