@@ -1,7 +1,5 @@
 """Grants, and reading captures under them: each on the record (P7, P10)."""
 
-import gzip
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -29,6 +27,7 @@ from shared.problems import (
     PurposeRefused,
 )
 from shared.review.record import Entry, GrantRequest, Record
+from shared.review.scanning import unpacked
 
 _PAGE = 200
 
@@ -233,9 +232,8 @@ class Access:
             content = await opened.store.read_batch(opened.container(day), batch_id)
         except (ContainerMissing, ContainerBeingDeleted, BatchMissing):
             raise NotFound(NotFound.BATCH) from None
-        try:
-            lines = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error):
-            raise StoreUnavailable("batch-unreadable") from None
+        lines = unpacked(content)
+        if lines is None:
+            raise StoreUnavailable("batch-unreadable")
         await self.record.look_again(opened, day)
         return lines

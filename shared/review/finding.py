@@ -23,9 +23,11 @@ PAGE_MAX_BYTES = 4 * 1024 * 1024
 """Of the captures on a page, and what is said of them, in JSON; one capture may have more."""
 
 PAGE_SECONDS = 4.0
-"""For so long a page is filled at most; storage that is slow may add a little."""
+"""For so long a page with nothing on it is filled at most; storage that is slow may add a little."""
 
-_ENOUGH_SECONDS = 0.6  # then what there is to show is shown: within a second in all
+_ENOUGH_SECONDS = (
+    0.6  # then what there is to show is shown, and how far the first page has come: within a second in all
+)
 _AT_HAND_SECONDS = 0.2  # for so long a page goes on with what has been read already, and would have to be once more
 _BATCHES_AT_ONCE = 8
 
@@ -84,6 +86,7 @@ class _Look:
         days: the days that are gone through.
         selection: which captures.
         began: when, by the monotonic clock.
+        is_first: whether no page came before.
         value: the captures so far.
         counts: what was gone through so far.
         room: how many bytes there is room for.
@@ -93,6 +96,7 @@ class _Look:
     days: Sequence[date]
     selection: Selection
     began: float
+    is_first: bool
     value: list[Shown] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     room: int = field(default_factory=lambda: PAGE_MAX_BYTES)
@@ -235,7 +239,8 @@ class Finding:
                 last_day=days[-1].isoformat() if days else None,
                 filtered_by=selection.filtered_by,
             )
-            return Entry("searched", reviewer, opened.grant, details), _Look(opened, days, selection, began)
+            look = _Look(opened, days, selection, began, is_first=enrollment_id is None)
+            return Entry("searched", reviewer, opened.grant, details), look
 
         return await self.record.commit(tenant_id, decide)
 
@@ -304,7 +309,7 @@ class Finding:
         await self.record.tell(look.opened, "found", AccessDetails(captures=len(names), opened=names), days=days)
 
     def _is_late(self, look: _Look, scanned: Scanned) -> bool:
-        until = _ENOUGH_SECONDS if look.value else PAGE_SECONDS
+        until = _ENOUGH_SECONDS if look.value or look.is_first else PAGE_SECONDS
         return self._passed(look) >= until + (_AT_HAND_SECONDS if scanned.at_hand else 0)
 
     def _passed(self, look: _Look) -> float:

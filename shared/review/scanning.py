@@ -261,16 +261,22 @@ async def _scanned(
     return Scanned(position, captures, unreadable, found) if rest is None else Scanned(position, 0, 0, found)
 
 
-def lines_of(content: bytes) -> tuple[Sequence[bytes], int]:
-    """Return the lines of a batch, and how many cannot be read as far as one can tell; 1 if it is none."""
+def unpacked(content: bytes) -> bytes | None:
+    """Return what a batch says, as JSON Lines; None if it is none, or more than any that was sent."""
     try:
         unpacking = isal_zlib.decompressobj(_GZIP)
-        unpacked = unpacking.decompress(content, BATCH_MAX_BYTES)
-        if not unpacking.eof:
-            raise ValueError
-    except (ValueError, IsalError):  # type: ignore[misc]  # which is an exception, whatever its stub says
+        lines: bytes = unpacking.decompress(content, BATCH_MAX_BYTES)
+    except IsalError:  # type: ignore[misc]  # which is an exception, whatever its stub says
+        return None
+    return lines if unpacking.eof else None
+
+
+def lines_of(content: bytes) -> tuple[Sequence[bytes], int]:
+    """Return the lines of a batch, and how many cannot be read as far as one can tell; 1 if it is none."""
+    whole = unpacked(content)
+    if whole is None:
         return [], 1
-    *lines, rest = unpacked.split(b"\n", BATCH_MAX)
+    *lines, rest = whole.split(b"\n", BATCH_MAX)
     if len(lines) < BATCH_MAX:
         return [*lines, rest] if rest else lines, 0
     return lines, rest.count(b"\n") + (rest[-1:] not in {b"", b"\n"})

@@ -83,7 +83,8 @@ async def test_pages_follow_one_another_by_their_cursors(granted: Api) -> None:
 
 async def test_a_sample_is_shown_when_all_is_gone_through(granted: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = await call(granted, SAMPLE, SIZED)
-    monkeypatch.setattr(rules, "PAGE_SECONDS", -1)
+    for name in ("PAGE_SECONDS", "_ENOUGH_SECONDS"):
+        monkeypatch.setattr(rules, name, -1)
     body: dict[str, Any] = {**SIZED}
     pages = []
     while not pages or "cursor" in pages[-1]:

@@ -247,6 +247,19 @@ async def test_p12_what_is_said_of_a_capture_takes_room_too(monkeypatch: pytest.
     assert [len(page.value) for page in await find_all(world)] == [1, 1, 1]
 
 
+async def test_p12_the_first_page_comes_soon_though_nothing_was_found_yet() -> None:
+    world = await reviewed_world()
+    await post_texts(world, *[1] * 40)
+    slowly(world, 0.1)
+    began = world.clock.monotonic()
+    first = await find(world, text="39.")
+    assert (first.value, first.cursor is not None) == ([], True)
+    assert world.clock.monotonic() - began < 1
+    began = world.clock.monotonic()
+    second = await find(world, 50, first.cursor, text="39.")
+    assert inputs(second) == ["39.0"] and world.clock.monotonic() - began > 1
+
+
 async def test_p12_a_page_ends_soon_if_it_has_something_and_after_some_seconds_in_any_case() -> None:
     world = await reviewed_world()
     texts = await post_texts(world, *[1] * 24)
