@@ -286,20 +286,34 @@ class Exporting:
             export = await self._stop(export, stopped.reason)
         except (GrantRequired, NotFound) as refusal:
             export = await self._stop(export, _reason(refusal))
-        except (*_GONE, GeoNotServed):
+        except _GONE:
+            export = await self._stop(export, "data-gone")
+        except GeoNotServed:
+            self._leave_to_others(export)
             export = await self._stop(export, "data-gone")
         if export.status == "running" or not export.unfinished:
             return export
         # It has ended by now; when its end was stamped says nothing, because that may have been committed much later.
         now = self.record.clock.now()
-        with suppress(GeoNotServed):  # what is there is out of reach, and goes with its container
+        try:
             await self._discard(export)
+        except GeoNotServed:
+            self._leave_to_others(export)
         if export.discarded_at is None:
             return await self._changed(export, lambda ended: ended.model_copy(update={"discarded_at": now}))
         # What had begun before the end has arrived by now, if it ever does.
         if export.discarded_at <= deadlines.second_look_due(now):
             return await self._changed(export, lambda ended: ended.model_copy(update={"unfinished": False}))
         return export
+
+    def _leave_to_others(self, export: ReviewExport) -> None:
+        """Refuse to end what another instance may yet reach; when its days are over, it is gone with its containers.
+
+        Raises:
+            StoreUnavailable: as long as there may be something of it.
+        """
+        if self.record.is_live(export.last_day):
+            raise StoreUnavailable("geo-not-served")
 
     async def _made(self, export: ReviewExport, until: float) -> ReviewExport:
         opened = await self.record.reopened(export)

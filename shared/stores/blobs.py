@@ -38,6 +38,7 @@ from shared.stores.calls import Calls
 from shared.stores.uploads import Answered, ByIdentity, ByKey, SigningKeys, Uploads
 
 _CODE = re.compile(r"[A-Za-z0-9]{1,64}")
+_ANY_NAME = re.compile(".*", re.DOTALL)
 _BODY_HASH = "bodysha256"
 _BATCH_HEADERS = {
     "x-ms-blob-type": "BlockBlob",
@@ -204,6 +205,13 @@ class AzureCaptureStore:
 
     async def list_batches(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
         """See ``CaptureStore``."""
+        return await self._names(container, limit, after, BATCH_ID)
+
+    async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
+        """See ``CaptureStore``."""
+        return await self._names(container, limit, after, _ANY_NAME)
+
+    async def _names(self, container: str, limit: int, after: str | None, kind: re.Pattern[str]) -> Sequence[str]:
         client = self._client.get_container_client(container)
         found: list[str] = []
         # Azure begins at ``after``; a server that does not know how begins at the first, which the filter makes good.
@@ -214,7 +222,7 @@ class AzureCaptureStore:
                 if page is None:
                     break
                 names = [name async for name in page if after is None or name > after]
-                found += [name for name in names if BATCH_ID.fullmatch(name)]  # a log is none
+                found += [name for name in names if kind.fullmatch(name)]
         return found[:limit]
 
     async def read_batch(self, container: str, batch_id: str, *, most: int | None = None) -> bytes:
@@ -224,19 +232,6 @@ class AzureCaptureStore:
             stream = await self._client.get_blob_client(container, batch_id).download_blob(decompress=False)
             # By now the SDK has the first 32 MiB. Asked for a part alone, it would fail where there is nothing.
             return await stream.readall() if most is None else await stream.read(most)
-
-    async def list_blobs(self, container: str, *, limit: int, after: str | None) -> Sequence[str]:
-        """See ``CaptureStore``."""
-        client = self._client.get_container_client(container)
-        found: list[str] = []
-        pages = client.list_blob_names(results_per_page=limit + 1, start_from=after).by_page()
-        while len(found) < limit:
-            async with _call():
-                page = await anext(pages, None)
-                if page is None:
-                    break
-                found += [name async for name in page if after is None or name > after]
-        return found[:limit]
 
     async def read_beside(self, container: str, blob: str) -> Stored[bytes] | None:
         """See ``CaptureStore``."""

@@ -14,8 +14,9 @@ from shared import bootstrap
 from tests.changes import AGREED
 from tests.functions import FUNCTIONS
 from tests.tokens import Issuer, token, verifier
-from tests.world import TENANT, World, capture
+from tests.world import TENANT, World, capture, submission
 
+ASKED = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
 SECRET = "Herr Schneider, Rechnung 4711"
 
 
@@ -91,3 +92,18 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 async def opt_in(api: Api) -> None:
     status, _, _ = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe", **AGREED})
     assert status == 200
+
+
+@pytest.fixture
+async def granted(api: Api) -> Api:
+    """A tenant with three batches of four captures, and a reviewer with a live grant."""
+    await api.world.opt_in()
+    now = api.world.clock.now()
+    for n in range(3):
+        batch = submission(*(capture(now, f"text {n}.{m}") for m in range(4)), key=f"key-{n}")
+        await api.world.captures.submit(TENANT, batch)
+    status, grant, _ = await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
+    assert (status, grant["status"], grant["purpose"]) == (201, "pending", "improve")
+    status, grant, _ = await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant["grantId"])
+    assert (status, grant["status"]) == (200, "approved")
+    return api

@@ -1,5 +1,5 @@
-"""A world behind the functions, for whoever asks for one."""
+"""A world behind the functions, for whoever asks for one; and one in which there is something to review."""
 
-from tests.functions.api import api
+from tests.functions.api import api, granted
 
-__all__ = ["api"]
+__all__ = ["api", "granted"]

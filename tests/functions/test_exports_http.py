@@ -16,22 +16,7 @@ from shared.review import exporting as rules
 from tests.functions import FUNCTIONS
 from tests.functions.api import Api
 from tests.tokens import token
-from tests.world import TENANT, capture, submission
-
-ASKED = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
-
-
-@pytest.fixture
-async def granted(api: Api) -> Api:
-    """A tenant with three batches of four captures, and a reviewer with a live grant."""
-    await api.world.opt_in()
-    now = api.world.clock.now()
-    for n in range(3):
-        batch = submission(*(capture(now, f"text {n}.{m}") for m in range(4)), key=f"key-{n}")
-        await api.world.captures.submit(TENANT, batch)
-    _, grant, _ = await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
-    await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant["grantId"])
-    return api
+from tests.world import TENANT
 
 
 async def asked_for(api: Api, **body: Any) -> dict[str, Any]:

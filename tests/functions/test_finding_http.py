@@ -13,25 +13,11 @@ from shared.model.labels import Label, ReviewerLabels, labels_blob
 from shared.review import finding as rules
 from shared.review.cursors import CURSOR_MAX
 from tests.functions.api import SECRET, Api
-from tests.world import TENANT, capture, submission
+from tests.world import TENANT
 
-ASKED = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
 DAY = "2026-11-21"
 FIND, SAMPLE = "captures_find", "captures_sample"
 SIZED = {"size": 5, "seed": 1}
-
-
-@pytest.fixture
-async def granted(api: Api) -> Api:
-    """A tenant with three batches of four captures, and a reviewer with a live grant."""
-    await api.world.opt_in()
-    now = api.world.clock.now()
-    for n in range(3):
-        batch = submission(*(capture(now, f"text {n}.{m}") for m in range(4)), key=f"key-{n}")
-        await api.world.captures.submit(TENANT, batch)
-    _, grant, _ = await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
-    await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant["grantId"])
-    return api
 
 
 async def call(api: Api, function: str, body: Any) -> tuple[int, Any]:

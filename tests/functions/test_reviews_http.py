@@ -9,27 +9,11 @@ import pytest
 
 from local.tokens import Role
 from tests.functions import FUNCTIONS
-from tests.functions.api import Api
+from tests.functions.api import ASKED, Api
 from tests.tokens import token
-from tests.world import TENANT, capture, submission
+from tests.world import TENANT
 
-ASKED = {"purpose": "improve", "justification": "To see why formulas fail.", "durationMinutes": 60}
 DAY = "2026-11-21"
-
-
-@pytest.fixture
-async def granted(api: Api) -> Api:
-    """A tenant with three batches, and a reviewer with a live grant."""
-    await api.world.opt_in()
-    now = api.world.clock.now()
-    for n in range(3):
-        batch = submission(*(capture(now, f"text {n}.{m}") for m in range(4)), key=f"key-{n}")
-        await api.world.captures.submit(TENANT, batch)
-    status, grant, _ = await api.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
-    assert (status, grant["status"], grant["purpose"]) == (201, "pending", "improve")
-    status, grant, _ = await api.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant["grantId"])
-    assert (status, grant["status"]) == (200, "approved")
-    return api
 
 
 async def read(batch_id: str, **params: str) -> func.HttpResponse:

@@ -750,13 +750,33 @@ async def test_p7_no_download_goes_on_the_record_after_the_deletion_of_its_expor
     assert actions(world)[-1] == "exportDeleted"
 
 
-async def test_p9_an_export_in_an_account_that_is_served_no_more_does_not_stay_unfinished() -> None:
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_p9_an_export_in_an_account_that_one_instance_does_not_serve_is_left_to_others(deleted: bool) -> None:
     world = await shared_world(each=30)
     export = await out_of_time(world)
-    world.stores["unitedstates"] = world.stores.pop("europe")
+    if deleted:
+        stopped = {"status": "deleted", "finished_at": world.clock.now()}
+        world.access_store.exported[TENANT, export.export_id] = export.model_copy(update=stopped)
+    served = world.stores.pop("europe")
     for _ in range(2):
         world.clock.move(deadlines.SECOND_LOOK_DELAY)
-        await exporting(world).run()
+        assert (await exporting(world).run()).errors == ["geo-not-served"]
+    world.stores["europe"] = served
+    assert blobs(world) != []
+    await exporting(world).run()
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert export.status == ("deleted" if deleted else "ready")
+    assert [name for _, name in blobs(world)] == ([] if deleted else [export.file])
+
+
+async def test_p9_an_export_in_an_account_that_nobody_serves_any_more_does_not_stay_unfinished() -> None:
+    world = await shared_world(each=30)
+    export = await out_of_time(world)
+    world.stores.pop("europe")
+    world.clock.set(deadlines.day_deadline(export.last_day, 30))
+    for _ in range(2):
+        world.clock.move(deadlines.SECOND_LOOK_DELAY)
+        assert (await exporting(world).run()).errors == []
     export = await exporting(world).read(TENANT, export.export_id)
     assert (export.status, export.reason, export.unfinished) == ("stopped", "data-gone", False)
 
