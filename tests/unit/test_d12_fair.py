@@ -552,6 +552,26 @@ async def test_p2_opting_out_is_never_limited_and_a_repeat_of_either_costs_no_lo
     await world.opt_in(OTHER_TENANT)
 
 
+@pytest.mark.parametrize(("days", "pages"), [(1, 2), (2, 1)])
+async def test_p5_no_more_of_a_long_ledger_is_read_than_the_events_of_a_day(
+    days: int, pages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.sharing.data_sharing._PAGE", 4)
+    world = World()
+    await opted_in_times(world, 9)
+    world.clock.move(timedelta(days=days))
+    await opted_in_times(world, 3 - days)
+    history, read = world.ledger.history, list[int]()
+
+    async def counted(tenant_id: str, *, limit: int, before: int | None) -> Any:
+        read.append(limit)
+        return await history(tenant_id, limit=limit, before=before)
+
+    world.ledger.history = counted
+    await world.opt_in()
+    assert read == [4] * pages
+
+
 async def test_p5_of_opt_ins_at_once_no_more_are_taken_than_one_by_one() -> None:
     world = World()
     await opted_in_times(world, 9)

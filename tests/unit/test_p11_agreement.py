@@ -99,6 +99,7 @@ async def test_the_ledger_says_who_agreed_to_which_text_by_which_way_and_right()
     assert isinstance(opted_in, OptedIn) and isinstance(renewed, Renewed) and isinstance(opted_out, OptedOut)
     assert (opted_in.notice, opted_in.notice_hash, opted_in.locale) == (OLD.version, OLD.sha256["en"], "en")
     assert (renewed.notice, renewed.notice_hash, renewed.locale) == (NEW.version, NEW.sha256["de"], "de")
+    assert "noticeShown" not in opted_in.to_json(), "said only of a text that was not shown"
     for event in (opted_in, renewed, opted_out):
         assert dict(ADMIN).items() <= dict(event).items()
     assert faults(world) == {}

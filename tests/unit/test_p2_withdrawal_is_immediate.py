@@ -1,6 +1,7 @@
 """P2: once an opt-out has been answered, no capture is accepted, on any instance (decision D5)."""
 
 import asyncio
+import gc
 from datetime import timedelta
 
 import pytest
@@ -140,6 +141,22 @@ async def test_a_failed_read_is_never_replaced_by_an_older_answer_and_is_not_lea
         await reading
     ledger.slow = False
     assert (await consent.current(TENANT)).setting.enabled is False
+
+
+async def test_a_read_that_fails_when_all_who_asked_have_gone_is_no_error_that_nobody_handled() -> None:
+    clock, ledger = ManualClock(), SlowLedger()
+    consent = Consent(ledger, NOTICES, clock)
+    ledger.slow, unhandled = True, list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    reading = asyncio.create_task(consent.current(TENANT))
+    await settle()
+    reading.cancel()
+    await settle()
+    ledger.reads.pop().set_exception(StoreUnavailable("cosmos-timeout"))
+    await settle()
+    del reading  # what it was cancelled in holds the read
+    gc.collect()
+    assert unhandled == []
 
 
 async def test_a_read_that_is_answered_late_takes_no_newer_one_away() -> None:
