@@ -231,7 +231,7 @@ def _refuse_unheeded(operation: Operation, req: func.HttpRequest) -> None:
 
     Raises:
         Problem: if there is a parameter of the query that the operation does not declare, in exactly this letter case,
-            or that says nothing; or a precondition that it does not declare.
+            or that says nothing, or not what its schema says; or a precondition that it does not declare.
     """
     headers = {each.name for each in operation.parameters if each.where == "header"}
     for name in PRECONDITIONS:
@@ -244,6 +244,8 @@ def _refuse_unheeded(operation: Operation, req: func.HttpRequest) -> None:
             raise InvalidRequest.unknown_parameter(query)
         if not value:
             raise query[name].problem(query[name].sentence)
+    for each in query.values():
+        each.of(req)  # also where the answer would be the same without it
 
 
 def _request(function: str, req: func.HttpRequest) -> log.Request:

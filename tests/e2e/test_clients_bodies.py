@@ -24,6 +24,8 @@ ROUTES = {
     "POST captures": Role.CAPTURE_SERVICE,
     "POST review-grants": Role.REVIEWER,
     "PUT captures/{day}/{batchId}/{line}/label": Role.REVIEWER,
+    "POST captures/find": Role.REVIEWER,
+    "POST captures/sample": Role.REVIEWER,
     "POST exports": Role.REVIEWER,
     "POST v1/traces": Role.CAPTURE_SERVICE,
     "POST observability/tenants/{tenantId}/otlp/agents/{agentId}/traces": Role.CAPTURE_SERVICE,
@@ -49,6 +51,8 @@ class Sender:
             "captures": {"captures": [await capture(self.client)]},
             "review-grants": {"purpose": "improve", "justification": "To see how they are used.", "durationMinutes": 5},
             "captures/{day}/{batchId}/{line}/label": {"comment": "grün"},
+            "captures/find": {"feature": "none such"},
+            "captures/sample": {"feature": "none such", "size": 1, "seed": 1},
             "exports": {"feature": "none such"},
         }
         return json.dumps(bodies.get(self.path, {"resourceSpans": []})).encode()

@@ -65,6 +65,8 @@ async def test_a_batch_is_read_whole_or_in_pages(granted: Api) -> None:
         ("captures_list", {"day": "9999-12-31"}, {}),
         ("captures_list", {"day": DAY, "after": "x"}, {}),
         ("captures_list", {"day": DAY, "limit": "0"}, {}),
+        ("captures_list", {"limit": "201"}, {}),
+        ("captures_list", {"after": "x"}, {}),
         ("batch", {"limit": "501"}, {}),
         ("batch", {"offset": "-1"}, {}),
         ("batch", {}, {"day": "0001-01-01"}),
