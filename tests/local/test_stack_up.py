@@ -122,7 +122,8 @@ async def test_a_second_stack_on_the_same_directory_is_refused(stack: Stack, mon
 async def test_the_local_settings_are_those_of_the_sample(stack: Stack) -> None:
     sample = json.loads((Path(__file__).parents[2] / "local.settings.sample.json").read_text())
     # The sample also shows settings that have a default.
-    optional = {"RETENTION_DAYS", "GEO_ENDPOINTS", "PUBLIC_ADDRESS", "TRUSTED_FORWARDED_HOSTS", "CONTROLLER"}
+    addresses = {"GEO_ENDPOINTS", "PUBLIC_ADDRESS", "TRUSTED_FORWARDED_HOSTS"}
+    optional = {"RETENTION_DAYS", "CONTROLLER", "REVIEW_VERDICTS", *addresses}
     assert set(sample["Values"]) - set(stack.app_settings) == optional
     assert stack.app_settings["TOKEN_ISSUER"] == f"{stack.issuer.url}/{{tenantid}}/v2.0"
     assert stack.app_settings["COSMOS_CONNECTION"].startswith("AccountEndpoint=http://127.0.0.1:")
