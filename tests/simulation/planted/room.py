@@ -13,7 +13,7 @@ from shared.model.exports import Piece, Place, ReviewExport
 from shared.model.grants import AccessDetails
 from shared.model.selection import Selection
 from shared.ports import ConsentExpired, ContainerMissing, ReviewPermit, StoreUnavailable, TryAgain
-from shared.problems import GrantRequired, NotFound, Unavailable
+from shared.problems import GrantRequired, NotFound
 from shared.review import exporting
 from shared.review.access import Access
 from shared.review.exporting import Exporting
@@ -64,21 +64,6 @@ def _() -> Iterator[None]:
 @mutant("a piece is written on no look at the grant")
 def _() -> Iterator[None]:
     with patched(Exporting, "_written", _hopefully_written):
-        yield
-
-
-@mutant("a write looks at the grant and not at the export")
-def _() -> Iterator[None]:
-    async def written(self: Exporting, opened: Opened, export: ReviewExport, day: date, write: Any) -> None:
-        for _ in range(4):
-            try:
-                await write(await self.record.look_again(opened, day))
-            except (ConsentExpired, Unavailable, TryAgain):
-                continue
-            return
-        raise TryAgain("grant-not-read-in-time")
-
-    with patched(Exporting, "_written", written):
         yield
 
 
@@ -138,17 +123,6 @@ class _Kept(Exporting):
         return export if export.etag is None else export.model_copy(update={"status": "ready"})
 
 
-@mutant("an export is downloaded that was deleted")
-def _() -> Iterator[None]:
-    download = Exporting.download
-
-    async def kept(self: Exporting, *what: Any) -> Any:
-        return await download(_Kept(self.record), *what)
-
-    with patched(Exporting, "download", kept):
-        yield
-
-
 @mutant("what is left of an export is not deleted")
 def _() -> Iterator[None]:
     async def leave(self: Exporting, export: ReviewExport) -> None:
@@ -177,28 +151,8 @@ def _() -> Iterator[None]:
         yield
 
 
-@mutant("an export ended when its end was stamped")
-def _() -> Iterator[None]:
-    carry_on = Exporting.carry_on
-
-    async def stamped(self: Exporting, export: ReviewExport, seconds: float) -> ReviewExport:
-        ended = export.status != "running" and export.unfinished
-        return await carry_on(
-            self, export.model_copy(update={"discarded_at": export.finished_at}) if ended else export, seconds
-        )
-
-    with patched(Exporting, "carry_on", stamped):
-        yield
-
-
 def _all_of_them(pieces: Any, first_day: date) -> list[Piece]:
     return sorted(pieces, key=lambda piece: (piece.start, piece.end))
-
-
-@mutant("pieces that overlap are both in the file")
-def _() -> Iterator[None]:
-    with patched(exporting, "chain", _all_of_them):
-        yield
 
 
 @mutant("a killed export begins again, and keeps its pieces")
@@ -386,17 +340,6 @@ def _() -> Iterator[None]:
         return replace(found, labels={})
 
     with patched(Labelling, "_kept", before):
-        yield
-
-
-@mutant("a label is stored on no look at the grant")
-def _() -> Iterator[None]:
-    write = Labelling._write
-
-    async def hopeful(self: Labelling, *what: Any) -> None:
-        await write(Labelling(_as(_Hopeful, self.record), self.vocabulary), *what)
-
-    with patched(Labelling, "_write", hopeful):
         yield
 
 
