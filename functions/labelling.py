@@ -11,7 +11,7 @@ from functions._api.answers import SparseAnswerModel, json_answer
 from functions._api.etags import Tags, etag, if_match, if_none_match
 from functions._api.http import Call, serves
 from functions._api.operations import Answer, Body, Operation
-from functions._api.parameters import DAY, Parameter, id_in_path
+from functions._api.parameters import BATCH_ID, DAY, Parameter
 from shared.bootstrap import services
 from shared.identity.callers import Who
 from shared.model.agreement import Agreement
@@ -185,7 +185,6 @@ def _read_line(sent: str) -> int:
     return int(sent)
 
 
-_BATCH_ID = id_in_path("batchId", "A batch, as its POST answered it.")
 _LINE: Parameter[int] = Parameter(
     "line",
     "path",
@@ -210,7 +209,7 @@ _LIST = Operation(
     tag=_TAG,
     who=(Who.REVIEWER,),
     step_up=True,
-    parameters=(DAY, _BATCH_ID),
+    parameters=(DAY, BATCH_ID),
     answers={200: Answer("The labels, by line.", LabelsAnswer(value=[_LABEL]))},
     problems=(GrantRequired, NotFound(NotFound.BATCH), GeoNotServed(GeoNotServed.TENANTS_GEO)),
 )
@@ -222,7 +221,7 @@ _PUT = Operation(
     tag=_TAG,
     who=(Who.REVIEWER,),
     step_up=True,
-    parameters=(DAY, _BATCH_ID, _LINE, _IF_MATCH, _IF_NONE_MATCH),
+    parameters=(DAY, BATCH_ID, _LINE, _IF_MATCH, _IF_NONE_MATCH),
     body=_BODY,
     answers={200: Answer("The label.", _LABEL, headers=("ETag",))},
     problems=(*_ABOUT_CAPTURE, LabelChanged, UnknownVerdict),
@@ -237,7 +236,7 @@ _WITHDRAW = Operation(
     tag=_TAG,
     who=(Who.REVIEWER,),
     step_up=True,
-    parameters=(DAY, _BATCH_ID, _LINE, _IF_MATCH),
+    parameters=(DAY, BATCH_ID, _LINE, _IF_MATCH),
     answers={204: Answer("There is no label of the caller's any more.", None)},
     problems=(*_ABOUT_CAPTURE, LabelChanged),
 )
@@ -279,7 +278,7 @@ _AGREE = Operation(
 async def labels(call: Call) -> func.HttpResponse:
     """Show what all reviewers say of the captures of a batch."""
     found = await services().labelling.of_batch(
-        call.tenant_id, call.caller.object_id, call.value(DAY), call.value(_BATCH_ID)
+        call.tenant_id, call.caller.object_id, call.value(DAY), call.value(BATCH_ID)
     )
     value = [LabelAnswer.of(line, each.reviewer, label) for each in found for line, label in each.labels.items()]
     return json_answer(LabelsAnswer(value=sorted(value, key=lambda each: (each.line, each.reviewer))).to_json())
@@ -291,7 +290,7 @@ async def label_put(call: Call) -> func.HttpResponse:
     reviewer, line, said = call.caller.object_id, call.value(_LINE), call.body(_BODY).said()
     condition = _condition(call.value(_IF_MATCH), call.value(_IF_NONE_MATCH))
     label = await services().labelling.put(
-        call.tenant_id, reviewer, call.value(DAY), call.value(_BATCH_ID), line, said, condition
+        call.tenant_id, reviewer, call.value(DAY), call.value(BATCH_ID), line, said, condition
     )
     return json_answer(LabelAnswer.of(line, reviewer, label).to_json(), headers={"ETag": etag(label.version)})
 
@@ -299,7 +298,7 @@ async def label_put(call: Call) -> func.HttpResponse:
 @serves(blueprint, _WITHDRAW)
 async def label_withdraw(call: Call) -> func.HttpResponse:
     """Withdraw the caller's label of a capture."""
-    day, batch_id, line = call.value(DAY), call.value(_BATCH_ID), call.value(_LINE)
+    day, batch_id, line = call.value(DAY), call.value(BATCH_ID), call.value(_LINE)
     condition = _condition(call.value(_IF_MATCH), None)
     await services().labelling.withdraw(call.tenant_id, call.caller.object_id, day, batch_id, line, condition)
     return func.HttpResponse(status_code=204)

@@ -12,7 +12,7 @@ from functions._api.answers import Page, SparseAnswerModel, json_answer, link, p
 from functions._api.http import Call, serves
 from functions._api.json_text import whole
 from functions._api.operations import Answer, Body, Operation
-from functions._api.parameters import BEFORE, DAY, LIMIT, Parameter, id_in_path, number, text
+from functions._api.parameters import BATCH_ID, BEFORE, DAY, LIMIT, Parameter, id_in_path, number, text
 from shared.bootstrap import services
 from shared.identity.callers import Who
 from shared.model.capture import BATCH_MAX, Capture
@@ -168,7 +168,6 @@ _READ = AccessRecord(
 _WISH = ReviewGrantRequest.model_validate({"purpose": "improve", "justification": _REASON, "durationMinutes": 60})
 _BODY = Body(_WISH, BODY_MAX_BYTES)
 _GRANT_ID = id_in_path("grantId", "A review grant, as its POST answered it.")
-_BATCH_ID = id_in_path("batchId", "A batch, as its POST answered it.")
 _DAY_LISTED = DAY.in_query("List this day's batches.")
 _AFTER: Parameter[str | None] = text(
     "after",
@@ -278,7 +277,7 @@ _BATCH = Operation(
     tag=_TAG,
     who=(Who.REVIEWER,),
     step_up=True,
-    parameters=(DAY, _BATCH_ID, _LINES, _OFFSET),
+    parameters=(DAY, BATCH_ID, _LINES, _OFFSET),
     answers={
         200: Answer("Captures as JSON Lines.", f"{_LINE}\n", headers=("Link",), media_type="application/x-ndjson")
     },
@@ -362,7 +361,7 @@ async def captures_list(call: Call) -> func.HttpResponse:
 @serves(blueprint, _BATCH)
 async def batch(call: Call) -> func.HttpResponse:
     """Show one batch as JSON Lines, by ``limit`` and ``offset`` in captures; each page is a look of its own."""
-    day, batch_id = call.value(DAY), call.value(_BATCH_ID)
+    day, batch_id = call.value(DAY), call.value(BATCH_ID)
     limit, offset = call.value(_LINES) or BATCH_MAX, call.value(_OFFSET) or 0
     content = await services().access.read(call.tenant_id, call.caller.object_id, day, batch_id)
     lines = content.splitlines(keepends=True)

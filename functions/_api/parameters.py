@@ -214,6 +214,8 @@ DAY = text(
     format="date",
 )
 
+BATCH_ID = id_in_path("batchId", "A batch, as its POST answered it.")
+
 CORRELATION_PATTERN = "[A-Za-z0-9._-]{1,64}"
 CORRELATION_ID: Parameter[str | None] = Parameter(
     "x-correlation-id",

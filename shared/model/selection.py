@@ -132,18 +132,9 @@ class Selection(_Part):
         chosen = [name for name in Selection.model_fields if name not in days and getattr(self, name) is not None]
         return tuple(map(to_camel, chosen))
 
-    @property
-    def by_labels(self) -> bool:
-        """Whether it needs to know what captures are labelled with."""
-        return self.labelled is not None or self.verdict is not None or self.tag is not None
-
     def among(self, days: Sequence[date]) -> list[date]:
         """Return those of the days that it goes through."""
-        return [
-            day
-            for day in days
-            if (self.first_day is None or day >= self.first_day) and (self.last_day is None or day <= self.last_day)
-        ]
+        return within(days, self.first_day, self.last_day)
 
     def matches(self, capture: Mapping[str, Any], labels: Sequence[Label]) -> bool:
         """Tell whether a capture is as it says, but for its language, which takes longer to tell.
@@ -179,6 +170,11 @@ class Selection(_Part):
     def _is_said(text: str, capture: Mapping[str, Any]) -> bool:
         wanted = _plain(text)
         return any(wanted in _plain(each) for each in texts(capture))
+
+
+def within(days: Sequence[date], first_day: date | None, last_day: date | None) -> list[date]:
+    """Return those of the days that are from the first to the last; None for an end that is open."""
+    return [day for day in days if (first_day is None or day >= first_day) and (last_day is None or day <= last_day)]
 
 
 def texts(capture: Mapping[str, Any]) -> Iterator[str]:

@@ -31,6 +31,7 @@ from shared.ports import (
     ContainerMissing,
     Page,
     ReviewPermit,
+    Stored,
     StoreUnavailable,
     TryAgain,
 )
@@ -317,17 +318,16 @@ class Exporting:
 
     async def _made(self, export: ReviewExport, until: float) -> ReviewExport:
         opened = await self.record.reopened(export)
-        if not await self._is_there(opened, export):
+        there = await self._file(opened, export)
+        if there is None:
             selection = await self._wish(opened, export)
             export = await self._gather(opened, export, selection, until)
-            if not await self._is_there(opened, export):
-                return export
-        return await self._finish(opened, export)
+            there = await self._file(opened, export)
+        return export if there is None else await self._finish(opened, export, there)
 
-    async def _is_there(self, opened: Opened, export: ReviewExport) -> bool:
-        return (
-            export.day is not None and await opened.store.size_of(opened.container(export.day), export.file) is not None
-        )
+    async def _file(self, opened: Opened, export: ReviewExport) -> Stored[int] | None:
+        """Return how large the file is, and its etag; None if it is not there yet."""
+        return None if export.day is None else await opened.store.size_of(opened.container(export.day), export.file)
 
     async def _gather(self, opened: Opened, export: ReviewExport, selection: Selection, until: float) -> ReviewExport:
         """Make pieces until time is over or all are there, and then put them together."""
@@ -425,14 +425,13 @@ class Exporting:
             return
         raise failed
 
-    async def _finish(self, opened: Opened, export: ReviewExport) -> ReviewExport:
+    async def _finish(self, opened: Opened, export: ReviewExport, there: Stored[int]) -> ReviewExport:
         """Read the file through, and tell that it is ready, with its hash and what it holds."""
         day = export.day
         assert day is not None
         container = opened.container(day)
-        there = await opened.store.size_of(container, export.file)
         pieces = await self._pieces(opened, export)
-        if there is None or not pieces:
+        if not pieces:
             raise _Stopped("data-gone")
         digest = hashlib.sha256()
         for start in range(0, there.value, PART_MAX_BYTES):

@@ -15,6 +15,7 @@ from datetime import date, datetime
 from shared.model.agreement import Agreement, Agreements
 from shared.model.grants import AccessDetails
 from shared.model.labels import Label, ReviewerLabels, Said, Vocabulary, labels_blob, labels_in
+from shared.model.selection import within
 from shared.ports import (
     BatchMissing,
     Conflict,
@@ -184,11 +185,7 @@ class Labelling:
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, tuple[Opened, Sequence[date]]]:
             opened = await self.record.opened(tenant_id, reviewer)
-            days = [
-                day
-                for day in self.record.days(opened.readable)
-                if (first_day is None or day >= first_day) and (last_day is None or day <= last_day)
-            ]
+            days = within(self.record.days(opened.readable), first_day, last_day)
             if not days:
                 raise NotFound(NotFound.DAY)
             about = AccessDetails(first_day=days[0].isoformat(), last_day=days[-1].isoformat())

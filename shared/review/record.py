@@ -133,7 +133,6 @@ class Record:
         details: AccessDetails = _NOTHING,
         *,
         day: date | None = None,
-        enrollment_id: str | None = None,
     ) -> Opened:
         """Find what the reviewer's live grant opens, and put the look on the record.
 
@@ -143,7 +142,6 @@ class Record:
             action: what kind of look it is.
             details: what the record says of it.
             day: the UTC day that is looked at, if it is one; the record names it too.
-            enrollment_id: which enrollment it must be; None for that of the grant that was approved last.
 
         Raises:
             GrantRequired: if the reviewer has no live grant.
@@ -151,7 +149,7 @@ class Record:
         """
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, Opened]:
-            opened = await self.opened(tenant_id, reviewer, enrollment_id)
+            opened = await self.opened(tenant_id, reviewer)
             if day is not None:
                 self.refuse_gone(day)
             about = details if day is None else details.model_copy(update={"day": day.isoformat()})
