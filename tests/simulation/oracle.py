@@ -221,7 +221,8 @@ class Oracle:
         since = [term for term in mine if term.ended is not None and term.ended >= toggle.started]
         if not before and not any(term.began < toggle.started for term in since):
             return  # perhaps there was nothing yet
-        meant = [*since, *([max(before, key=lambda term: term.ended or 0.0)] if before else [])]
+        # Of two that ended in one instant the later one is the last.
+        meant = [*since, *sorted(before, key=lambda term: term.ended or 0.0)[-1:]]
         if all(term.stopped is None for term in meant):
             self.fail("P7", "an end to reading was answered, and the ledger says nothing of it")
 
