@@ -421,6 +421,8 @@ class Exporting:
                 continue  # nothing was sent
             except TryAgain as error:
                 failed = error
+                if error.retry_after:
+                    break  # not before it says
                 continue
             return
         raise failed
