@@ -65,7 +65,8 @@ class Sweep:
         Raises:
             StoreUnavailable: if not even the last heartbeats can be read; what fails later is told and not raised.
         """
-        last = await self._operations.read_all("sweep")
+        with Run("sweep", self._clock, self._bounds.seconds).under_way():
+            last = await self._operations.read_all("sweep")
         receipts = SignedReceipts(self._signer, self._clock)
         reappearances = Reappearances(self._ledger)
         on_ledger = LedgerSweep(
