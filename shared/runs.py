@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -136,7 +136,8 @@ class Run:
         try:
             yield
         finally:
-            _UNDER_WAY.reset(token)
+            with suppress(ValueError):  # who was dropped in the middle of it is closed by somebody else
+                _UNDER_WAY.reset(token)
 
     async def isolated(self, work: Awaitable[None], *, seconds: float | None = None) -> str | None:
         """Carry out work whose failure must not keep other work from being done; it is noted, and its code returned.

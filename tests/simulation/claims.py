@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from tests.simulation.faults import THROTTLES
 from tests.simulation.oracle import DAY, SKEW, Oracle, Sent
 
 CONTENT = ("tag~", "twin~", "person~")
@@ -86,8 +87,18 @@ class Claims:
             oracle.fail("P9", f"a {heartbeat.kind} failed with {failed[0]}, and its heartbeat says {heartbeat.outcome}")
         if failed and not heartbeat.counts.get("failures"):
             oracle.fail("P9", f"a {heartbeat.kind} failed with {failed[0]}, and its heartbeat counts no failure")
+        told_to_wait = heartbeat.geo in getattr(work, "told_to_wait", ())
+        if told_to_wait and not heartbeat.counts.get("throttled"):
+            oracle.fail("P9", f"a {heartbeat.kind} was told to wait, and its heartbeat does not say so")
+        for each in heartbeat.postponed or ():
+            self.postponed(each.error)
         if not -SKEW <= oracle._time() - oracle._seconds(heartbeat.at) <= DAY:
             oracle.fail("P9", f"a heartbeat at {oracle.at(oracle._time())} says {heartbeat.at:%d %b %H:%M}")
+
+    def postponed(self, error: str | None) -> None:
+        """Something is left alone for a while for what it failed with; an account at its limits is nobody's failure."""
+        if error in THROTTLES:
+            self._oracle.fail("D12", f"what was refused for now ({error}) is postponed as if it had failed")
 
     def job_answered(self, kind: str, heartbeats: Mapping[str | None, Any], work: Any) -> None:
         """A run of a job has ended: of what it was refused, somebody is told."""
