@@ -19,16 +19,13 @@ from typing import Any, Literal, TypeVar, cast
 
 from shared.accounts import Account
 from shared.clock import Clock
-from shared.model.heartbeats import Heartbeat, Job
+from shared.model.heartbeats import THROTTLED, Heartbeat, Job
 from shared.ports import ContainerStore, ListedContainer, StoreUnavailable, TryAgain
 
 T = TypeVar("T")
 
 CALL_SECONDS = 10.0
 """How long one call of a run to storage may take."""
-
-THROTTLED = "throttled"
-"""What is counted for each answer that asked a run to wait, and the code of work that it has left because of them."""
 
 COSMOS = "Cosmos DB"
 """That store's name; an account's is its own, and none has a space in it."""
@@ -142,7 +139,7 @@ class Run:
     async def isolated(self, work: Awaitable[None], *, seconds: float | None = None) -> str | None:
         """Carry out work whose failure must not keep other work from being done; it is noted, and its code returned.
 
-        Work that a store kept refusing for now is left to the next run: that is no failure, and ``THROTTLED``.
+        Work that a store kept refusing for now is left to the next run: that is no failure, and its code ``THROTTLED``.
 
         Args:
             work: the work.

@@ -15,7 +15,7 @@ from shared.deletion.receipts import Receipts
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
-from shared.model.heartbeats import Heartbeat
+from shared.model.heartbeats import THROTTLED, Heartbeat
 from shared.pairing import Pairing
 from shared.ports import (
     Conflict,
@@ -24,7 +24,7 @@ from shared.ports import (
     Stored,
     StoreUnavailable,
 )
-from shared.runs import CALL_SECONDS, THROTTLED, BriefStore, Run
+from shared.runs import CALL_SECONDS, BriefStore, Run
 
 T = TypeVar("T")
 

@@ -10,10 +10,11 @@ from shared.clock import Clock
 from shared.model.containers import DEPLOYMENT_PREFIX, SHARDS, DayContainer, shard_prefix
 from shared.model.deletion import Deletion, Reappearance
 from shared.model.findings import Notable, Trespass
+from shared.model.heartbeats import THROTTLED
 from shared.model.ledger import Event
 from shared.pairing import UNPAIRED, Pairing
 from shared.ports import Conflict, DeletionStore, LedgerStore, ListedContainer, Stored, StoreUnavailable
-from shared.runs import THROTTLED, BriefStore
+from shared.runs import BriefStore
 from shared.sweep.ledger import settled_faults
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import SignedReceipts

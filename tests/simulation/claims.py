@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from tests.simulation.faults import THROTTLES
 from tests.simulation.oracle import DAY, SKEW, Oracle, Sent
 
 CONTENT = ("tag~", "twin~", "person~")
 """What the input of each capture begins with, and the id of each person: nothing but a batch may hold the one (P8), and
 nothing at all the other (D18); no hash or signature can."""
+
+_REFUSED_FOR_NOW = frozenset({"storage-ServerBusy", "cosmos-429"})
+"""The codes of calls of which a store has asked for fewer."""
 
 _SAID_OF_THE_RUN_ITSELF = frozenset({"write", "read_all"})
 
@@ -97,7 +99,7 @@ class Claims:
 
     def postponed(self, error: str | None) -> None:
         """Something is left alone for a while for what it failed with; an account at its limits is nobody's failure."""
-        if error in THROTTLES:
+        if error in _REFUSED_FOR_NOW:
             self._oracle.fail("D12", f"what was refused for now ({error}) is postponed as if it had failed")
 
     def job_answered(self, kind: str, heartbeats: Mapping[str | None, Any], work: Any) -> None:

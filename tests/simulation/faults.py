@@ -62,9 +62,6 @@ WRITES = frozenset(
 )
 BUSY = "storage-ServerBusy"
 _REFUSED = {"cosmos": "cosmos-429"}
-THROTTLES = frozenset({BUSY, *_REFUSED.values()})
-"""The codes of calls that were refused for now."""
-
 _CONDITIONAL = frozenset({"commit", "replace", "move_head"})
 
 

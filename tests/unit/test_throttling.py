@@ -17,8 +17,9 @@ from shared import runs
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
 from shared.model.containers import DayContainer
+from shared.model.heartbeats import THROTTLED
 from shared.ports import RETRY_AFTER_MAX, ListedContainer, Permit, Put, StoreUnavailable, TryAgain
-from shared.runs import COSMOS, PAUSE_FIRST, PAUSE_MAX, SIDE_BY_SIDE, THROTTLED, Run
+from shared.runs import COSMOS, PAUSE_FIRST, PAUSE_MAX, SIDE_BY_SIDE, Run
 from shared.stores.calls import retry_after
 from shared.stores.memory import MemoryCaptures
 from tests.clocks import START, ManualClock

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from shared import runs
 from shared.deletion import purge
+from shared.model.heartbeats import THROTTLED
 from shared.ports import StoreUnavailable
 from shared.runs import Backoff, Run
 from tests.simulation.planted.registry import mutant, patched
@@ -30,7 +31,7 @@ def _() -> Iterator[None]:
 
     async def told(self: Run, work: Awaitable[None], **more: Any) -> str | None:
         code = await isolated(self, work, **more)
-        return "storage-ServerBusy" if code == runs.THROTTLED else code
+        return "storage-ServerBusy" if code == THROTTLED else code
 
     with patched(Run, "isolated", told), patched(purge, "THROTTLED", "none"):
         yield
@@ -53,7 +54,7 @@ def _() -> Iterator[None]:
 
     def uncounted(self: Backoff, *what: Any) -> None:
         refused(self, *what)
-        self._counts[runs.THROTTLED] = 0
+        self._counts[THROTTLED] = 0
 
     with patched(Backoff, "refused", uncounted):
         yield
