@@ -39,6 +39,9 @@ SIDE_BY_SIDE = 64
 _REFUSED_ALONE = 20
 """How often one call is refused, while others are answered, until it is the call that is at fault."""
 
+LOOK_BACK_SECONDS = 30.0
+"""For how long a run waits for what the last one came to."""
+
 _AT_LEAST_SECONDS = 10.0
 """For how long a call is made again in any case, or a heartbeat could never be written at the end of a run."""
 

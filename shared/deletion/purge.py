@@ -24,7 +24,7 @@ from shared.ports import (
     Stored,
     StoreUnavailable,
 )
-from shared.runs import CALL_SECONDS, BriefStore, Run
+from shared.runs import CALL_SECONDS, LOOK_BACK_SECONDS, BriefStore, Run
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class Purge:
 
     async def run(self) -> Mapping[str, Heartbeat]:
         """Purge all served geos and return the heartbeat of each; a failure is told there and not raised."""
-        with Run("purge", self._clock, self._bounds.seconds).under_way():
+        with Run("purge", self._clock, LOOK_BACK_SECONDS).under_way():
             last = await self._last_heartbeats()
         heartbeats = await asyncio.gather(
             *(self._purge_account(account, last.get(account.geo)) for account in self._accounts)

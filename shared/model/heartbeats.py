@@ -33,11 +33,11 @@ class Postponed(Item):
 class Heartbeat(Item):
     """The last run of a kind of job in a geo; ``geo`` and ``storage_account`` are absent for the sweep of the ledger.
 
-    ``outcome`` is ``done``; ``more`` if the run stopped at its bounds, or because a store kept asking for fewer requests,
-    and the next one goes on; or ``failed``, with the first error's code. A sweep may take several runs to come round: its
-    ``counts`` are those of the round so far, ``previous_counts`` those of the last whole round, ``totals`` those of all
-    rounds ever, and at ``cursor`` the next run goes on. ``postponed`` are the expired containers that a purge leaves
-    alone for a while.
+    ``outcome`` is ``done``; ``more`` if the run stopped at its bounds, or because a store kept asking for fewer
+    requests, and the next one goes on; or ``failed``, with the first error's code. A sweep may take several runs to
+    come round: its ``counts`` are those of the round so far, ``previous_counts`` those of the last whole round,
+    ``totals`` those of all rounds ever, and at ``cursor`` the next run goes on. ``postponed`` are the expired
+    containers that a purge leaves alone for a while.
     """
 
     kind: Job

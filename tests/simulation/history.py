@@ -1088,7 +1088,8 @@ async def _while_busy(history: History, due: tuple[float, float]) -> None:
     ticks = 0
     while any(deadline == due[1] for _, deadline in history.due(history.loop.time())):
         if history.loop.time() > end - 10 * MINUTE:
-            history.oracle.fail("P9", "what fell due was not done while two of three calls were refused for hours")
+            promise = "P4" if due[1] in history.stored_deadlines() else "P5"
+            history.oracle.fail(promise, "what fell due was not done while two of three calls were refused for hours")
             break
         instance, ticks = history.instance(awake=True), ticks + 1
         if ticks % 12 == 0:

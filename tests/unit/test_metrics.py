@@ -101,7 +101,7 @@ async def fail(*args: object, **kwargs: object) -> Any:
 async def an_account_asks_a_purge_to_wait(world: World) -> None:
     left = [2]
     store = world.stores["europe"]
-    delete, deletions = store.delete_container, await world.deletions.list(TENANT, limit=1, before=None)
+    delete, deletions = store.delete_container, await world.deletions.list(OTHER_TENANT, limit=1, before=None)
 
     async def busy(container: str) -> bool:
         if left[0]:
@@ -110,7 +110,7 @@ async def an_account_asks_a_purge_to_wait(world: World) -> None:
         return await delete(container)  # type: ignore[no-any-return]
 
     store.delete_container = busy
-    await world.deletions.expedite(TENANT, deletions.values[0].enrollment_id, now=world.clock.now())
+    await world.deletions.expedite(OTHER_TENANT, deletions.values[0].enrollment_id, now=world.clock.now())
     await world.purge.run()
 
 
