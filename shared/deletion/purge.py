@@ -171,9 +171,8 @@ class Purge:
         for container, code in zip(containers, codes, strict=True):
             if code is None:
                 postponed.deleted(container)
-            elif (
-                code != THROTTLED
-            ):  # one container that cannot be deleted must not keep those behind it, now or in the next run
+            elif code != THROTTLED:
+                # One container that cannot be deleted must not keep those behind it, now or in the next run.
                 postponed.failed(container, self._clock.now(), code)
         return codes.count(None)
 

@@ -22,6 +22,7 @@ from shared.ports import RETRY_AFTER_MAX, ListedContainer, Permit, Put, StoreUna
 from shared.runs import COSMOS, PAUSE_FIRST, PAUSE_MAX, SIDE_BY_SIDE, Run
 from shared.stores.calls import retry_after
 from shared.stores.memory import MemoryCaptures
+from shared.sweep import ledger
 from tests.clocks import START, ManualClock
 from tests.unit.opt_outs import opted_out
 from tests.unit.sweeps import STRANGER, put
@@ -413,21 +414,6 @@ async def test_an_account_that_refuses_everything_leaves_all_to_the_next_run_and
     assert (await world.purge.run())["europe"].counts["expiredContainers"] == 1
 
 
-async def test_one_container_that_fails_is_told_although_another_is_refused_for_now() -> None:
-    world, deletion = await opted_out(days=2)
-    store = world.stores["europe"]
-    answers = iter([busy(), StoreUnavailable("storage-LeaseIdMissing")])
-    world.clock.set(deletion.not_before)
-
-    async def refused(container: str) -> bool:
-        raise next(answers, busy())
-
-    store.delete_container = refused
-    await world.purge.run()
-    found = await world.deletions.get(TENANT, deletion.enrollment_id)
-    assert (found.failures, found.last_error) == (1, "storage-LeaseIdMissing")
-
-
 async def test_cosmos_db_that_refuses_in_the_middle_of_a_query_loses_nothing_of_what_it_has_told() -> None:
     world, deletion = await opted_out()
     due = world.deletion_items.due
@@ -512,3 +498,58 @@ async def test_bounds_of_a_run_hold_whatever_a_store_asks() -> None:
     began = world.clock.monotonic()
     assert (await world.purge.run())["europe"].outcome == "more"
     assert world.clock.monotonic() - began < 60.0
+
+
+async def test_d12_containers_whose_deletes_are_refused_until_the_run_ends_are_not_postponed() -> None:
+    world = World()
+    name = put(world, "europe", STRANGER, START.date() - timedelta(days=40))
+    refusing = Refusing(world.clock, lambda n: True)
+    refusing.put_before(world.stores["europe"], "delete_container")
+    heartbeat = (await world.purge.run())["europe"]
+    assert (heartbeat.outcome, heartbeat.error, heartbeat.postponed) == ("more", None, None)
+    refusing.refuses = lambda n: False
+    await world.purge.run()
+    assert name not in world.stores["europe"].containers, "with the very next run"
+
+
+async def test_d12_a_deletion_that_is_refused_until_the_run_ends_is_due_in_the_next_run() -> None:
+    world, deletion = await opted_out()
+    world.clock.set(deletion.not_before)
+    refusing = Refusing(world.clock, lambda n: True)
+    refusing.put_before(world.stores["europe"], "delete_container")
+    assert (await world.purge.run())["europe"].error is None
+    found = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert (found.attempts, found.failures, found.last_error, found.retry_at) == (0, 0, None, None)
+    refusing.refuses = lambda n: False
+    await world.purge.run()
+    assert (await world.deletions.get(TENANT, deletion.enrollment_id)).status == "purged"
+
+
+async def test_a_container_that_fails_is_told_although_the_ones_before_it_are_refused_until_the_run_ends() -> None:
+    world, deletion = await opted_out()
+    world.clock.set(deletion.not_before)
+    last = deletion.containers[-1].name
+
+    async def refused(container: str) -> bool:
+        raise StoreUnavailable("storage-LeaseIdMissing") if container == last else busy()
+
+    world.stores["europe"].delete_container = refused
+    await world.purge.run()
+    found = await world.deletions.get(TENANT, deletion.enrollment_id)
+    assert (found.failures, found.last_error) == (1, "storage-LeaseIdMissing")
+
+
+async def test_p9_no_part_of_a_long_ledger_is_passed_over_by_a_sweep_that_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger, "_ITEMS_MAX", 2)
+    world = World()
+    for _ in range(4):
+        await world.opt_in()
+        await world.opt_out()
+        world.clock.move(HOUR)
+    refusing = Refusing(world.clock, lambda n: True, 290.0)
+    refusing.put_before(world.deletion_items, "create")
+    assert (await world.sweep.run())[None].outcome == "more"
+    refusing.refuses = lambda n: False
+    assert (await world.sweep.run())[None].counts["deletionsCreated"] == 4
