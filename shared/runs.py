@@ -42,8 +42,8 @@ _REFUSED_ALONE = 20
 LOOK_BACK_SECONDS = 30.0
 """For how long a run waits for what the last one came to."""
 
-_AT_LEAST_SECONDS = 10.0
-"""For how long a call is made again in any case, or a heartbeat could never be written at the end of a run."""
+TELLING_SECONDS = PAUSE_MAX + 10.0
+"""For how long a run tries in any case to tell what it came to, whenever that is."""
 
 _LANES = 8
 
@@ -139,6 +139,19 @@ class Run:
             with suppress(ValueError):  # who was dropped in the middle of it is closed by somebody else
                 _UNDER_WAY.reset(token)
 
+    async def tell(self, writing: Awaitable[None]) -> None:
+        """Keep what the run has come to, for which there is time also when it has ended; a failure is noted."""
+
+        async def patiently() -> None:
+            token = _UNDER_WAY.set(_UnderWay(self, max(self._ends_at, self._clock.monotonic() + TELLING_SECONDS)))
+            try:
+                await writing
+            finally:
+                with suppress(ValueError):
+                    _UNDER_WAY.reset(token)
+
+        await self.isolated(patiently())
+
     async def isolated(self, work: Awaitable[None], *, seconds: float | None = None) -> str | None:
         """Carry out work whose failure must not keep other work from being done; it is noted, and its code returned.
 
@@ -210,12 +223,11 @@ class Backoff:
 
         Args:
             make: makes it once.
-            until: the clock's ``monotonic`` after which it is given up; it has ``_AT_LEAST_SECONDS`` in any case.
+            until: the clock's ``monotonic`` after which it is given up.
 
         Raises:
             StoreUnavailable: ``throttled`` if it is given up; not so if only this call is refused, again and again.
         """
-        until = max(until, self._clock.monotonic() + _AT_LEAST_SECONDS)
         answers, refused = self._answers, 0
         while True:
             await self._turn(until)

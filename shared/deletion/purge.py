@@ -109,7 +109,7 @@ class Purge:
         await run.isolated(self._purge_paired(account, run, postponed))
         heartbeat = run.heartbeat(account, more=run.more)
         heartbeat = heartbeat.model_copy(update={"postponed": postponed.kept or None})
-        await run.isolated(self._operations.write(heartbeat))
+        await run.tell(self._operations.write(heartbeat))
         return heartbeat
 
     async def _purge_paired(self, account: Account, run: Run, postponed: PostponedDays) -> None:

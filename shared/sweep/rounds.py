@@ -62,4 +62,4 @@ class Round:
         }
         heartbeat = self.run.heartbeat(self._account, more=self.cursor is not None)
         self.heartbeat = heartbeat.model_copy(update=so_far)
-        await self.run.isolated(self._operations.write(self.heartbeat))
+        await self.run.tell(self._operations.write(self.heartbeat))

@@ -251,10 +251,20 @@ async def test_another_store_is_not_waited_for() -> None:
     assert clock.slept == []
 
 
-async def test_at_the_end_of_a_run_there_is_time_to_tell_what_it_came_to() -> None:
+async def test_at_the_end_of_a_run_there_is_time_to_tell_what_it_came_to_and_for_nothing_else() -> None:
     clock = ManualClock(jumping=True)
-    run, refusing = Run("purge", clock, 0.0), Refusing(clock, lambda n: n < 3)
-    assert await called(run, refusing) is None
+    run, refusing = Run("purge", clock, 0.0), Refusing(clock, lambda n: n < 4)
+
+    async def write() -> None:
+        await runs._patiently(COSMOS, call)
+
+    async def call() -> None:
+        refusing.look()
+
+    assert await run.isolated(write()) == THROTTLED
+    assert (refusing.calls, clock.slept) == (1, [])
+    await run.tell(write())
+    assert (refusing.calls, run.errors) == (4, [])
 
 
 async def test_outside_of_a_run_nobody_waits() -> None:
@@ -548,7 +558,7 @@ async def test_p9_no_part_of_a_long_ledger_is_passed_over_by_a_sweep_that_is_ref
         await world.opt_in()
         await world.opt_out()
         world.clock.move(HOUR)
-    refusing = Refusing(world.clock, lambda n: True, 290.0)
+    refusing = Refusing(world.clock, lambda n: True)
     refusing.put_before(world.deletion_items, "create")
     assert (await world.sweep.run())[None].outcome == "more"
     refusing.refuses = lambda n: False
