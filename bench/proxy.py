@@ -67,8 +67,14 @@ class CountingProxy:
 
     async def _passed_on(self, request: web.Request, body: bytes) -> web.Response:
         url = URL(self._target + request.raw_path, encoded=True)
+        # No type that did not come: it would belong to what is signed.
         async with self._session.request(
-            request.method, url, headers=_passed(request.headers), data=body or None, allow_redirects=False
+            request.method,
+            url,
+            headers=_passed(request.headers),
+            data=body or None,
+            allow_redirects=False,
+            skip_auto_headers=("Content-Type",),
         ) as response:
             return web.Response(
                 status=response.status, headers=_passed(response.headers), body=await response.read() or None

@@ -5,7 +5,7 @@ import os
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,13 @@ from shared.identity.tokens import Tokens
 from shared.model.labels import DEFAULT_VOCABULARY, Vocabulary
 from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
-from shared.ports import ReceiptSigner, Stores
+from shared.ports import AccessStore, CaptureStore, DeletionStore, LedgerStore, OperationStore, ReceiptSigner, Stores
 from shared.review.access import Access
 from shared.review.exporting import Exporting
 from shared.review.finding import Finding
 from shared.review.labelling import Labelling
 from shared.review.record import Record
+from shared.runs import COSMOS, sparing
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.consent_receipts import ConsentReceipts
@@ -202,11 +203,14 @@ def assemble(
         purge_bounds: how much one purge may do, if not as much as usual.
         sweep_bounds: how much one sweep may do, if not as much as usual.
     """
-    ledger, deletions, operations = stores.ledger, stores.deletions, stores.operations
+    ledger = sparing(stores.ledger, LedgerStore, COSMOS)
+    deletions = sparing(stores.deletions, DeletionStore, COSMOS)
+    operations = sparing(stores.operations, OperationStore, COSMOS)
+    access = sparing(stores.access, AccessStore, COSMOS)
     pairing = Pairing(operations, new_id)
-    receipts = Receipts(ledger, stores.access, stores.signer, clock)
+    receipts = Receipts(ledger, access, stores.signer, clock)
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
-    record = Record(stores.access, ledger, deletions, accounts, clock, new_id)
+    record = Record(access, ledger, deletions, accounts, clock, new_id)
     captures = Captures(Consent(ledger, notices, clock), accounts, pairing, clock)
     return Services(
         clock=clock,
@@ -221,7 +225,7 @@ def assemble(
         traces=Traces(captures),
         access=Access(record),
         finding=Finding(record),
-        exporting=Exporting(record),
+        exporting=Exporting(replace(record, accounts=_spared(accounts))),
         labelling=Labelling(record, vocabulary),
         consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),
         deletions=Deletions(deletions),
@@ -233,6 +237,12 @@ def assemble(
         posture=posture,
         closers=stores.closers,
     )
+
+
+def _spared(accounts: Accounts) -> Accounts:
+    """Return the accounts as they are reached by a job that needs more of them than their containers."""
+    stores = {each.geo: sparing(each.store, CaptureStore, each.name) for each in accounts}
+    return replace(accounts, stores=stores)
 
 
 async def _look(posture: Posture) -> None:

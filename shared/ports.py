@@ -20,16 +20,24 @@ T = TypeVar("T")
 UNREADABLE_ITEM = "cosmos-item-unreadable"
 """The code of ``StoreUnavailable`` where there is an item that nobody understands."""
 
+RETRY_AFTER_MAX = 300.0
+"""In seconds. No store is believed to ask for a longer wait: what is further ahead is an error, or hostile."""
+
 
 class StoreUnavailable(Exception):
     """A store did not do what it was asked; whether it did it without telling is unknown.
 
-    ``code`` is stable, content-free, and fit for an item or a log: ``storage-timeout``, ``cosmos-429`` ...
+    Attributes:
+        code: stable, content-free, and fit for an item or a log: ``storage-timeout``, ``cosmos-429`` ...
+        throttled: whether the store is there and asks for fewer requests; then nothing is wrong with what was asked.
+        retry_after: how many seconds it asked to wait, at most ``RETRY_AFTER_MAX``; None if it did not say.
     """
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, throttled: bool = False, retry_after: float | None = None) -> None:
         super().__init__(code)
         self.code = code
+        self.throttled = throttled
+        self.retry_after = retry_after
 
 
 class TryAgain(StoreUnavailable):
@@ -596,6 +604,8 @@ class ContainerStore(Protocol):
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
         """Yield the containers whose names begin with ``prefix``, in the order of their names.
+
+        Asked again after a failure that is ``throttled``, the iterator goes on where it was, unless it is a generator.
 
         Args:
             prefix: what the names begin with.

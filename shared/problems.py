@@ -6,10 +6,14 @@ sentence stands here once, under a name if its kind has several, or beside the b
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from shared.model.geos import GEOS
+
+_RETRY_AFTER_SECONDS = 5
+"""What is answered where no store has asked for more, or for less."""
 
 
 class Problem(Exception):
@@ -540,8 +544,15 @@ class Unavailable(Problem):
     CONTAINER_BEING_DELETED = "The day's container is being deleted."
     SIGNING_KEYS = "The issuer's signing keys cannot be had."
 
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, {"Retry-After": "5"})
+    def __init__(self, detail: str | None = None, seconds: float | None = None) -> None:
+        """Refuse, and say how long to wait.
+
+        Args:
+            detail: a sentence.
+            seconds: how long the store itself asked to wait, if it did.
+        """
+        whole = _RETRY_AFTER_SECONDS if seconds is None else max(math.ceil(seconds), 1)
+        super().__init__(detail, {"Retry-After": str(whole)})
 
 
 class InternalError(Problem):

@@ -193,7 +193,7 @@ async def _without_errors(
         problem = refused
     except StoreUnavailable as error:
         _log.warning("store unavailable: %s", error.code)
-        problem = Unavailable(Unavailable.STORE)
+        problem = Unavailable(Unavailable.STORE, error.retry_after)
     except Conflict:
         problem = Unavailable(Unavailable.CONFLICT)
     except ConfigurationError as error:

@@ -15,7 +15,7 @@ from shared.deletion.receipts import Receipts
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
 from shared.model.deletion import Deletion
-from shared.model.heartbeats import Heartbeat
+from shared.model.heartbeats import THROTTLED, Heartbeat
 from shared.pairing import Pairing
 from shared.ports import (
     Conflict,
@@ -24,7 +24,7 @@ from shared.ports import (
     Stored,
     StoreUnavailable,
 )
-from shared.runs import CALL_SECONDS, BriefStore, Run
+from shared.runs import CALL_SECONDS, LOOK_BACK_SECONDS, BriefStore, Run
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _CONCURRENCY = 8
 _EXPIRING = 4  # in each of 16 shards
 _PAGE = 200  # a run in which few days expire reads little more than their names
 _CONCLUDING_SECONDS = 60.0
-_NOT_ITS_OWN = ("cosmos-", "vault-")
+_NOT_ITS_OWN = ("cosmos-", "vault-", THROTTLED)
 """What these codes tell is no fault of one deletion: they would take all of them out of the queue."""
 
 
@@ -90,7 +90,8 @@ class Purge:
 
     async def run(self) -> Mapping[str, Heartbeat]:
         """Purge all served geos and return the heartbeat of each; a failure is told there and not raised."""
-        last = await self._last_heartbeats()
+        with Run("purge", self._clock, LOOK_BACK_SECONDS).under_way():
+            last = await self._last_heartbeats()
         heartbeats = await asyncio.gather(
             *(self._purge_account(account, last.get(account.geo)) for account in self._accounts)
         )
@@ -108,7 +109,7 @@ class Purge:
         await run.isolated(self._purge_paired(account, run, postponed))
         heartbeat = run.heartbeat(account, more=run.more)
         heartbeat = heartbeat.model_copy(update={"postponed": postponed.kept or None})
-        await run.isolated(self._operations.write(heartbeat))
+        await run.tell(self._operations.write(heartbeat))
         return heartbeat
 
     async def _purge_paired(self, account: Account, run: Run, postponed: PostponedDays) -> None:
@@ -170,7 +171,8 @@ class Purge:
         for container, code in zip(containers, codes, strict=True):
             if code is None:
                 postponed.deleted(container)
-            else:  # one container that cannot be deleted must not keep those behind it, now or in the next run
+            elif code != THROTTLED:
+                # One container that cannot be deleted must not keep those behind it, now or in the next run.
                 postponed.failed(container, self._clock.now(), code)
         return codes.count(None)
 
@@ -190,11 +192,12 @@ class Purge:
     async def _recorded(self, run: Run, stored: Stored[Deletion], look: Awaitable[None]) -> None:
         """Take a first or second look; if it comes to nothing, the deletion leaves the queue for a while (D12)."""
         code = await run.isolated(look)
-        if code is not None and not code.startswith(_NOT_ITS_OWN):
+        if code is not None:
             await self._postpone(run, stored, code)
 
     async def _postpone(self, run: Run, stored: Stored[Deletion], code: str) -> None:
-        await self._replace(run, stored.value.failed(self._clock.now(), code), stored.etag)
+        if not code.startswith(_NOT_ITS_OWN):
+            await self._replace(run, stored.value.failed(self._clock.now(), code), stored.etag)
 
     # The second look (P6)
 
@@ -282,6 +285,17 @@ class Purge:
         What was not tried yet and what has failed take turns: neither comes late because there is much of the other.
         """
         collected: dict[str, Stored[Deletion]] = {}
+        try:
+            await self._collect(work, run, collected)
+        except StoreUnavailable as error:
+            if not error.throttled or not collected:
+                raise
+            run.more = run.cut_short = True  # what has been read is not to be read again
+        return list(collected.values())
+
+    async def _collect(
+        self, work: Callable[..., AsyncIterator[Stored[Deletion]]], run: Run, collected: dict[str, Stored[Deletion]]
+    ) -> None:
         of_tenants: Counter[str] = Counter()
         for share in (self._bounds.of_tenant, None):
             async for stored in _in_turns(work(failed=failed, of_tenant=share) for failed in (False, True)):
@@ -289,12 +303,11 @@ class Purge:
                     continue
                 if len(collected) >= self._bounds.deletions or run.out_of_time():
                     run.more = True
-                    return list(collected.values())
+                    return
                 collected[stored.value.enrollment_id] = stored
                 of_tenants[stored.value.tenant_id] += 1
             if max(of_tenants.values(), default=0) < self._bounds.of_tenant:
                 break
-        return list(collected.values())
 
 
 async def _in_turns(streams: Iterable[AsyncIterator[T]]) -> AsyncIterator[T]:
@@ -319,7 +332,7 @@ async def _delete_all(store: BriefStore, containers: Sequence[DayContainer]) -> 
             return await store.delete_container(container.name)
 
     answers = await asyncio.gather(*(delete(container) for container in containers), return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
+    failures = [answer for answer in answers if isinstance(answer, BaseException)]
+    if failures:  # before what storage only refuses for now, what it fails
+        raise min(failures, key=lambda each: isinstance(each, StoreUnavailable) and each.throttled)
     return answers.count(True)

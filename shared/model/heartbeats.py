@@ -14,6 +14,9 @@ class Deployment(Item):
 
 Job = Literal["purge", "sweep"]
 
+THROTTLED = "throttled"
+"""What counts, in each run, the answers of stores that asked it to wait."""
+
 
 class Postponed(Item):
     """An expired container that could not be deleted, and when it is tried again (D12).
@@ -30,10 +33,11 @@ class Postponed(Item):
 class Heartbeat(Item):
     """The last run of a kind of job in a geo; ``geo`` and ``storage_account`` are absent for the sweep of the ledger.
 
-    ``outcome`` is ``done``; ``more`` if the run stopped at its bounds and the next one goes on; or ``failed``, with the
-    first error's code. A sweep may take several runs to come round: its ``counts`` are those of the round so far,
-    ``previous_counts`` those of the last whole round, ``totals`` those of all rounds ever, and at ``cursor`` the next
-    run goes on. ``postponed`` are the expired containers that a purge leaves alone for a while.
+    ``outcome`` is ``done``; ``more`` if the run stopped at its bounds, or because a store kept asking for fewer
+    requests, and the next one goes on; or ``failed``, with the first error's code. A sweep may take several runs to
+    come round: its ``counts`` are those of the round so far, ``previous_counts`` those of the last whole round,
+    ``totals`` those of all rounds ever, and at ``cursor`` the next run goes on. ``postponed`` are the expired
+    containers that a purge leaves alone for a while.
     """
 
     kind: Job

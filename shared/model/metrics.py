@@ -55,6 +55,11 @@ JOB_AGE = Metric(
     "data_sharing.job.age", "s", "Since a job last ran in a geo, or on the ledger (no geo); absent if never (P9)."
 )
 JOB_FAILED = Metric("data_sharing.job.failed", "1", "1 if the last run of a job failed, else 0; absent if never (P9).")
+JOB_THROTTLED = Metric(
+    "data_sharing.job.throttled",
+    "{answer}",
+    "How often stores asked the last run of a job, or its round so far, to wait; absent if it never ran (P4, P5).",
+)
 FINDINGS = Metric(
     "data_sharing.findings", "{finding}", "What the sweeps have found, by kind, since the service began; only grows."
 )
@@ -72,6 +77,7 @@ METRICS = (
     OPT_OUTS_UNSCHEDULED,
     JOB_AGE,
     JOB_FAILED,
+    JOB_THROTTLED,
     FINDINGS,
 )
 

@@ -256,7 +256,8 @@ class Exporting:
     async def run(self) -> Run:
         """Go on with all that is unfinished; what a request has begun is left to it for a minute."""
         run = Run("exports", self.record.clock, _RUN_SECONDS)
-        unfinished = await self.record.store.unfinished_exports(limit=_UNFINISHED_MAX)
+        with run.under_way():
+            unfinished = await self.record.store.unfinished_exports(limit=_UNFINISHED_MAX)
         now = self.record.clock.now()
         waiting = [each for each in unfinished if each.status != "running" or each.requested_at + _BEFORE_TIMER <= now]
         # Each run begins with another one, so that those that hang do not always hold up the same others (D12).
@@ -265,7 +266,8 @@ class Exporting:
             if run.out_of_time():
                 break
             run.counts["exports"] += 1
-            await run.isolated(self._carried_on(export, run.seconds_left / (len(waiting) - place)))
+            seconds = run.seconds_left / (len(waiting) - place)
+            await run.isolated(self._carried_on(export, seconds), seconds=seconds)
         return run
 
     async def _carried_on(self, export: ReviewExport, seconds: float) -> None:
@@ -421,6 +423,8 @@ class Exporting:
                 continue  # nothing was sent
             except TryAgain as error:
                 failed = error
+                if error.retry_after:
+                    break  # not before it says
                 continue
             return
         raise failed

@@ -261,6 +261,8 @@ class Labelling:
                 failed, perhaps_stored = conflict, True  # perhaps with our own, whose answer was lost
             except TryAgain as error:
                 failed, perhaps_stored, unanswered = error, True, unanswered + 1
+                if error.retry_after:
+                    break  # not before it says
             except ConsentExpired:
                 failed, unanswered = Unavailable(Unavailable.GRANT), unanswered + 1  # nothing was sent
             except _GONE:

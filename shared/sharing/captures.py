@@ -150,7 +150,10 @@ class Captures:
                 pass  # nothing was sent
             except TryAgain as error:
                 failed = error
-                await self.clock.sleep(_backoff_seconds(container, instants))
+                wait = max(_backoff_seconds(container, instants), error.retry_after or 0.0)
+                if self.clock.monotonic() + wait >= give_up_at:
+                    break  # the caller is told how long the store has asked to wait
+                await self.clock.sleep(wait)
                 if self.clock.monotonic() >= give_up_at:
                     break
             try:

@@ -2,12 +2,14 @@
 
 import base64
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import (
+    AzureError,
     HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
@@ -34,7 +36,7 @@ from shared.ports import (
     TryAgain,
     WritePermit,
 )
-from shared.stores.calls import Calls
+from shared.stores.calls import Calls, retry_after
 from shared.stores.uploads import Answered, ByIdentity, ByKey, SigningKeys, Uploads
 
 _CODE = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -49,6 +51,10 @@ _BESIDE_HEADERS = {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": "app
 _LOG_HEADERS = {"x-ms-blob-type": "AppendBlob"}
 _CREATED, _NOT_FOUND, _PRECONDITION_FAILED = 201, 404, 412
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_TOO_MANY_REQUESTS = 429
+_THROTTLES = frozenset({StorageErrorCode.SERVER_BUSY.value, StorageErrorCode.OPERATION_TIMED_OUT.value})
+"""What an account answers at its limits, or at those of a partition; as a rule without saying how long to wait."""
+
 # With a signature that only creates, Azure may say that an overwrite is not authorised where it would have said that
 # the blob exists; Azurite says so in words of its own.
 _MAY_BE_THERE = frozenset(
@@ -58,6 +64,21 @@ _MAY_BE_THERE = frozenset(
         (403, "AuthorizationPermissionMismatch"),
     }
 )
+
+
+class _Retries(LinearRetry):
+    """Those of the SDK, which does not look at ``Retry-After``: an account that says when to come is not asked before.
+
+    Whoever called knows how long there is to wait, and whether that is worth it.
+    """
+
+    def increment(
+        self, settings: dict[str, Any], request: Any, response: Any = None, error: AzureError | None = None
+    ) -> bool:
+        """Take note of an attempt that failed, and tell whether there is another one."""
+        if response is not None and retry_after(response.headers):
+            return False
+        return super().increment(settings, request, response, error)
 
 
 class AzureCaptureStore:
@@ -80,7 +101,7 @@ class AzureCaptureStore:
             credential: the identity to use with an endpoint.
         """
         # Few and quick retries: the caller is told to come back, which is safe, rather than kept waiting.
-        retries = LinearRetry(backoff=1, retry_total=2, random_jitter_range=1)
+        retries = _Retries(backoff=1, retry_total=2, random_jitter_range=1)
         options: Any = {"retry_policy": retries, "connection_timeout": 5, "read_timeout": 15}
         if is_endpoint(setting):
             assert credential is not None
@@ -127,7 +148,7 @@ class AzureCaptureStore:
             may_be_there = (answer.status, answer.code) in _MAY_BE_THERE
             found = await self._found(container, batch_id, body_hash) if may_be_there else None
             if found is None:
-                raise _failure(answer.status, answer.code)
+                raise _failure(answer.status, answer.code, answer.retry_after)
             return found
 
     async def find_batch(self, container: str, batch_id: str, body_hash: str) -> Put | None:
@@ -147,14 +168,14 @@ class AzureCaptureStore:
         async with _call():
             answer = await self._uploads.put(permit, container, log, b"", _LOG_HEADERS)
             if answer.status != _CREATED and (answer.status, answer.code) not in _MAY_BE_THERE:
-                raise _failure(answer.status, answer.code)
+                raise _failure(answer.status, answer.code, answer.retry_after)
 
     async def append(self, permit: Permit, container: str, log: str, record: bytes) -> int:
         """See ``CaptureStore``."""
         async with _call():
             answer = await self._uploads.append(permit, container, log, record)
             if answer.status != _CREATED:
-                raise _failure(answer.status, answer.code)
+                raise _failure(answer.status, answer.code, answer.retry_after)
             return answer.offset
 
     async def read_log(self, container: str, log: str, start: int) -> bytes:
@@ -266,7 +287,7 @@ class AzureCaptureStore:
         async with _call():
             answer = await self._uploads.stage(permit, container, blob, _block_id(name), content)
             if answer.status != _CREATED:
-                raise _failure(answer.status, answer.code)
+                raise _failure(answer.status, answer.code, answer.retry_after)
 
     async def staged(self, container: str, blob: str) -> Sequence[StagedBlock]:
         """See ``CaptureStore``."""
@@ -303,21 +324,40 @@ class AzureCaptureStore:
                 raise BatchMissing from None
             return await stream.readall()
 
-    async def list_containers(
+    def list_containers(
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
         """See ``CaptureStore``."""
-        pages = self._client.list_containers(
+        found = self._client.list_containers(
             name_starts_with=prefix, include_deleted=include_deleted, results_per_page=page_size
-        ).by_page()
-        while True:
+        )
+        return _Listing(found.by_page())
+
+
+class _Listing:
+    """The containers on some pages. A page that could not be had is asked for again, unlike by a generator."""
+
+    def __init__(self, pages: AsyncIterator[AsyncIterator[Any]]) -> None:
+        self._pages = pages
+        self._listed = deque[ListedContainer]()
+        self._is_last = False
+
+    def __aiter__(self) -> "_Listing":
+        return self
+
+    async def __anext__(self) -> ListedContainer:
+        while not self._listed:
+            if self._is_last:
+                raise StopAsyncIteration
             async with _call():
-                page = await anext(pages, None)
+                page = await anext(self._pages, None)
                 if page is None:
-                    return
-                listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
-            for each in listed:
-                yield each
+                    self._is_last = True
+                else:
+                    self._listed.extend(
+                        [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
+                    )
+        return self._listed.popleft()
 
 
 def _block_id(name: str) -> str:
@@ -332,22 +372,28 @@ def _refuse_conflict(answer: Answered, *, replaces: bool = False) -> None:
     gone = replaces and (answer.status, answer.code) == (_NOT_FOUND, StorageErrorCode.BLOB_NOT_FOUND.value)
     if exists or gone or answer.status == _PRECONDITION_FAILED:
         raise Conflict
-    raise _failure(answer.status, answer.code)
+    raise _failure(answer.status, answer.code, answer.retry_after)
 
 
-def _failure(status: int | None, code: str) -> Exception:
-    """Return what an answer of storage means: its status and error code."""
+def _failure(status: int | None, code: str, asked: float | None) -> Exception:
+    """Return what an answer of storage means.
+
+    Args:
+        status: its status; None if there is no answer, because the identity got no token.
+        code: its error code.
+        asked: how many seconds it asks to wait, if it does.
+    """
     if code == StorageErrorCode.CONTAINER_BEING_DELETED.value:
         return ContainerBeingDeleted()
     if (status, code) == (_NOT_FOUND, StorageErrorCode.CONTAINER_NOT_FOUND.value):
         return ContainerMissing()
     if (status, code) == (_NOT_FOUND, StorageErrorCode.BLOB_NOT_FOUND.value):
         return BatchMissing()
-    # Without a status it was the identity that got no token.
     told = f"storage-{code if _CODE.fullmatch(code) else status or 'unauthenticated'}"
     # A signature that has expired, or a key that was withdrawn: both are had anew.
     passes = status in _PASSING or code == StorageErrorCode.AUTHENTICATION_FAILED.value
-    return TryAgain(told) if passes else StoreUnavailable(told)
+    kind = TryAgain if passes else StoreUnavailable
+    return kind(told, throttled=status == _TOO_MANY_REQUESTS or code in _THROTTLES, retry_after=asked)
 
 
 def _code(error: HttpResponseError) -> str:
@@ -355,4 +401,9 @@ def _code(error: HttpResponseError) -> str:
     return str(getattr(code, "value", code)) if code else ""
 
 
-_call = Calls("storage", 20.0, lambda error: _failure(error.status_code, _code(error)))
+def _refused(error: HttpResponseError) -> Exception:
+    headers = getattr(error.response, "headers", None)
+    return _failure(error.status_code, _code(error), retry_after(headers))
+
+
+_call = Calls("storage", 20.0, _refused)

@@ -1,13 +1,16 @@
 """How every call to Azure is bounded in time, and what becomes of an SDK's exceptions, whose texts may say too much."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from shared.ports import StoreUnavailable, TryAgain
+from shared.ports import RETRY_AFTER_MAX, StoreUnavailable, TryAgain
 
 _REFUSALS = 300
 
@@ -57,3 +60,42 @@ class Calls:
             raise TryAgain(f"{self.store}-unreachable") from None
         except self.not_understood:
             raise StoreUnavailable(f"{self.store}-not-understood") from None
+
+
+def retry_after(headers: Mapping[str, str] | None) -> float | None:
+    """Return how many seconds an answer asks to wait, at most ``RETRY_AFTER_MAX``; None if it does not say.
+
+    What is no number and no date, or lies in the past, says nothing.
+
+    Args:
+        headers: the answer's, whatever the letter case of their names; None if there are none.
+    """
+    told = {name.lower(): value for name, value in (headers or {}).items()}
+    found = [_seconds(told.get("retry-after"))] + [
+        None if (number := _number(told.get(name))) is None else number / 1000
+        for name in ("x-ms-retry-after-ms", "retry-after-ms")
+    ]
+    asked = next((each for each in found if each is not None), None)
+    return None if asked is None else min(asked, RETRY_AFTER_MAX)
+
+
+def _seconds(text: str | None) -> float | None:
+    """Return what ``Retry-After`` says (RFC 9110, 10.2.3), counted from now if it is a date."""
+    number = _number(text)
+    if number is not None or text is None:
+        return number
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # The machine's time and not the service's, which may be moved for a test.
+    left = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return left if left >= 0 else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if number >= 0 and not math.isnan(number) else None

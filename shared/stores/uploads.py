@@ -21,7 +21,7 @@ from yarl import URL
 
 from shared.model import deadlines
 from shared.ports import ConsentExpired, Permit, WritePermit
-from shared.stores.calls import Unreachable
+from shared.stores.calls import Unreachable, retry_after
 
 _VERSION = "2023-11-03"
 _ATTEMPT_SECONDS = aiohttp.ClientTimeout(total=15, sock_connect=5)
@@ -107,11 +107,19 @@ class ByIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What storage answered: ``code`` is its error code, if any, ``offset`` where an appended block begins."""
+    """What storage answered.
+
+    Attributes:
+        status: of the answer.
+        code: its error code, if any.
+        offset: where an appended block begins.
+        retry_after: how many seconds it asks to wait, if it does.
+    """
 
     status: int
     code: str
     offset: int
+    retry_after: float | None = None
 
 
 class Uploads:
@@ -213,7 +221,7 @@ class Uploads:
             async with self._session.put(url, data=body, headers=all_headers, allow_redirects=False) as answer:
                 await answer.read()  # or the connection could not be used again
                 code, offset = answer.headers.get("x-ms-error-code", ""), answer.headers.get("x-ms-blob-append-offset")
-                answered = Answered(answer.status, code, int(offset or 0))
+                answered = Answered(answer.status, code, int(offset or 0), retry_after(answer.headers))
         except (aiohttp.ClientError, TimeoutError):
             raise Unreachable from None
         if (answered.status, code) == (_FORBIDDEN, StorageErrorCode.AUTHENTICATION_FAILED.value):

@@ -105,8 +105,8 @@ class LedgerSweep:
                 await run.isolated(self._reconcile(ledger, deletions))
             else:
                 await run.isolated(self._reconcile_in_parts(_Place(ledger.tenant_id)))
-                if run.more:
-                    return
+            if run.more:
+                return
             self._done_with(ledger.tenant_id)
             compared += 1
             if compared == self.max_ledgers or run.out_of_time():
@@ -145,6 +145,8 @@ class LedgerSweep:
                     return
                 await self.round.report()
             part = await (self._reconcile_part(part) if part.chained else self._follow(part))
+            if run.cut_short:
+                return  # what is left of this part is not passed over
 
     async def _follow(self, place: _Place) -> _Place:
         """Compare a tenant's events with each other, and return how far there was time for it."""

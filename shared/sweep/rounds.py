@@ -7,6 +7,9 @@ from shared.model.heartbeats import Heartbeat
 from shared.ports import OperationStore
 from shared.runs import Run
 
+_BEGIN = ""
+"""The cursor of a round that has not come anywhere yet."""
+
 
 class Round:
     """What the round that is under way has come to, so far and in this run.
@@ -37,11 +40,11 @@ class Round:
         self._account = account
         self._operations = operations
         self._totals_before = Counter((last and last.totals) or {})
-        self._counts_before = Counter(last.counts if last and last.cursor else {})
+        self._counts_before = Counter(last.counts if last and last.cursor is not None else {})
         if last is None:
             self._previous_counts = None
         else:
-            self._previous_counts = last.previous_counts if last.cursor else last.counts
+            self._previous_counts = last.counts if last.cursor is None else last.previous_counts
 
     def so_far(self, count: str) -> int:
         """Return what a count has come to in this round."""
@@ -49,6 +52,8 @@ class Round:
 
     async def report(self) -> None:
         """Keep what the round has come to by now; a failure to do so is noted."""
+        if self.cursor is None and self.run.cut_short:
+            self.cursor = _BEGIN  # or what was not looked at would seem to be in order
         so_far = {
             "counts": dict(self._counts_before + self.run.counts),
             "previous_counts": self._previous_counts,
@@ -57,4 +62,4 @@ class Round:
         }
         heartbeat = self.run.heartbeat(self._account, more=self.cursor is not None)
         self.heartbeat = heartbeat.model_copy(update=so_far)
-        await self.run.isolated(self._operations.write(self.heartbeat))
+        await self.run.tell(self._operations.write(self.heartbeat))

@@ -10,6 +10,7 @@ from shared.clock import Clock
 from shared.model.containers import DEPLOYMENT_PREFIX, SHARDS, DayContainer, shard_prefix
 from shared.model.deletion import Deletion, Reappearance
 from shared.model.findings import Notable, Trespass
+from shared.model.heartbeats import THROTTLED
 from shared.model.ledger import Event
 from shared.pairing import UNPAIRED, Pairing
 from shared.ports import Conflict, DeletionStore, LedgerStore, ListedContainer, Stored, StoreUnavailable
@@ -28,6 +29,7 @@ _CHUNK_MAX = 100
 _FAILURES_MAX = 200
 _STRANGERS_MAX = 50
 _STRANGERS, _UNJUDGED = "strangers", "unjudged"
+_COUNTED_ANEW = ("containers", _STRANGERS, _UNJUDGED, Notable.FOREIGN_CONTAINER, Notable.SOFT_DELETED)
 _UNREACHABLE_STEPS_MAX = 3
 _UNREACHABLE = frozenset({"storage-unreachable", "storage-timeout"})
 _ATTEMPTS_MAX = 3
@@ -87,8 +89,10 @@ class StorageSweep:
                 return
             if step in SHARDS and not await self._may_delete(paired=paired):
                 break
-            errors_before, marks = len(run.errors), set[str]()
-            await run.isolated(self._take(step, marks))
+            errors_before, marks, counts_before = len(run.errors), set[str](), run.counts.copy()
+            code = await run.isolated(self._take(step, marks))
+            if code == THROTTLED and step not in SHARDS:  # all of it is counted again by the next run
+                run.counts.update({name: counts_before[name] - run.counts[name] for name in _COUNTED_ANEW})
             if run.more:
                 return
             marked = "".join(sorted({*marked, *marks}))

@@ -9,7 +9,7 @@ from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat
 from shared.pairing import Pairing
 from shared.ports import DeletionStore, LedgerStore, OperationStore, ReceiptSigner
-from shared.runs import Run
+from shared.runs import LOOK_BACK_SECONDS, Run
 from shared.sweep.ledger import LedgerSweep
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import SignedReceipts
@@ -65,7 +65,8 @@ class Sweep:
         Raises:
             StoreUnavailable: if not even the last heartbeats can be read; what fails later is told and not raised.
         """
-        last = await self._operations.read_all("sweep")
+        with Run("sweep", self._clock, LOOK_BACK_SECONDS).under_way():
+            last = await self._operations.read_all("sweep")
         receipts = SignedReceipts(self._signer, self._clock)
         reappearances = Reappearances(self._ledger)
         on_ledger = LedgerSweep(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from shared.model import deadlines, findings
-from shared.model.heartbeats import Heartbeat
+from shared.model.heartbeats import THROTTLED, Heartbeat
 from shared.model.metrics import (
     DELETIONS_OVERDUE,
     DELETIONS_PENDING,
@@ -15,6 +15,7 @@ from shared.model.metrics import (
     ITEMS_UNREADABLE,
     JOB_AGE,
     JOB_FAILED,
+    JOB_THROTTLED,
     OPT_OUTS_UNSCHEDULED,
     PROMISE_HOLDS,
     RETENTION_TIME_LEFT,
@@ -67,3 +68,4 @@ def _of_job(heartbeat: Heartbeat | None, now: datetime, here: Mapping[str, str] 
     attributes = {"job": heartbeat.kind, **(here or {})}
     yield Measurement(JOB_AGE, max((now - heartbeat.at).total_seconds(), 0.0), attributes)
     yield Measurement(JOB_FAILED, int(heartbeat.outcome == "failed"), attributes)
+    yield Measurement(JOB_THROTTLED, heartbeat.counts.get(THROTTLED, 0), attributes)

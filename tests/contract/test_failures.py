@@ -21,7 +21,7 @@ from shared import bootstrap
 from shared.clock import SystemClock
 from shared.configuration import Configuration, ConfigurationError
 from shared.model.ledger import Change
-from shared.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
+from shared.ports import RETRY_AFTER_MAX, ContainerBeingDeleted, ContainerMissing, StoreUnavailable
 from shared.stores import blobs
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.cosmos import account as cosmos
@@ -54,10 +54,13 @@ class Broken:
     def __init__(self) -> None:
         self.port = free_ports(1)[0]
         self.status, self.code = 500, ""
+        self.headers: dict[str, str] = {}
+        self.asked = 0
         self.hangs = False
         self.drops = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
         if self.hangs:
             await asyncio.sleep(30)
         if self.drops:
@@ -70,7 +73,7 @@ class Broken:
             assert request.transport is not None
             request.transport.close()
             return answer
-        headers = {"x-ms-error-code": self.code} if self.code else {}
+        headers = {"x-ms-error-code": self.code, **self.headers} if self.code else self.headers
         body = f"<?xml version='1.0'?><Error><Code>{self.code}</Code><Message>{SECRET}</Message></Error>"
         return web.Response(status=self.status, headers=headers, text=body, content_type="application/xml")
 
@@ -150,6 +153,60 @@ async def test_whatever_else_an_account_answers_is_a_code(
 ) -> None:
     broken.status, broken.code = status, code
     assert set((await calls(store)).values()) == {expected}
+
+
+async def asked_of(call: Any) -> tuple[str, bool, float | None]:
+    with pytest.raises(StoreUnavailable) as refused:
+        await call
+    return refused.value.code, refused.value.throttled, refused.value.retry_after
+
+
+async def throttled_calls(store: AzureCaptureStore) -> list[tuple[str, bool, float | None]]:
+    async def listed() -> list[Any]:
+        return [each async for each in store.list_containers("a-")]
+
+    return [
+        await asked_of(store.put_batch(permit(), "c", "b", b"x", "h")),
+        await asked_of(store.append(permit(), "c", "l", b"x")),
+        await asked_of(store.write_beside(permit(), "c", "b", b"x", None)),
+        await asked_of(store.create_container(permit(), "c")),
+        await asked_of(store.delete_container("c")),
+        await asked_of(store.find_batch("c", "b", "h")),
+        await asked_of(store.read_batch("c", "b")),
+        await asked_of(listed()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "asks"),
+    [
+        (503, "ServerBusy", {"Retry-After": "17"}, 17.0),
+        (503, "ServerBusy", {"x-ms-retry-after-ms": "2500"}, 2.5),
+        (500, "OperationTimedOut", {"retry-after-ms": "2500"}, 2.5),
+        (429, "TooManyRequests", {"Retry-After": "99999"}, RETRY_AFTER_MAX),
+    ],
+)
+async def test_what_an_account_at_its_limits_asks_goes_with_the_failure_and_it_is_asked_only_once(
+    broken: Broken, store: AzureCaptureStore, status: int, code: str, headers: dict[str, str], asks: float
+) -> None:
+    broken.status, broken.code, broken.headers = status, code, headers
+    told = await throttled_calls(store)
+    assert set(told) == {(f"storage-{code}", True, asks)}
+    assert broken.asked == len(told)
+
+
+@pytest.mark.parametrize("hostile", ["-1", "nan", "tomorrow", ""])
+async def test_an_account_at_its_limits_need_not_say_how_long_to_wait(
+    broken: Broken, store: AzureCaptureStore, hostile: str
+) -> None:
+    broken.status, broken.code, broken.headers = 503, "ServerBusy", {"Retry-After": hostile} if hostile else {}
+    assert await asked_of(store.put_batch(permit(), "c", "b", b"x", "h")) == ("storage-ServerBusy", True, None)
+    assert await asked_of(store.create_container(permit(), "c")) == ("storage-ServerBusy", True, None)
+
+
+async def test_what_fails_otherwise_is_no_account_at_its_limits(broken: Broken, store: AzureCaptureStore) -> None:
+    broken.status, broken.code = 403, "AuthorizationFailure"
+    assert set(await throttled_calls(store)) == {("storage-AuthorizationFailure", False, None)}
 
 
 @pytest.mark.parametrize("drops", ["before the answer", "in the middle of the answer"])

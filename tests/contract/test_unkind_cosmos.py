@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from azure.cosmos.aio import CosmosClient
 from local.ports import free_ports
 from local.stack import CosmosAccount as Address
 from shared.model.ledger import Event
-from shared.ports import Conflict, StoreUnavailable
+from shared.ports import RETRY_AFTER_MAX, Conflict, StoreUnavailable
 from shared.stores.cosmos import account as cosmos
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
@@ -52,7 +52,7 @@ class Front:
     carried_out: bool = False
     status: int = 0
     substatus: int = 0
-    retry_after_ms: int | None = None
+    retry_after_ms: int | str | None = None
     seen: list[str] = field(default_factory=list)
 
     def will(self, wrong: int, *, right: int = 0, carried_out: bool = False, **answer: Any) -> None:
@@ -176,13 +176,59 @@ async def test_a_hint_of_a_second_leaves_time_to_tell_the_code(front: Front, beh
     assert code == "cosmos-429" and seconds < cosmos.call.seconds / 2
 
 
-async def test_a_hint_to_wait_for_long_does_not_make_a_call_longer(
-    front: Front, behind: CosmosAccount, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize(
+    ("told", "asks"),
+    [
+        (20_000, 20.0),
+        (1_001, 1.001),
+        (10**12, RETRY_AFTER_MAX),
+        ("86400000.5", RETRY_AFTER_MAX),
+        (-5_000, None),
+        ("a while", None),
+        ("", None),
+    ],
+)
+async def test_a_hint_to_wait_for_long_or_for_nonsense_is_told_at_once_and_by_its_code(
+    front: Front, behind: CosmosAccount, read: str, told: Any, asks: float | None
 ) -> None:
-    monkeypatch.setattr(cosmos, "call", replace(cosmos.call, seconds=0.5))
-    front.will(1_000, **{**THROTTLED, "retry_after_ms": 20_000})
-    code, seconds = await code_of(READS["point"](behind))
-    assert code == "cosmos-timeout" and seconds < 2
+    """The SDK would wait for as long as it is told, and ends with an error of its own where that is no number."""
+    front.will(1_000, **{**THROTTLED, "retry_after_ms": told})
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable) as refused:
+        await READS[read](behind)
+    assert (refused.value.code, refused.value.throttled, refused.value.retry_after) == ("cosmos-429", True, asks)
+    assert time.monotonic() - started < 5 and len(front.seen) < 20
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize(
+    ("answer", "throttled", "asks"),
+    [
+        (THROTTLED, True, 0.02),
+        ({"status": 429}, True, None),
+        ({"status": 449, "retry_after_ms": 2_500}, True, 2.5),
+        ({"status": 503, "retry_after_ms": 2_500}, False, 2.5),
+        (GONE, False, None),
+    ],
+    ids=["429", "429 without a hint", "449", "503", "410"],
+)
+async def test_what_cosmos_db_asks_goes_with_the_failure(
+    front: Front, behind: CosmosAccount, read: str, answer: dict[str, Any], throttled: bool, asks: float | None
+) -> None:
+    front.will(1_000, **answer)
+    with pytest.raises(StoreUnavailable) as refused:
+        await READS[read](behind)
+    assert (refused.value.throttled, refused.value.retry_after) == (throttled, asks)
+
+
+async def test_a_write_that_is_told_to_wait_is_not_made(front: Front, behind: CosmosAccount) -> None:
+    change = opt_in(str(uuid.uuid4()))
+    front.will(1, **{**THROTTLED, "retry_after_ms": 9_000})
+    with pytest.raises(StoreUnavailable) as refused:
+        await CosmosLedger(behind).commit(change, None)
+    assert refused.value.retry_after == 9.0
+    await CosmosLedger(behind).commit(change, None)
 
 
 async def test_a_write_that_was_throttled_is_made_once(front: Front, behind: CosmosAccount) -> None:

@@ -24,19 +24,23 @@ class Listing:
     Attributes:
         pages: the names on each page; those of deleted containers begin with ``!`` and are there only if asked for.
         fails_at: the number of the page that is answered with 503, as often as it is asked for.
+        passing: whether it is answered so only once.
         asked: the query of each request that came.
     """
 
     port: int = field(default_factory=lambda: free_ports(1)[0])
     pages: Sequence[Sequence[str]] = ()
     fails_at: int | None = None
+    passing: bool = False
     asked: list[Mapping[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(dict(request.query))
         number = int(request.query.get("marker") or 0)
         if number == self.fails_at:
-            return web.Response(status=503, headers={"x-ms-error-code": "ServerBusy"})
+            self.fails_at = None if self.passing else number
+            headers = {"Retry-After": "3"} if self.passing else {}
+            return web.Response(status=503, headers={"x-ms-error-code": "ServerBusy", **headers})
         kind = "Blob" if "restype" in request.query else "Container"
         assert request.method == "GET" and request.query["comp"] == "list"
         with_deleted = "deleted" in request.query.get("include", "").split(",")
@@ -142,3 +146,26 @@ async def test_d17_logs_between_the_batches_are_passed_over_and_cost_no_batch(
     assert await store.list_batches(CONTAINER, limit=10, after=None) == [a, b]
     assert await store.list_batches(CONTAINER, limit=2, after=None) == [a, b]
     assert await store.list_batches(CONTAINER, limit=2, after=a) == [b]
+
+
+@pytest.mark.parametrize("page", range(3))
+async def test_a_listing_that_was_told_to_wait_goes_on_with_the_page_that_it_was_refused(
+    listing: Listing, store: AzureCaptureStore, page: int
+) -> None:
+    listing.pages = [["7-a", "7-b"], ["7-c"], ["7-d"]]
+    listing.fails_at, listing.passing, listing.asked = page, True, []
+    found, waits = list[str](), list[float | None]()
+    containers = store.list_containers("7-")
+    while True:
+        try:
+            each = await anext(containers, None)
+        except StoreUnavailable as refused:
+            assert refused.throttled
+            waits.append(refused.retry_after)
+            continue
+        if each is None:
+            break
+        found.append(each.name)
+    listing.passing = False
+    assert (found, waits) == (["7-a", "7-b", "7-c", "7-d"], [3.0])
+    assert len(listing.asked) == 4, "the SDK does not ask before the account says"

@@ -12,6 +12,9 @@ CONTENT = ("tag~", "twin~", "person~")
 """What the input of each capture begins with, and the id of each person: nothing but a batch may hold the one (P8), and
 nothing at all the other (D18); no hash or signature can."""
 
+_REFUSED_FOR_NOW = frozenset({"storage-ServerBusy", "cosmos-429"})
+"""The codes of calls of which a store has asked for fewer."""
+
 _SAID_OF_THE_RUN_ITSELF = frozenset({"write", "read_all"})
 
 
@@ -86,8 +89,18 @@ class Claims:
             oracle.fail("P9", f"a {heartbeat.kind} failed with {failed[0]}, and its heartbeat says {heartbeat.outcome}")
         if failed and not heartbeat.counts.get("failures"):
             oracle.fail("P9", f"a {heartbeat.kind} failed with {failed[0]}, and its heartbeat counts no failure")
+        told_to_wait = heartbeat.geo in getattr(work, "told_to_wait", ())
+        if told_to_wait and not heartbeat.counts.get("throttled"):
+            oracle.fail("P9", f"a {heartbeat.kind} was told to wait, and its heartbeat does not say so")
+        for each in heartbeat.postponed or ():
+            self.postponed(each.error)
         if not -SKEW <= oracle._time() - oracle._seconds(heartbeat.at) <= DAY:
             oracle.fail("P9", f"a heartbeat at {oracle.at(oracle._time())} says {heartbeat.at:%d %b %H:%M}")
+
+    def postponed(self, error: str | None) -> None:
+        """Something is left alone for a while for what it failed with; an account at its limits is nobody's failure."""
+        if error in _REFUSED_FOR_NOW:
+            self._oracle.fail("D12", f"what was refused for now ({error}) is postponed as if it had failed")
 
     def job_answered(self, kind: str, heartbeats: Mapping[str | None, Any], work: Any) -> None:
         """A run of a job has ended: of what it was refused, somebody is told."""

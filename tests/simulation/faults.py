@@ -25,6 +25,9 @@ CAPTURE_PAUSE_MAX = 3 * 3600.0
 CALL_LIMIT = 20.0
 """Seconds that an adapter gives one call to storage; what hangs takes them all."""
 
+REFUSED_MAX = 12
+"""How often in a row a busy store refuses the same call: it serves some of everybody's."""
+
 TOGGLE_MAX = 400.0
 """Seconds for which a PUT of the setting may be held up."""
 
@@ -57,6 +60,8 @@ WRITES = frozenset(
     {"mark", "deploy", "commit", "move_head", "create", "replace", "create_container", "write", *UPLOADS}
     | {"delete_container", "delete_beside"}
 )
+BUSY = "storage-ServerBusy"
+_REFUSED = {"cosmos": "cosmos-429"}
 _CONDITIONAL = frozenset({"commit", "replace", "move_head"})
 
 
@@ -66,7 +71,7 @@ class Work:
 
     ``sent`` is what the oracle knows a capture by. ``held_until`` is the time until which its process may be held up: a
     change of a setting has one, because it is stamped before it is committed. A capture has none. ``failed`` is which
-    store failed it in which call, and with what code.
+    store failed it in which call, and with what code; ``told_to_wait`` which stores have asked it for fewer requests.
     """
 
     number: int
@@ -76,6 +81,29 @@ class Work:
     held_until: float = float("inf")
     lands_until: float = 0.0
     failed: list[tuple[str, str, str]] = field(default_factory=list)
+    told_to_wait: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Throttle:
+    """A store that refuses many calls for now, without carrying them out.
+
+    Attributes:
+        until: the time until which it does.
+        chance: how many of the calls, at most 1; of one and the same call not more than ``REFUSED_MAX`` in a row.
+        asks: how many seconds it asks to wait, or None if it does not say.
+        refused: how often in a row each call was.
+    """
+
+    until: float
+    chance: float
+    asks: float | None = None
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def refuses(self, now: float, random: Random, call: tuple[str, str]) -> bool:
+        refused = now < self.until and self.refused[call] < REFUSED_MAX and random.random() < self.chance
+        self.refused[call] = self.refused[call] + 1 if refused else 0
+        return refused
 
 
 @dataclass
@@ -87,6 +115,7 @@ class Weather:
         pause_max: seconds of the longest pause.
         down: store name to the time until which each call fails.
         slow: store name to the time until which each call takes seconds.
+        busy: store name to how it refuses calls for now.
         stuck: names of containers that cannot be deleted.
         hanging: names of containers whose delete hangs for as long as a call may take.
     """
@@ -96,6 +125,7 @@ class Weather:
     pause_max: float = PAUSE_MAX
     down: dict[str, float] = field(default_factory=dict)
     slow: dict[str, float] = field(default_factory=dict)
+    busy: dict[str, Throttle] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
     hanging: set[str] = field(default_factory=set)
 
@@ -109,6 +139,7 @@ class Weather:
         self.rates, self.latency = {}, 0.0
         self.down.clear()
         self.slow.clear()
+        self.busy.clear()
 
 
 @dataclass
@@ -155,7 +186,8 @@ class Faults:
     @property
     def calm(self) -> bool:
         weather = self.weather
-        return not (weather.rates or weather.latency or weather.down or weather.slow or self.kill_at or self.aimed)
+        bad = weather.rates or weather.latency or weather.down or weather.slow or weather.busy
+        return not (bad or self.kill_at or self.aimed)
 
     def draw(self, work: Work | None) -> str | None:
         """Return the fault of one call, or None. A job makes many calls, and shall get somewhere."""
@@ -239,9 +271,16 @@ class Faulty:
             if faults.calm:
                 return await carry_out()
             permit = args[0] if method == "create_container" else None
+            busy = faults.weather.busy.get(self._name)
+            if busy is not None and busy.refuses(faults.loop.time(), faults.random, (method, repr(args[:1]))):
+                faults.count("told to wait")
+                await asyncio.sleep(0.01)
+                raise TryAgain(_REFUSED.get(self._name, BUSY), throttled=True, retry_after=busy.asks)
             return await self._call_in_storm(method, carry_out, work, permit)
         except StoreUnavailable as error:
-            if work is not None:
+            if work is not None and error.throttled:
+                work.told_to_wait.add(self._name)
+            elif work is not None:
                 work.failed.append((self._name, method, error.code))
             raise
 

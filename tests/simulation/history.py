@@ -37,7 +37,7 @@ from shared.watch import status
 from tests.changes import ADMIN
 from tests.simulation import deploys, exporting, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
-from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Work
+from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Throttle, Work
 from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
 from tests.simulation.reviewing import Reviewers
 from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
@@ -696,6 +696,10 @@ class Storm:
         if random.random() < 0.15:
             where = random.choice(("cosmos", "europe", "unitedstates"))
             weather.slow[where] = self.faults.loop.time() + random.choice((10.0, 600.0, HOUR)) * random.random()
+        if random.random() < 0.15:
+            where = random.choice(("cosmos", "europe", "unitedstates"))
+            until = self.faults.loop.time() + random.choice((1.0, 60.0, HOUR)) * random.random()
+            weather.busy[where] = Throttle(until, random.choice((0.1, 0.5, 0.9)), random.choice((None, 0.5, 20.0)))
 
 
 async def whole_story(history: History) -> None:
@@ -1040,6 +1044,11 @@ async def month(history: History, storm: Storm, until: float | None) -> None:
             await history.status()
             await history.wait_until(blackout_ends)
         await history.wait_until(due[0][0])
+        keeps = any(store.soft_delete for store in history.cloud.captures.values())
+        in_time = not keeps and due[0][1] - history.loop.time() > 5 * HOUR
+        if history.cloud.purge_bounds is None and in_time and random.random() < 0.15:
+            await _while_busy(history, due[0])
+            continue
         # Whatever begins later and ends sooner bounds the dawdling too.
         left = history.time_left()
         for _ in range(random.choice((0, 0, 1, 2))):
@@ -1062,6 +1071,33 @@ async def month(history: History, storm: Storm, until: float | None) -> None:
     await history.clients_done()
     if until is not None:
         await history.wait_until(until)
+
+
+async def _while_busy(history: History, due: tuple[float, float]) -> None:
+    """Two of three calls are refused for hours, and what falls due is gone in time all the same."""
+    random, weather = history.random, history.faults.weather
+    weather.clear()
+    await history.clients_done()
+    end = min(due[1], history.loop.time() + 6 * HOUR)
+    busy = random.choice((["cosmos"], list(history.setup.geos), ["cosmos", *history.setup.geos]))
+    for where in busy:
+        # Cosmos DB asks for moments, or a second look, which asks it ten times in turn, would need more than a run has.
+        asks = random.choice((None, 1.0) if where == "cosmos" else (None, 1.0, 20.0))
+        weather.busy[where] = Throttle(end, 2 / 3, asks)
+    history.faults.count("busy until the deadline")
+    ticks = 0
+    while any(deadline == due[1] for _, deadline in history.due(history.loop.time())):
+        if history.loop.time() > end - 10 * MINUTE:
+            promise = "P4" if due[1] in history.stored_deadlines() else "P5"
+            history.oracle.fail(promise, "what fell due was not done while two of three calls were refused for hours")
+            break
+        instance, ticks = history.instance(awake=True), ticks + 1
+        if ticks % 12 == 0:
+            await history.ask(instance, "sweep", instance.sweep.run)
+        await history.ask(instance, "purge", instance.purge.run)
+        await history.wait(5 * MINUTE)
+        history.stop_if_violated()
+    weather.clear()
 
 
 async def _calm_purges(history: History) -> None:

@@ -104,6 +104,7 @@ class ObservedDeletions(MemoryDeletions):
 
     async def replace(self, deletion: Deletion, etag: str) -> None:
         self.claims.item(deletion)
+        self.claims.postponed(deletion.last_error)
         await super().replace(deletion, etag)
         if deletion.status == "verified":
             self.proved.setdefault((deletion.tenant_id, deletion.enrollment_id), deletion)

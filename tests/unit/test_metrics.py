@@ -81,6 +81,7 @@ async def test_a_service_that_is_well_has_these_figures() -> None:
         for job in ("purge", "sweep"):
             assert found.pop(key("job.failed", job, geo)) == 0
             assert found.pop(key("job.age", job, geo)) == 0
+            assert found.pop(key("job.throttled", job, geo)) == 0
     assert found == {
         key("status.readable"): 1,
         key("deletions.overdue"): 0,
@@ -89,11 +90,28 @@ async def test_a_service_that_is_well_has_these_figures() -> None:
         key("opt_outs.unscheduled"): 0,
         key("job.failed", "sweep"): 0,
         key("job.age", "sweep"): 0,
+        key("job.throttled", "sweep"): 0,
     }
 
 
 async def fail(*args: object, **kwargs: object) -> Any:
     raise StoreUnavailable("storage-503")
+
+
+async def an_account_asks_a_purge_to_wait(world: World) -> None:
+    left = [2]
+    store = world.stores["europe"]
+    delete, deletions = store.delete_container, await world.deletions.list(OTHER_TENANT, limit=1, before=None)
+
+    async def busy(container: str) -> bool:
+        if left[0]:
+            left[0] -= 1
+            raise StoreUnavailable("storage-ServerBusy", throttled=True)
+        return await delete(container)  # type: ignore[no-any-return]
+
+    store.delete_container = busy
+    await world.deletions.expedite(OTHER_TENANT, deletions.values[0].enrollment_id, now=world.clock.now())
+    await world.purge.run()
 
 
 async def a_deletion_is_overdue(world: World) -> None:
@@ -190,6 +208,15 @@ BROKEN: list[tuple[Callable[[World], Awaitable[None]], dict[Any, float | None]]]
             key("job.failed", "purge", "unitedstates"): 0,
             key("promise.holds", "P9"): 0,
             key("deletions.overdue"): 0,
+        },
+    ),
+    (
+        an_account_asks_a_purge_to_wait,
+        {
+            key("job.throttled", "purge", "europe"): 2,
+            key("job.throttled", "purge", "unitedstates"): 0,
+            key("job.failed", "purge", "europe"): 0,
+            key("promise.holds", "P9"): 1,
         },
     ),
     (

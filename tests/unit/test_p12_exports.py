@@ -804,3 +804,42 @@ async def test_d12_each_run_begins_with_another_export() -> None:
         await exporting(world).run()
     assert set(begun) == {each.wish for each in asked}
     store(world).list_blobs = inner  # type: ignore[method-assign]
+
+
+async def test_an_export_whose_account_asks_to_wait_is_made_by_the_timer_and_is_no_failure() -> None:
+    world = await shared_world()
+    inner, refused = store(world).stage, list[float]()
+
+    async def busy(*args: Any) -> None:
+        refused.append(world.clock.monotonic())
+        if len(refused) < 6:
+            raise TryAgain("storage-ServerBusy", throttled=True, retry_after=4.0)
+        await inner(*args)
+
+    store(world).stage = busy  # type: ignore[method-assign]
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    assert (export.status, len(refused)) == ("running", 1), "a request does not wait"
+    world.clock.move(timedelta(minutes=2))
+    refused.clear()
+    run = await exporting(world).run()
+    assert (run.errors, run.counts) == ([], {"exports": 1, "throttled": 5})
+    assert refused[1] - refused[0] == 4.0
+    assert (await exporting(world).read(TENANT, export.export_id)).status == "ready"
+
+
+async def test_d12_an_export_whose_account_refuses_it_all_the_time_is_left_to_the_next_run() -> None:
+    world = await shared_world()
+    inner = store(world).stage
+
+    async def busy(*args: Any) -> None:
+        raise TryAgain("storage-ServerBusy", throttled=True)
+
+    store(world).stage = busy  # type: ignore[method-assign]
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    world.clock.move(timedelta(minutes=2))
+    run = await exporting(world).run()
+    assert (run.errors, run.more, run.cut_short) == ([], True, True)
+    assert (await exporting(world).read(TENANT, export.export_id)).status == "running"
+    store(world).stage = inner  # type: ignore[method-assign]
+    await exporting(world).run()
+    assert (await exporting(world).read(TENANT, export.export_id)).status == "ready"

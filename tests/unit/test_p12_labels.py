@@ -358,6 +358,21 @@ async def test_what_storage_does_not_take_is_given_up_after_a_while(error: Excep
     assert tries == {Conflict: 12, TryAgain: 4, StoreUnavailable: 1}[type(error)]
 
 
+async def test_what_storage_asks_to_wait_for_is_not_tried_again_by_the_request() -> None:
+    world, batch = await shared_world()
+    tries = 0
+
+    async def busy(*args: Any) -> None:
+        nonlocal tries
+        tries += 1
+        raise TryAgain("storage-ServerBusy", throttled=True, retry_after=9.0)
+
+    store(world).write_beside = busy  # type: ignore[method-assign]
+    with pytest.raises(TryAgain) as refused:
+        await put(world, batch, 0, CORRECT)
+    assert (tries, refused.value.retry_after) == (1, 9.0)
+
+
 # Who has no live grant any more
 
 

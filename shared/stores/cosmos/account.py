@@ -17,7 +17,7 @@ from shared.model.geos import GEOS
 from shared.model.items import tenant_in_log
 from shared.model.posture import LEDGER
 from shared.ports import UNREADABLE_ITEM, Conflict, Page, Setup, StoreUnavailable
-from shared.stores.calls import Calls
+from shared.stores.calls import Calls, retry_after
 
 DATABASE = "data-sharing"
 CONFLICT, PRECONDITION_FAILED = 409, 412
@@ -27,7 +27,9 @@ LARGE_PAGE = 1_000
 PAGE = 100
 """Of any other."""
 
-_NOT_FOUND = 404
+_NOT_FOUND, _TOO_MANY_REQUESTS, _RETRY_WITH = 404, 429, 449
+_THROTTLES = frozenset({_TOO_MANY_REQUESTS, _RETRY_WITH})
+_PATIENCE_SECONDS = 1
 
 _OUR_IDS = re.compile("setting|head|ledger|cosmos|(event|record)-[0-9]{9}|((grant|export)-)?[0-9a-f]{32}")
 
@@ -35,7 +37,17 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-call = Calls("cosmos", 10.0, lambda error: StoreUnavailable(f"cosmos-{error.status_code or 'unreachable'}"))
+
+def _refused(error: HttpResponseError) -> StoreUnavailable:
+    headers = getattr(error, "headers", None)
+    return StoreUnavailable(
+        f"cosmos-{error.status_code or 'unreachable'}",
+        throttled=error.status_code in _THROTTLES,
+        retry_after=retry_after(headers),
+    )
+
+
+call = Calls("cosmos", 10.0, _refused)
 
 
 class CosmosAccount:
@@ -61,7 +73,8 @@ class CosmosAccount:
         options: Any = {"connection_timeout": 3, "read_timeout": 8, "retry_total": 3, "retry_backoff_max": 3}
         # In seconds, of one request that is told to wait. The SDK tries a page of a query again as often as each of its
         # requests, so with more the call's time would be over before the page could fail with its code.
-        options["retry_throttle_backoff_max"] = 1
+        options["retry_throttle_backoff_max"] = _PATIENCE_SECONDS
+        options["raw_response_hook"] = _refuse_long_waits
         if is_endpoint(setting):
             assert credential is not None
             return cls(CosmosClient(setting, credential, **options), database)
@@ -104,6 +117,20 @@ class CosmosAccount:
                 await container.read()
                 self._containers[name] = container
         return self._containers[name]
+
+
+def _refuse_long_waits(response: Any) -> None:
+    """Let a call fail at once that is told to wait for longer than there is time.
+
+    The SDK would wait for as long as it is told, once at least, and then have no time to tell by whom. Nor does it
+    understand what is no whole number.
+    """
+    answer = response.http_response
+    told = answer.headers.get("x-ms-retry-after-ms")
+    if answer.status_code == _TOO_MANY_REQUESTS and told is not None:
+        asked = retry_after(answer.headers)
+        if asked is None or asked > _PATIENCE_SECONDS or not told.isdecimal():
+            raise StoreUnavailable("cosmos-429", throttled=True, retry_after=asked)
 
 
 def _expires(container: Mapping[str, Any]) -> bool:
