@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from shared import log
-from shared.accounts import Accounts
+from shared.accounts import Account, Accounts
 from shared.clock import Clock, SystemClock
 from shared.configuration import Configuration, Portal, PublicAddress
 from shared.deletion import purge
@@ -141,9 +141,13 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
     """
     stores = azure.connect(configuration, clock)
     keys = SigningKeys(partial(fetch_keys, configuration.jwks_uri), clock)
+    served = [
+        Account(each.geo, store, configuration.retention_days, each.state)
+        for each, store in zip(configuration.storage, stores.captures, strict=True)
+    ]
     return assemble(
         stores,
-        Accounts(stores.captures, configuration.retention_days, configuration.geo_endpoints),
+        Accounts(served, configuration.retention_days, configuration.geo_endpoints),
         clock,
         tokens=Tokens(configuration, keys, clock),
         review_auth_context=configuration.review_auth_context,

@@ -326,7 +326,7 @@ class MemoryOperations:
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
-        self.heartbeats[heartbeat.kind, heartbeat.geo] = heartbeat
+        self.heartbeats[heartbeat.kind, heartbeat.storage_account] = heartbeat
 
     async def deployment_id(self) -> str | None:
         """See ``OperationStore``."""
@@ -339,7 +339,9 @@ class MemoryOperations:
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
-        return {geo: heartbeat for (each, geo), heartbeat in _in_no_order(self.heartbeats.items()) if each == kind}
+        return {
+            account: heartbeat for (each, account), heartbeat in _in_no_order(self.heartbeats.items()) if each == kind
+        }
 
 
 class MemoryPosture:
@@ -350,7 +352,7 @@ class MemoryPosture:
 
     async def write(self, check: PostureCheck) -> None:
         """See ``PostureStore``."""
-        self.checks[check.geo] = check
+        self.checks[check.storage_account] = check
 
     async def read_all(self) -> Mapping[str | None, PostureCheck]:
         """See ``PostureStore``."""

@@ -251,7 +251,7 @@ async def test_status_for_operators(api: Api) -> None:
     assert body["holds"] is True and body["promises"].keys() == {"P1", "P3", "P4", "P5", "P6", "P9"}
     assert (body["feedLagSeconds"], body["findings"]) == (0, {})
     assert body["ledger"]["unscheduledOptOuts"] == 0 and body["ledger"]["lastSweep"]["counts"] == {"ledgers": 1}
-    europe = body["geos"]["europe"]
+    europe = body["accounts"]["steurope"]
     assert europe["pendingDeletions"] == 1 and europe["overdueDeletions"] == 0
     assert europe["oldestDay"] == "2026-11-21"
     assert europe["lastPurge"]["outcome"] == europe["lastSweep"]["outcome"] == "done"

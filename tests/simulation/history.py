@@ -1295,14 +1295,14 @@ async def edit(history: History) -> None:
             continue
         cloud.deletions.items[key] = Stored(deletion.model_copy(update={"retry_at": ahead}), f"edited-{key[1]}")
         history.faults.count("edited deletion")
-    for geo, store in cloud.captures.items():
-        last = cloud.operations.heartbeats.get(("purge", geo))
+    for store in cloud.captures.values():
+        last = cloud.operations.heartbeats.get(("purge", store.account))
         if last is not None:
             names = sorted(store.containers)[:10]
             all_of_them = tuple(
                 Postponed(container=name, failures=3, error="storage-503", retry_at=ahead) for name in names
             )
-            cloud.operations.heartbeats["purge", geo] = last.model_copy(update={"postponed": all_of_them})
+            cloud.operations.heartbeats["purge", store.account] = last.model_copy(update={"postponed": all_of_them})
 
 
 async def by_hand(history: History, storm: Storm) -> None:

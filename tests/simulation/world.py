@@ -10,7 +10,7 @@ import azure.functions as func
 from joserfc.jwk import ECKey
 
 from functions import opt_outs
-from shared.accounts import Accounts
+from shared.accounts import Account, Accounts
 from shared.bootstrap import assemble
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.deletion import Deletion
@@ -322,12 +322,14 @@ class Instance:
             deletions=reached(cloud.deletions, "cosmos"),
             access=reached(cloud.access, "cosmos"),
             operations=reached(cloud.operations, "cosmos"),
-            captures=captures,
+            captures=list(captures.values()),
             signer=reached(cloud.signer, "key"),
         )
         services = assemble(
             stores,
-            Accounts(captures, cloud.retention_days),
+            Accounts(
+                [Account(geo, store, cloud.retention_days) for geo, store in captures.items()], cloud.retention_days
+            ),
             process,
             tokens=NOBODY,
             review_auth_context="c1",

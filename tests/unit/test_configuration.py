@@ -12,7 +12,7 @@ from tests.world import OTHER_TENANT, TENANT
 def test_a_deployment_needs_six_settings_and_trusts_entra() -> None:
     settings = Configuration.read(GOOD)
     assert settings.cosmos == "https://cosmos.example/"
-    assert set(settings.storage) == {"europe", "unitedstates"}
+    assert [(each.geo, each.state) for each in settings.storage] == [("europe", "open"), ("unitedstates", "open")]
     assert settings.operator_tenant_id == "7d2f4c1e-5b0a-4e86-9c33-1f6a8e0b2d47"
     assert settings.audiences == ("api://one", "two")
     assert (settings.issuers, settings.jwks_uri) == (ENTRA_ISSUERS, ENTRA_JWKS_URI)

@@ -29,7 +29,9 @@ PAGE = 100
 
 _NOT_FOUND = 404
 
-_OUR_IDS = re.compile("setting|head|ledger|cosmos|(event|record)-[0-9]{9}|((grant|export)-)?[0-9a-f]{32}")
+_OUR_IDS = re.compile(
+    "setting|head|ledger|cosmos|account-[a-z0-9]{3,24}|(event|record)-[0-9]{9}|((grant|export)-)?[0-9a-f]{32}"
+)
 
 T = TypeVar("T")
 
