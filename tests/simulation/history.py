@@ -802,7 +802,7 @@ async def episode(history: History, storm: Storm) -> None:
         elif action < 0.985:
             deploys.set_a_clock(history)
         else:
-            change = random.choice((deploys.change_retention, deploys.configured_wrongly))
+            change = random.choice((deploys.change_retention, deploys.configured_wrongly, deploys.close_accounts))
             await change(history, partial(pass_time, history, storm))
         if random.random() < 0.08:
             await exporting.at_once(history, who)

@@ -162,8 +162,8 @@ class Oracle:
         self.spans: Any  # a Spans, likewise
         self.beside: Any  # a Beside, likewise
         self.accounts = accounts  # each with its geo
-        self.closed: list[tuple[float, frozenset[str]]] = [(0.0, frozenset())]
-        """Since when some instance may know which accounts to be closed; until the next, one may."""
+        self._closed: list[tuple[frozenset[str], float]] = [(frozenset(), float("inf"))]
+        """The accounts that instances know to be closed, and until when the last of them lives."""
         self.violation: Violation | None = None
         self.checks = 0
         self.waived: set[str] = set()
@@ -443,6 +443,8 @@ class Oracle:
             if term is None or term.ended is not None or not asked:
                 self.fail("P11", "an agreement for nothing that is on, or that nobody asked for")
                 return
+            if (event.geo, event.storage_account) != (term.geo, term.account):
+                self.fail("P3", "an agreement was renewed in another account than its enrollment's")
             self.agreements.event(tenant, event)
         elif event.kind == "reappeared":
             self._reappeared(tenant, event)
@@ -478,13 +480,22 @@ class Oracle:
             self.fail("P9", "the ledger's chain of hashes is broken")
         self._hashes[tenant] = _hash(event.to_json())
 
+    def closing(self, closed: frozenset[str]) -> None:
+        """Instances that start from now on know these accounts to be closed."""
+        self._closed.append((closed, float("inf")))
+
+    def closed(self) -> None:
+        """The last instance that knew of others has ended."""
+        now = self._time()
+        self._closed = [(each, min(until, now)) for each, until in self._closed[:-1]] + self._closed[-1:]
+
     def _placed(self, event: Any, asked: float) -> None:
         """A new enrollment lies in the account that its id has among those of its geo that were open (D20)."""
         number = int(hashlib.sha256(event.enrollment_id.encode()).hexdigest()[:16], 16)
         fitting = set()
-        for n, (_, closed) in enumerate(self.closed):
-            if n + 1 < len(self.closed) and self.closed[n + 1][0] <= asked:
-                continue  # over before anybody asked
+        for closed, until in self._closed:
+            if until < asked:
+                continue
             names = sorted(name for name, geo in self.accounts.items() if geo == event.geo and name not in closed)
             fitting |= {names[number % len(names)]} if names else set()
         if event.storage_account not in fitting:
@@ -525,6 +536,8 @@ class Oracle:
             or stored.value.notice != (None if on is None else self.agreements.last(on))
         ):
             self.fail("P9", "the setting is not what the ledger's last event says")
+        if enrollment is not None and enrollment.storage_account != self.terms[enrollment.enrollment_id].account:
+            self.fail("P3", "the setting names another account than its enrollment's")
 
     # Containers and batches
 
