@@ -91,8 +91,6 @@ MUTATIONS = {
         geo_storage("union(tags, { geo: geo })", "union(tags, { geo: 'europe' })"),
         Mutation("main", "endpoint: geoStorage[i].outputs", "endpoint: geoStorage[0].outputs"),
         Mutation("function-app", "those => length(those) == 1 && ", "those => ", {"servedGeos": [FIRST, SECOND]}),
-        # Azure takes no two modules of one name.
-        Mutation("main", "@minLength(1)\nparam servedGeos", "param servedGeos", {"servedGeos": [FIRST, FIRST]}),
     ],
     "lifecycle_is_retention": [
         geo_storage(DAYS, "daysAfterCreationGreaterThan: 31"),
