@@ -1,4 +1,4 @@
-"""Versions side by side: ``RETENTION_DAYS`` changed, a geo missing, two geos exchanged; and clocks that are set."""
+"""Versions side by side: other days, accounts closed, a geo missing, two geos exchanged; and clocks that are set."""
 
 import asyncio
 import copy
@@ -30,12 +30,29 @@ async def change_retention(history: "History", wait: Wait) -> None:
     history.faults.count("retention made longer" if days > cloud.retention_days else "retention made shorter")
     cloud.retention_days = days
     history.oracle.retention.deploying(days)
+    await _replace_instances(history, wait)
+    history.oracle.retention_changed(days)
+
+
+async def close_accounts(history: "History", wait: Wait) -> None:
+    """Close some accounts, as a rule one that is not empty, and open all others (D20)."""
+    random, cloud = history.random, history.cloud
+    names = sorted(cloud.accounts)
+    closed = frozenset(random.sample(names, random.choice((0, 1, 1, 1, 2))))
+    history.faults.count("accounts closed" if closed else "all accounts open")
+    cloud.closed = closed
+    history.oracle.closing(closed)
+    await _replace_instances(history, wait)
+    history.oracle.closed()
+
+
+async def _replace_instances(history: "History", wait: Wait) -> None:
+    """Let old and new instances run side by side for minutes, and then only new ones."""
     old = list(history.instances)
     history.instance_starts()
     for instance in old:
-        await wait(random.choice((1.0, MINUTE, 10 * MINUTE)) * random.random())
+        await wait(history.random.choice((1.0, MINUTE, 10 * MINUTE)) * history.random.random())
         instance.process.kill()
-    history.oracle.retention_changed(days)
 
 
 async def configured_wrongly(history: "History", wait: Wait) -> None:
@@ -45,13 +62,13 @@ async def configured_wrongly(history: "History", wait: Wait) -> None:
     there is rightly told to be in the other account, and that is what the configuration says.
     """
     random, cloud = history.random, copy.copy(history.cloud)
-    cloud.captures = dict(cloud.captures)
     missing = random.random() < 0.5
-    one, other = random.sample(list(cloud.captures), 2)
+    one, other = random.sample(sorted(set(cloud.accounts.values())), 2)
     if missing:
-        del cloud.captures[one]
+        cloud.captures = {name: store for name, store in cloud.captures.items() if cloud.accounts[name] != one}
     else:
-        cloud.captures |= {one: cloud.captures[other], other: cloud.captures[one]}
+        exchanged = {one: other, other: one}
+        cloud.accounts = {name: exchanged.get(geo, geo) for name, geo in cloud.accounts.items()}
     history.faults.count("a geo missing" if missing else "two geos exchanged")
     odd = Instance("odd", cloud, history.loop, history.setup.base, random, history.faults)
     history.beside = odd if missing else None

@@ -20,7 +20,7 @@ from tests.simulation.planted.registry import mutant, patched
 
 @mutant("other geo's account")
 def _() -> Iterator[None]:
-    with patched(Accounts, "of", lambda self, enrollment: next(iter(self.stores.values()))):
+    with patched(Accounts, "of", lambda self, enrollment: self.served[0].store):
         yield
 
 

@@ -1,0 +1,102 @@
+"""Bugs of geos with several storage accounts (D20)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from shared.accounts import Accounts
+from shared.deletion.purge import Purge
+from shared.model.heartbeats import Heartbeat
+from shared.model.ledger import Enrollment, Setting
+from shared.problems import GeoNotServed
+from shared.sharing.data_sharing import DataSharing
+from shared.stores.memory import MemoryOperations
+from shared.sweep.sweep import Sweep
+from tests.simulation.planted.registry import mutant, patched
+
+
+def _first_of_each_geo(accounts: Accounts) -> Accounts:
+    return replace(accounts, served=list({each.geo: each for each in reversed(accounts.served)}.values()))
+
+
+@mutant("an opt-in to a closed account")
+def _() -> Iterator[None]:
+    def any_of(self: Accounts, geo: str) -> Any:
+        return sorted((each for each in self if each.geo == geo), key=lambda each: each.name)
+
+    with patched(Accounts, "open_in", any_of):
+        yield
+
+
+@mutant("a new enrollment's account is chosen by its shard")
+def _() -> Iterator[None]:
+    choose = Accounts.for_opt_in
+
+    def by_shard(self: Accounts, geo: str, enrollment_id: str) -> Any:
+        choose(self, geo, enrollment_id)
+        candidates = self.open_in(geo)
+        return candidates[int(enrollment_id[0], 16) % len(candidates)]
+
+    with patched(Accounts, "for_opt_in", by_shard):
+        yield
+
+
+@mutant("captures follow today's choice and not their enrollment's account")
+def _() -> Iterator[None]:
+    of = Accounts.of
+
+    def chosen_again(self: Accounts, enrollment: Enrollment) -> Any:
+        try:
+            return self.for_opt_in(enrollment.geo, enrollment.enrollment_id).store
+        except GeoNotServed:
+            return of(self, enrollment)
+
+    with patched(Accounts, "of", chosen_again):
+        yield
+
+
+@mutant("a renewed agreement moves its enrollment to the account that is chosen today")
+def _() -> Iterator[None]:
+    renew = DataSharing._renew
+
+    def moved(self: DataSharing, setting: Setting, enrollment: Enrollment, *more: Any) -> Any:
+        account = self.accounts.for_opt_in(enrollment.geo, enrollment.enrollment_id).name
+        return renew(self, setting, enrollment.model_copy(update={"storage_account": account}), *more)
+
+    with patched(DataSharing, "_renew", moved):
+        yield
+
+
+@mutant("purge goes to the first account of a geo only")
+def _() -> Iterator[None]:
+    begin = Purge.__init__
+
+    def first_only(self: Purge, accounts: Accounts, *more: Any) -> None:
+        begin(self, _first_of_each_geo(accounts), *more)
+
+    with patched(Purge, "__init__", first_only):
+        yield
+
+
+@mutant("sweep goes to the first account of a geo only")
+def _() -> Iterator[None]:
+    begin = Sweep.__init__
+
+    def first_only(self: Sweep, accounts: Accounts, *more: Any) -> None:
+        begin(self, _first_of_each_geo(accounts), *more)
+
+    with patched(Sweep, "__init__", first_only):
+        yield
+
+
+@mutant("what jobs keep of one account of a geo hides what they keep of the other")
+def _() -> Iterator[None]:
+    write = MemoryOperations.write
+
+    async def of_geo(self: MemoryOperations, heartbeat: Heartbeat) -> None:
+        known = [each.storage_account for each in self.heartbeats.values() if each.geo == heartbeat.geo]
+        account = next(iter(sorted(filter(None, known))), heartbeat.storage_account)
+        await write(self, heartbeat.model_copy(update={"storage_account": account}))
+
+    with patched(MemoryOperations, "write", of_geo):
+        yield
