@@ -141,8 +141,9 @@ def _where(stack: Stack) -> str:
         lines = [f"  settings {stack.directory / _SETTINGS_FILE}  (copy it to {ROOT}, then run: func start)"]
     lines += [
         *(
-            f"  storage  {stack.processes[f'storage-{geo}'].url}  ({geo}; connection string in {DESCRIPTION_FILE})"
+            f"  storage  {stack.processes[f'storage-{geo}'].url}  ({geo}; connection strings in {DESCRIPTION_FILE})"
             for geo in description.storage
+            if "/" not in geo
         ),
         f"  cosmos   {description.cosmos.endpoint}  (database {description.cosmos.database})",
         f"  files    {stack.directory}  ({DESCRIPTION_FILE}, logs/)",

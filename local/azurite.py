@@ -10,9 +10,9 @@ _BLOB_SERVICE = ROOT / "local/node_modules/azurite/dist/src/blob/main.js"
 _EXIT_WITH_STDIN = ROOT / "local/exit-with-stdin.cjs"
 
 
-def account_name(geo: str) -> str:
-    """Return the name of the storage account that stands for ``geo``."""
-    return f"st{geo}"
+def account_name(place: str) -> str:
+    """Return the name of the storage account that stands for a geo, or for ``{geo}/2``, its second."""
+    return f"st{place.replace('/', '')}"
 
 
 def require() -> None:

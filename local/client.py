@@ -60,8 +60,8 @@ class Client:
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         )
         self._storage = {
-            geo: await self._exit.enter_async_context(BlobServiceClient.from_connection_string(setting))
-            for geo, setting in self._stack.description.storage.items()
+            place: await self._exit.enter_async_context(BlobServiceClient.from_connection_string(setting))
+            for place, setting in self._stack.description.storage.items()
         }
         return self
 
@@ -176,25 +176,29 @@ class Client:
 
     # Storage, asked directly
 
+    def _of(self, geo: str) -> Sequence[BlobServiceClient]:
+        return [storage for place, storage in self._storage.items() if place.partition("/")[0] == geo]
+
     async def containers(self, geo: str) -> list[str]:
-        """Return the names of all containers in a geo's account, but for the one that says whose the account is."""
-        listing = self._storage[geo].list_containers(include_deleted=True)
-        return [str(each.name) async for each in listing if not each.name.startswith(DEPLOYMENT_PREFIX)]
+        """Return the names of all containers in a geo's accounts, but for those that say whose the accounts are."""
+        return [name for storage in self._of(geo) for name in await containers_in(storage)]
 
     async def all_containers(self) -> dict[str, list[str]]:
         """Return the names of all containers in every account, by geo."""
-        return {geo: await self.containers(geo) for geo in self._storage}
+        return {geo: await self.containers(geo) for geo in self._storage if "/" not in geo}
 
-    async def create_container(self, geo: str, name: str) -> None:
-        """Put a container into a geo's account by hand."""
-        await self._storage[geo].create_container(name)
+    async def create_container(self, place: str, name: str) -> None:
+        """Put a container into a geo's account by hand; ``{geo}/2`` is its second."""
+        await self._storage[place].create_container(name)
 
     async def batches(self, geo: str, enrollment_id: str) -> dict[str, list[dict[str, Any]]]:
-        """Return an enrollment's captures in a geo's account, as stored, by ``container/batch``."""
+        """Return an enrollment's captures in a geo's accounts, as stored, by ``container/batch``."""
         found: dict[str, list[dict[str, Any]]] = {}
-        for container in await self.containers(geo):
-            if container.endswith(enrollment_id):
-                client = self._storage[geo].get_container_client(container)
+        for storage in self._of(geo):
+            for container in await containers_in(storage):
+                if not container.endswith(enrollment_id):
+                    continue
+                client = storage.get_container_client(container)
                 async for name in client.list_blob_names():
                     if not BATCH_ID.fullmatch(name):
                         continue  # a log of spans
@@ -209,12 +213,18 @@ class Client:
         What is staged and not yet put together is among it.
         """
         found = []
-        for geo, storage in self._storage.items():
-            for container in await self.containers(geo):
+        for storage in self._storage.values():
+            for container in await containers_in(storage):
                 if container.endswith(enrollment_id):
                     blobs = storage.get_container_client(container).list_blobs(include=["uncommittedblobs"])
                     found += [f"{container}/{each.name}" async for each in blobs if _MADE.search(each.name)]
         return found
+
+
+async def containers_in(storage: BlobServiceClient) -> list[str]:
+    """Return the names of all containers in an account, but for the one that says whose the account is."""
+    listing = storage.list_containers(include_deleted=True)
+    return [str(each.name) async for each in listing if not each.name.startswith(DEPLOYMENT_PREFIX)]
 
 
 def to_opt_in(geo: str, now: datetime) -> dict[str, Any]:

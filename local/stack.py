@@ -29,6 +29,8 @@ from shared.stores.cosmos.account import DATABASE
 from shared.stores.cosmos.schema import CONTAINERS
 
 GEOS = ("unitedstates", "europe", "unitedkingdom")
+TWO_ACCOUNTS = "unitedstates"
+"""The geo that has two storage accounts (D20)."""
 DESCRIPTION_FILE = "stack.json"
 RECEIPT_KEYS_FILE = "receipt-keys.json"
 """Private keys (a JWK Set) in the stack's directory: what the stack's receipts are signed with."""
@@ -59,7 +61,7 @@ class Description:
     Attributes:
         api: the address of the API, or None without a host.
         host: the address of the host, or None without one.
-        storage: geo to connection string.
+        storage: connection strings, by geo; that of a geo's second account by ``{geo}/2``.
         cosmos: the Cosmos DB account.
         issuer: the issuer's address, without a slash at the end.
     """
@@ -146,11 +148,13 @@ class Stack:
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "AzureWebJobsStorage": self._runtime_storage,
             "COSMOS_CONNECTION": f"AccountEndpoint={cosmos.endpoint};AccountKey={cosmos.key};",
-            "STORAGE_ACCOUNTS": json.dumps(self.description.storage),
+            "STORAGE_ACCOUNTS": json.dumps(
+                {geo: accounts[0] if len(accounts) == 1 else accounts for geo, accounts in self._accounts().items()}
+            ),
             "OPERATOR_TENANT_ID": OPERATOR_TENANT_ID,
             "TOKEN_AUDIENCES": AUDIENCE,
             "TENANT_SETTINGS_AUDIENCES": f"{TOOLS_AUDIENCE},{TOOLS_AUDIENCE.rstrip('/')}",
-            "HOME_GEOS": json.dumps({"*": next(iter(self.description.storage))}),
+            "HOME_GEOS": json.dumps({"*": self._geos[0]}),
             "PORTAL_CLIENT_ID": PORTAL_CLIENT_ID,
             "PORTAL_AUTHORITY": f"{self.description.issuer}/organizations/v2.0",
             "REVIEW_AUTH_CONTEXT": "c1",
@@ -159,6 +163,9 @@ class Stack:
             "TOKEN_JWKS_URI": self.issuer.jwks_uri,
             **self._settings,
         }
+
+    def _accounts(self) -> dict[str, list[str]]:
+        return {geo: [self.description.storage[place] for place in _places(geo)] for geo in self._geos}
 
     async def start_host(self, settings: Mapping[str, str] | None = None) -> Process:
         """Start one more host on the same data, at a port of its own, and return it.
@@ -228,8 +235,11 @@ class Stack:
             api=f"{host}/api" if host else None,
             host=host,
             storage={
-                geo: azurite.connection_string(account=azurite.account_name(geo), key=self._keys["storage"], port=port)
+                place: azurite.connection_string(
+                    account=azurite.account_name(place), key=self._keys["storage"], port=port
+                )
                 for geo, port in zip(self._geos, storage_ports, strict=True)
+                for place in _places(geo)
             },
             cosmos=CosmosAccount(f"http://127.0.0.1:{cosmos_port}/", self._keys["cosmos"]),
             issuer=self.issuer.url,
@@ -244,7 +254,8 @@ class Stack:
                 azurite.command(port=port, location=self.directory / "storage" / geo),
                 port,
                 environment=azurite.environment(
-                    {azurite.account_name(geo): key} | ({_RUNTIME_ACCOUNT: key} if port == ports[0] else {})
+                    {azurite.account_name(place): key for place in _places(geo)}
+                    | ({_RUNTIME_ACCOUNT: key} if port == ports[0] else {})
                 ),
             )
             for geo, port in zip(self._geos, ports, strict=True)
@@ -322,6 +333,10 @@ async def create_cosmos_containers(account: CosmosAccount) -> None:
             await database.create_container_if_not_exists(
                 name, PartitionKey(schema.partition_key), indexing_policy=schema.indexing_policy
             )
+
+
+def _places(geo: str) -> list[str]:
+    return [geo, f"{geo}/2"] if geo == TWO_ACCOUNTS else [geo]
 
 
 def _new_receipt_keys() -> str:

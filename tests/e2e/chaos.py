@@ -18,7 +18,7 @@ import aiohttp
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob.aio import BlobServiceClient
 
-from local.client import Answer, Client
+from local.client import Answer, Client, containers_in
 from local.stack import Stack
 from shared.model import deadlines
 from shared.model.containers import DayContainer
@@ -279,11 +279,12 @@ class Witness:
         self._exit = AsyncExitStack()
         self._settings = stack.description.storage
         self._accounts: dict[str, BlobServiceClient] = {}
+        self._account_of: dict[str, str] = {}
 
     async def __aenter__(self) -> "Witness":
-        for geo, setting in self._settings.items():
-            client = BlobServiceClient.from_connection_string(setting)
-            self._accounts[geo] = await self._exit.enter_async_context(client)
+        for setting in self._settings.values():
+            client = await self._exit.enter_async_context(BlobServiceClient.from_connection_string(setting))
+            self._accounts[str(client.account_name)] = client
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -306,20 +307,21 @@ class Witness:
         deletions = await self._scheduled(acknowledged)
         now = await self._client.now()
 
-        geo_of = {event["enrollmentId"]: event["geo"] for event in ledger}
+        self._account_of = {event["enrollmentId"]: event["storageAccount"] for event in ledger}
         expired = deadlines.newest_expired_day(purged_at, _RETENTION_DAYS)
-        for geo, containers in held.items():
+        for account, containers in held.items():
             for name in containers:
                 container = DayContainer.parse(name)
                 assert container is not None, f"{name} is none of ours"
                 owner = container.enrollment_id
-                assert geo_of.get(owner) == geo, f"P1, P3: {name} lies in {geo}, enrolled in {geo_of.get(owner)}"
+                mine = self._account_of.get(owner)
+                assert mine == account, f"P1, P3: {name} lies in {account}, enrolled in {mine}"
                 assert container.day > expired, f"P4: {name} outlived a purge at {purged_at}"
                 assert owner not in verified, f"P6: {name} is there after the receipt"
 
         begins = {each["enrollmentId"]: datetime.fromisoformat(each["notBefore"]) for each in deletions}
         for batch in stored:
-            there = batch.batch_id in held[geo_of[batch.enrollment_id]].get(batch.container, ())
+            there = batch.batch_id in held[self._account_of[batch.enrollment_id]].get(batch.container, ())
             assert not (there and batch in self.gone), f"{batch.container}/{batch.batch_id} is there again"
             if there or batch in self.gone:
                 continue
@@ -334,9 +336,8 @@ class Witness:
     async def read_again(self, rng: random.Random, number: int) -> None:
         """Check of some acknowledged batches, those last seen in storage, that they hold what was sent."""
         live = [batch for batch in self._load.stored if batch not in self.gone]
-        geo_of = {each.enrollment_id: each.geo for tenant in self._load.tenants for each in tenant.changes}
         for batch in rng.sample(live, min(number, len(live))):
-            account = self._accounts[geo_of[batch.enrollment_id]]
+            account = self._accounts[self._account_of[batch.enrollment_id]]
             blob = account.get_blob_client(batch.container, batch.batch_id)
             content = await (await blob.download_blob(decompress=False)).readall()
             inputs = [json.loads(line)["input"] for line in gzip.decompress(content).splitlines()]
@@ -347,12 +348,12 @@ class Witness:
         return [each for tenant in self._load.tenants for each in await self._page(tenant, "deletions")]
 
     async def _held(self) -> dict[str, dict[str, set[str]]]:
-        """Return the ids of all batches, by geo and container."""
+        """Return the ids of all batches, by account and container."""
         held: dict[str, dict[str, set[str]]] = {}
-        for geo, account in self._accounts.items():
-            names = await self._client.containers(geo)
-            listed = await asyncio.gather(*(_names(account, name) for name in names))
-            held[geo] = {name: found for name, found in zip(names, listed, strict=True) if found is not None}
+        for account, client in self._accounts.items():
+            names = await containers_in(client)
+            listed = await asyncio.gather(*(_names(client, name) for name in names))
+            held[account] = {name: found for name, found in zip(names, listed, strict=True) if found is not None}
         return held
 
     async def _ledger(self, tenant: Tenant, acknowledged: list[Change], exactly: bool) -> list[dict[str, Any]]:

@@ -35,13 +35,15 @@ async def containers(stack: Stack, geo: str) -> list[str]:
         return [container.name async for container in client.list_containers()]
 
 
-@pytest.mark.parametrize("geo", GEOS)
-async def test_each_geo_has_storage_of_its_own(stack: Stack, geo: str) -> None:
-    async with storage(stack, geo) as client:
-        assert client.account_name == f"st{geo}"
-        await client.create_container(f"only-in-{geo}")
-    for other in GEOS:
-        assert (f"only-in-{geo}" in await containers(stack, other)) == (other == geo)
+@pytest.mark.parametrize("place", [*GEOS, "unitedstates/2"])
+async def test_each_geo_has_storage_of_its_own_and_one_has_two_accounts(stack: Stack, place: str) -> None:
+    name = place.replace("/", "")
+    async with storage(stack, place) as client:
+        assert client.account_name == f"st{name}"
+        await client.create_container(f"only-in-{name}")
+    for other in stack.description.storage:
+        assert (f"only-in-{name}" in await containers(stack, other)) == (other == place)
+    assert len(stack.description.storage) == len(GEOS) + 1
 
 
 async def test_cosmos_has_the_database_and_its_containers_with_their_partition_keys(stack: Stack) -> None:

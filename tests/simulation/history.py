@@ -802,8 +802,10 @@ async def episode(history: History, storm: Storm) -> None:
         elif action < 0.985:
             deploys.set_a_clock(history)
         else:
-            change = random.choice((deploys.change_retention, deploys.configured_wrongly, deploys.close_accounts))
+            change = random.choice((deploys.change_retention, deploys.configured_wrongly))
             await change(history, partial(pass_time, history, storm))
+        if random.random() < 0.015:
+            await deploys.close_accounts(history, partial(pass_time, history, storm))
         if random.random() < 0.08:
             await exporting.at_once(history, who)
         if random.random() < 0.06:
