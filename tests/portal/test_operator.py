@@ -66,6 +66,7 @@ async def test_the_accounts_of_a_geo_stand_together_and_say_which_is_closed(port
 
     await change(page, "status", grown)
     await sign_in(page, OPERATOR)
+    await expect(page.get_by_role("button", name="Refresh now")).to_be_enabled()
     accounts = page.get_by_role("list", name="europe", exact=True).get_by_role("listitem")
     await expect(accounts).to_have_count(3)
     await expect(accounts.nth(0)).to_contain_text("New enrollmentsclosed: none are taken")
