@@ -1,4 +1,4 @@
-// One stamp of the service: an app, its ledger, and a storage account in each geo that it serves.
+// One stamp of the service: an app, its ledger, and one or more storage accounts in each geo that it serves.
 // One stamp can serve all geos; or each geo, or group of geos, gets a stamp of its own with another environment name.
 targetScope = 'subscription'
 
@@ -45,7 +45,8 @@ param environmentName string
 @metadata({ azd: { type: 'location' } })
 param location string
 
-@description('For each served geo: {geo, region, sku}. The region must be one of the geo\'s; the SKU Standard_LRS or Standard_ZRS.')
+// The number is in the account's name and not in the order of the list, so that an entry can be taken out again.
+@description('For each storage account of a served geo: {geo, region, sku, number, state}. The region must be one of the geo\'s; the SKU Standard_LRS or Standard_ZRS. The first of a geo needs no number, further ones have 2 to 999. The state is open, if it is not said, or closed: then nobody new comes into the account.')
 @minLength(1)
 param servedGeos array
 
@@ -131,6 +132,8 @@ var workspaceName = 'log-${token}'
 // A storage account refuses a range of one or two addresses, when everything else is there already.
 var addresses = empty(filter(allowedIpRanges, each => endsWith(each, '/31') || endsWith(each, '/32'))) ? allowedIpRanges : fail('Write the addresses of a /31 or /32 one by one.')
 var tags = { 'azd-env-name': environmentName }
+var accounts = [for each in servedGeos: union({ number: 1, state: 'open' }, each)]
+var labels = [for each in accounts: each.number == 1 ? each.geo : '${each.geo}-${each.number}']
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
@@ -223,13 +226,14 @@ module cosmos 'modules/cosmos.bicep' = {
   dependsOn: [identity]
 }
 
-module geoStorage 'modules/geo-storage.bicep' = [for served in servedGeos: {
-  name: 'storage-${served.geo}'
+module geoStorage 'modules/geo-storage.bicep' = [for (each, i) in accounts: {
+  name: 'storage-${labels[i]}'
   scope: group
   params: {
-    geo: served.geo
-    region: served.region
-    sku: served.sku
+    geo: each.geo
+    number: each.number
+    region: each.region
+    sku: each.sku
     token: token
     tags: tags
     identityName: identityName
@@ -295,11 +299,11 @@ module hostStorageEndpoint 'modules/private-endpoint.bicep' = {
 }
 
 // The endpoint is beside the app, the account wherever its geo is.
-module geoStorageEndpoint 'modules/private-endpoint.bicep' = [for (served, i) in servedGeos: {
-  name: 'endpoint-${served.geo}'
+module geoStorageEndpoint 'modules/private-endpoint.bicep' = [for (each, i) in accounts: {
+  name: 'endpoint-${labels[i]}'
   scope: group
   params: {
-    name: 'pe-${served.geo}-${token}'
+    name: 'pe-${labels[i]}-${token}'
     location: location
     tags: tags
     subnetId: network.outputs.endpointSubnetId
@@ -322,9 +326,10 @@ module app 'modules/function-app.bicep' = {
     deploymentContainer: hostStorage.outputs.deploymentContainer
     hostBlobEndpoint: hostStorage.outputs.blobEndpoint
     cosmosEndpoint: cosmos.outputs.endpoint
-    storageAccounts: [for (served, i) in servedGeos: {
-      geo: served.geo
+    storageAccounts: [for (each, i) in accounts: {
+      geo: each.geo
       endpoint: geoStorage[i].outputs.blobEndpoint
+      state: contains(['open', 'closed'], each.state) ? each.state : fail('An account is open or closed.')
     }]
     receiptKey: vault.outputs.receiptKey
     insightsConnectionString: monitoring.outputs.connectionString

@@ -31,7 +31,7 @@ var rules = [
     severity: 1
     window: 'PT15M'
     silence: false
-    query: 'AppMetrics | where Name == "data_sharing.deletions.time_left" | summarize most = max(Sum) by geo = tostring(Properties.geo) | where most < 86400'
+    query: 'AppMetrics | where Name == "data_sharing.deletions.time_left" | summarize most = max(Sum) by geo = tostring(Properties.geo), account = tostring(Properties.account) | where most < 86400'
   }
   {
     name: 'retention-deadline-near'
@@ -39,7 +39,7 @@ var rules = [
     severity: 1
     window: 'PT15M'
     silence: false
-    query: 'AppMetrics | where Name == "data_sharing.retention.time_left" | summarize most = max(Sum) by geo = tostring(Properties.geo) | where most < 10800'
+    query: 'AppMetrics | where Name == "data_sharing.retention.time_left" | summarize most = max(Sum) by geo = tostring(Properties.geo), account = tostring(Properties.account) | where most < 10800'
   }
   {
     name: 'job-late'
@@ -67,11 +67,11 @@ var rules = [
   }
   {
     name: 'geo-unreadable'
-    description: 'The storage or the deletions of a geo cannot be read.'
+    description: 'A storage account or its deletions cannot be read.'
     severity: 1
     window: 'PT15M'
     silence: false
-    query: 'AppMetrics | where Name == "data_sharing.geo.readable" | summarize most = max(Sum) by geo = tostring(Properties.geo) | where most < 1'
+    query: 'AppMetrics | where Name == "data_sharing.geo.readable" | summarize most = max(Sum) by geo = tostring(Properties.geo), account = tostring(Properties.account) | where most < 1'
   }
   {
     name: 'items-unreadable'
@@ -79,7 +79,7 @@ var rules = [
     severity: 1
     window: 'PT15M'
     silence: false
-    query: 'AppMetrics | where Name == "data_sharing.items.unreadable" | summarize least = min(Sum) by geo = tostring(Properties.geo) | where least > 0'
+    query: 'AppMetrics | where Name == "data_sharing.items.unreadable" | summarize least = min(Sum) by geo = tostring(Properties.geo), account = tostring(Properties.account) | where least > 0'
   }
   {
     name: 'feed-lag'
@@ -95,7 +95,7 @@ var rules = [
     severity: 2
     window: 'PT2H'
     silence: false
-    query: 'AppMetrics | where Name == "data_sharing.job.failed" | extend job = tostring(Properties.job) | where job == "sweep" or TimeGenerated > ago(30m) | summarize least = min(Sum) by job, geo = tostring(Properties.geo) | where least > 0'
+    query: 'AppMetrics | where Name == "data_sharing.job.failed" | extend job = tostring(Properties.job) | where job == "sweep" or TimeGenerated > ago(30m) | summarize least = min(Sum) by job, geo = tostring(Properties.geo), account = tostring(Properties.account) | where least > 0'
   }
   {
     name: 'requests-failing'

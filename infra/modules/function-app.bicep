@@ -9,7 +9,7 @@ param deploymentContainer string
 param hostBlobEndpoint string
 param cosmosEndpoint string
 
-@description('For each served geo: {geo, endpoint}.')
+@description('For each storage account of a served geo: {geo, endpoint, state}, the state being open or closed.')
 param storageAccounts array
 
 param receiptKey string
@@ -112,7 +112,17 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         { name: 'RETENTION_DAYS', value: string(retentionDays) }
         { name: 'REVIEW_AUTH_CONTEXT', value: reviewAuthContext }
         { name: 'REVIEW_VERDICTS', value: string(reviewVerdicts) }
-        { name: 'STORAGE_ACCOUNTS', value: string(toObject(storageAccounts, each => each.geo, each => each.endpoint)) }
+        {
+          name: 'STORAGE_ACCOUNTS'
+          // A geo's only account stands without a list, if it is open.
+          value: string(mapValues(
+            groupBy(storageAccounts, each => each.geo),
+            those => length(those) == 1 && those[0].state == 'open' ? those[0].endpoint : map(
+              those,
+              each => each.state == 'open' ? each.endpoint : { endpoint: each.endpoint, state: each.state }
+            )
+          ))
+        }
         { name: 'TENANT_SETTINGS_AUDIENCES', value: tenantSettingsAudiences }
         { name: 'TOKEN_AUDIENCES', value: tokenAudiences }
         { name: 'TRUSTED_FORWARDED_HOSTS', value: trustedForwardedHosts }

@@ -1,7 +1,12 @@
-// Where the captures of one geo lie. Nothing that is switched off here may be switched on: each would keep what the
+// Where captures of one geo lie. Nothing that is switched off here may be switched on: each would keep what the
 // service deletes, or carry it out of its geo, and a receipt would be a lie.
 @description('By its name in shared/model/geos.json.')
 param geo string
+
+@description('Which of the geo\'s accounts it is. The first has no number in its name.')
+@minValue(1)
+@maxValue(999)
+param number int
 
 @description('An Azure region of the geo.')
 param region string
@@ -37,8 +42,8 @@ resource setupReader 'Microsoft.Authorization/roleDefinitions@2022-04-01' existi
 }
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
-  // checkov:skip=CKV_AZURE_43: 2, at most 4 and 13 characters
-  name: 'st${toLower(geos[geo].code)}${token}'
+  // checkov:skip=CKV_AZURE_43: 2, at most 4, 13 and at most 3 characters
+  name: 'st${toLower(geos[geo].code)}${token}${number == 1 ? '' : number}'
   // P3. A region of another geo stops the deployment.
   location: contains(geos[geo].regions, region) ? region : fail('The region is not one of the geo.')
   tags: union(tags, { geo: geo })

@@ -215,12 +215,19 @@ class _Parser:
         return lambda scope: yes(scope) if condition(scope) else no(scope)
 
     def _either(self) -> Expression:
-        left = self._equality()
-        if self._sees("&&", "??"):
-            raise Refused(f"line {self._tokens[self._at].line}: {self._tokens[self._at].value} is not understood")
+        left = self._both()
+        if self._sees("??"):
+            raise Refused(f"line {self._tokens[self._at].line}: ?? is not understood")
         if self._takes("||"):
             right = self._either()
             return lambda scope: left(scope) or right(scope)
+        return left
+
+    def _both(self) -> Expression:
+        left = self._equality()
+        if self._takes("&&"):
+            right = self._both()
+            return lambda scope: left(scope) and right(scope)
         return left
 
     def _equality(self) -> Expression:
@@ -405,6 +412,10 @@ def _to_object(
     return _members([(key(item), value(item)) for item in items])
 
 
+def _group_by(items: Sequence[Any], key: Callable[[Any], str]) -> dict[str, Any]:
+    return {name: [each for each in items if key(each) == name] for name in map(key, items)}
+
+
 def _text(value: Any) -> str:
     if value is None:
         raise Refused("there is no text of null")
@@ -422,7 +433,11 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "environment": lambda: {"suffixes": {"storage": "core.windows.net"}},
     "fail": _fail,
     "filter": lambda items, keep: [each for each in items if keep(each)],
+    "groupBy": _group_by,
     "guid": _guid,
+    "length": len,
+    "map": lambda items, change: [change(each) for each in items],
+    "mapValues": lambda found, change: {name: change(value) for name, value in found.items()},
     "resourceGroup": lambda: {"id": f"{SUBSCRIPTION}/resourceGroups/rg", "name": "rg"},
     "string": _text,
     "subscription": lambda: {"id": SUBSCRIPTION, "tenantId": "00000000-0000-4000-8000-000000000002"},

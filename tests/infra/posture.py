@@ -159,8 +159,16 @@ class Deployment:
 
     @cached_property
     def served(self) -> dict[str, str]:
-        """The blob endpoint that the app is given for each geo."""
-        return dict(json.loads(self.settings["STORAGE_ACCOUNTS"]))
+        """The geo for which the app is given each account, by the account's name."""
+        given = json.loads(self.settings["STORAGE_ACCOUNTS"])
+        entries = [
+            (geo, each) for geo, those in given.items() for each in (those if isinstance(those, list) else [those])
+        ]
+        return {_account_of(each if isinstance(each, str) else each["endpoint"]): geo for geo, each in entries}
+
+
+def _account_of(endpoint: str) -> str:
+    return str(urlsplit(endpoint).hostname).split(".")[0]
 
 
 def parameters() -> dict[str, Any]:
@@ -254,12 +262,12 @@ def accounts_are_in_their_geo(it: Deployment) -> Findings:
         geo, region = each.body["tags"]["geo"], each.body["location"]
         if geo not in GEOS or region not in GEOS[geo]["regions"]:
             yield f"{each.name} of {geo} is in {region}"
-        if not it.served.get(geo, "").startswith(f"https://{each.name}.blob."):
+        if it.served.get(each.name) != geo:
             yield f"{each.name} is not what the app uses for {geo}"
     if len({each.name for each in it.of(ACCOUNT)}) < len(it.of(ACCOUNT)):
         yield "two accounts have one name"
-    if {each.body["tags"]["geo"] for each in it.geo_accounts} != it.served.keys():
-        yield "a served geo has no account of its own"
+    if {each.name for each in it.geo_accounts} != it.served.keys():
+        yield "the app uses other accounts than there are"
 
 
 def lifecycle_is_retention(it: Deployment) -> Findings:
@@ -511,7 +519,7 @@ def host_storage_is_apart(it: Deployment) -> Findings:
     geo_accounts = {each.name for each in it.geo_accounts}
     package = it.one(SITE).properties["functionAppConfig"]["deployment"]["storage"]["value"]
     for address in (package, it.settings["AzureWebJobsStorage__blobServiceUri"]):
-        if str(urlsplit(address).hostname).split(".")[0] in geo_accounts:
+        if _account_of(address) in geo_accounts:
             yield "the host uses an account of a geo"
 
 
@@ -611,6 +619,8 @@ def someone_is_told(it: Deployment) -> Findings:
         named = set(re.findall(r'Name == "([^"]+)"', criterion["query"]))
         yield from (f"{rule.name} waits for {name}, which nobody sends" for name in named - known)
         watched |= named
+        if "Properties.geo" in criterion["query"] and "Properties.account" not in criterion["query"]:
+            yield f"{rule.name} takes all accounts of a geo for one"
         for name in named:
             for limit in promised.get(name, set()) - set(re.findall(r"\d+", criterion["query"])):
                 yield f"{rule.name} does not know of {limit}"

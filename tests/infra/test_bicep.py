@@ -11,6 +11,8 @@ from tests.infra.bicep import Later, Refused, Resource, deploy
 ANSWERS: dict[str, Any] = json.loads((Path(__file__).parent / "bicep_answers.json").read_text(encoding="utf-8"))
 """What the compiler (0.49.2) says that expressions mean; ``var n = 7`` stands before each."""
 
+GROUPED = {"b": [{"k": "b", "v": 1}, {"k": "b", "v": 3}], "a": [{"k": "a", "v": 2}]}
+
 RESOURCE = "resource it 'Some.Provider/things@2024-01-01' = {\n  name: 'it'\n  properties: %s\n}\n"
 
 
@@ -43,6 +45,12 @@ def test_an_expression_means_what_the_compiler_says(expression: str, answer: Any
         ("endsWith('10.0.0.0/8', '/8') || fail('not reached')", True),
         ("false || n == 8", False),
         ("true == 1", False),
+        ("true || true && false", True),
+        ("false && fail('not reached')", False),
+        ("length([1, 2])", 2),
+        ("map(['a', 'b'], each => '${each}!')", ["a!", "b!"]),
+        ("mapValues({ b: 1, a: 2 }, each => each == 1)", {"b": True, "a": False}),
+        ("groupBy([{ k: 'b', v: 1 }, { k: 'a', v: 2 }, { k: 'b', v: 3 }], each => each.k)", GROUPED),
     ],
 )
 def test_more_that_the_templates_say(expression: str, expected: Any) -> None:
@@ -58,7 +66,7 @@ def test_more_that_the_templates_say(expression: str, expected: Any) -> None:
         "var x = 1 + 1\n",
         "var x = toLower(1)\n",
         "var x = empty('a', 'b')\n",
-        "var x = true && false\n",
+        "var x = null ?? false\n",
         "var x = a.?b\n",
         "var x = '''a'''\n",
         "var x = 'a\n",

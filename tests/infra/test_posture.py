@@ -10,8 +10,8 @@ from shared.bootstrap import connect
 from shared.configuration import Configuration
 from shared.model.geos import GEOS
 from tests.clocks import ManualClock
-from tests.infra.bicep import PRINCIPAL_ID, Refused
-from tests.infra.posture import CHECKS, ROOT, SITE, planned
+from tests.infra.bicep import PRINCIPAL_ID, Refused, Resource
+from tests.infra.posture import CHECKS, ROOT, SITE, Deployment, parameters, planned
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,12 @@ def geo_storage(old: str, new: str, given: Mapping[str, Any] | None = None) -> M
 def one_geo(geo: str = "europe", region: str = "westeurope", sku: str = "Standard_ZRS") -> dict[str, Any]:
     return {"servedGeos": [{"geo": geo, "region": region, "sku": sku}]}
 
+
+FIRST = {"geo": "europe", "region": "westeurope", "sku": "Standard_ZRS"}
+SECOND = {"geo": "europe", "region": "northeurope", "sku": "Standard_LRS", "number": 2}
+ELSEWHERE = {"geo": "unitedstates", "region": "eastus", "sku": "Standard_ZRS"}
+TWO_ACCOUNTS = {"servedGeos": [{**FIRST, "state": "closed"}, ELSEWHERE, SECOND]}
+"""Europe has two accounts, the first of them closed."""
 
 BLOBS_OFF = "    deleteRetentionPolicy: { enabled: false }"
 CONTAINERS_OFF = "containerDeleteRetentionPolicy: { enabled: false }"
@@ -80,9 +86,11 @@ MUTATIONS = {
     ],
     "accounts_are_in_their_geo": [
         geo_storage(IN_GEO, "region", one_geo(region="eastus")),
-        geo_storage("name: 'st${toLower(geos[geo].code)}${token}'", "name: 'st${token}'"),
+        geo_storage("name: 'st${toLower(geos[geo].code)}${token}${", "name: 'st${token}${"),
+        geo_storage("${number == 1 ? '' : number}", "", TWO_ACCOUNTS),
         geo_storage("union(tags, { geo: geo })", "union(tags, { geo: 'europe' })"),
         Mutation("main", "endpoint: geoStorage[i].outputs", "endpoint: geoStorage[0].outputs"),
+        Mutation("function-app", "those => length(those) == 1 && ", "those => ", {"servedGeos": [FIRST, SECOND]}),
     ],
     "lifecycle_is_retention": [
         geo_storage(DAYS, "daysAfterCreationGreaterThan: 31"),
@@ -205,6 +213,7 @@ MUTATIONS = {
     ],
     "settings_are_accepted": [
         Mutation("function-app", "each => each.geo", "each => 'mars'", one_geo()),
+        Mutation("function-app", "state: each.state", "state: 'shut'", TWO_ACCOUNTS),
         Mutation("key-vault", "key.properties.keyUri", "'${key.properties.keyUri}/0123'"),
     ],
     "settings_hold_no_secret": [Mutation("function-app", "value: tokenAudiences", "value: 'AccountKey=x'")],
@@ -238,6 +247,7 @@ MUTATIONS = {
     "someone_is_told": [
         Mutation("alerts", "data_sharing.feed.lag", "data_sharing.feed.delay"),
         Mutation("alerts", "86400", "8640"),
+        Mutation("alerts", ", account = tostring(Properties.account)", ""),
         Mutation("alerts", "enabled: true\n    scopes", "enabled: false\n    scopes"),
         Mutation("alerts", "actionGroups: [people.id]", "actionGroups: []"),
     ],
@@ -276,6 +286,10 @@ def test_each_check_has_been_seen_to_fail() -> None:
         (one_geo(geo="mars"), "mars"),
         (one_geo(sku="Standard_GRS"), "@allowed"),
         ({"servedGeos": []}, "@minLength"),
+        ({"servedGeos": [{**FIRST, "state": "shut"}]}, "open or closed"),
+        ({"servedGeos": [{**FIRST, "number": 0}]}, "@minValue"),
+        ({"servedGeos": [{**FIRST, "number": 1000}]}, "@maxValue"),
+        ({"servedGeos": [{**FIRST, "number": "2"}]}, "type int"),
         ({"retentionDays": 31}, "@maxValue"),
         ({"retentionDays": 2}, "@minValue"),
         ({"operatorTenantId": ""}, "@minLength"),
@@ -298,8 +312,57 @@ def test_each_geo_can_be_served_and_each_of_its_regions(geo: str) -> None:
         it = planned(one_geo(geo, region, "Standard_LRS"))
         (account,) = it.geo_accounts
         assert account.body["location"] == region
-        assert len(account.name) <= 24
+        assert len(account.name) <= 24 - len("999")
         assert [finding for check in CHECKS.values() for finding in check(it)] == []
+
+
+def accounts(it: Deployment) -> dict[str, Resource]:
+    return {each.name: each for each in it.geo_accounts}
+
+
+def test_a_geo_can_have_several_accounts_and_each_is_set_up_like_the_first() -> None:
+    it = planned(TWO_ACCOUNTS)
+    first, elsewhere, second = accounts(it)
+    assert second == f"{first}2"
+    assert [each.body["location"] for each in it.geo_accounts] == ["westeurope", "eastus", "northeurope"]
+    assert [finding for check in CHECKS.values() for finding in check(it)] == []
+    found = {(each.geo, each.setting, each.state) for each in Configuration.read(it.settings).storage}
+    assert found == {
+        ("europe", f"https://{first}.blob.core.windows.net/", "closed"),
+        ("europe", f"https://{second}.blob.core.windows.net/", "open"),
+        ("unitedstates", f"https://{elsewhere}.blob.core.windows.net/", "open"),
+    }
+
+
+def test_a_geo_whose_only_account_is_closed_is_told_to_be() -> None:
+    it = planned({"servedGeos": [{**FIRST, "state": "closed"}, ELSEWHERE]})
+    assert {each.geo: each.state for each in Configuration.read(it.settings).storage} == {
+        "europe": "closed",
+        "unitedstates": "open",
+    }
+
+
+def test_another_account_leaves_what_there_is_as_it_is() -> None:
+    before = {(each.id, str(each.body)) for each in planned().resources if each.type != SITE}
+    more = {"servedGeos": [*parameters()["servedGeos"], SECOND]}
+    after = {(each.id, str(each.body)) for each in planned(more).resources if each.type != SITE}
+    assert before < after
+    # Nor does the order in which they stand, nor that the first is no longer there.
+    last = {(each.id, str(each.body)) for each in planned({"servedGeos": [SECOND]}).resources if each.type != SITE}
+    assert last < after
+
+
+def test_a_deployment_of_one_account_a_geo_is_what_it_was() -> None:
+    it = planned()
+    token = it.one(SITE).name.removeprefix("func-")
+    assert list(accounts(it)) == [f"stemea{token}", f"stna{token}"]
+    assert it.settings["STORAGE_ACCOUNTS"] == (
+        f'{{"europe":"https://stemea{token}.blob.core.windows.net/",'
+        f'"unitedstates":"https://stna{token}.blob.core.windows.net/"}}'
+    )
+    endpoints = [each.name for each in it.of("Microsoft.Network/privateEndpoints")]
+    assert endpoints[-2:] == [f"pe-europe-{token}", f"pe-unitedstates-{token}"]
+    assert planned({"servedGeos": [FIRST | {"number": 1, "state": "open"}, ELSEWHERE]}).resources == it.resources
 
 
 def test_shorter_retention_reaches_the_app_and_the_backstop() -> None:

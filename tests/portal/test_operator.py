@@ -38,7 +38,44 @@ async def test_the_wall_says_that_all_promises_hold(portal: Portal) -> None:
     await expect(tile(page, "P5 Deletion")).to_contain_text("Holds")
     await expect(tile(page, "P12 Derived data")).to_contain_text("Holds")
     for geo in ("europe", "unitedstates", "unitedkingdom"):
-        await expect(page.get_by_role("list", name="Geos").get_by_role("listitem").filter(has_text=geo)).to_be_visible()
+        account = (
+            page.get_by_role("list", name=geo, exact=True).get_by_role("listitem").filter(has_text=f"st{geo}").first
+        )
+        await expect(account).to_contain_text("New enrollmentsopen")
+    await accessible(page)
+    await fits(page)
+
+
+async def test_the_accounts_of_a_geo_stand_together_and_say_which_is_closed(portal: Portal) -> None:
+    page = await portal.page()
+
+    def grown(status: Any) -> Any:
+        (europe, first), *others = (
+            (name, each) for name, each in status["accounts"].items() if each["geo"] == "europe"
+        )
+        assert not others
+        more = {
+            europe: {**first, "state": "closed"},
+            f"{europe}2": first,
+            f"{europe}3": {**first, "error": "storage-403"},
+        }
+        reasons = {"P4": ["stgone: it is configured no more, and not empty"]}
+        promises = {**status["promises"], "P4": False}
+        accounts = {**status["accounts"], **more}
+        return {**status, "holds": False, "promises": promises, "reasons": reasons, "accounts": accounts}
+
+    await change(page, "status", grown)
+    await sign_in(page, OPERATOR)
+    await expect(page.get_by_role("button", name="Refresh now")).to_be_enabled()
+    accounts = page.get_by_role("list", name="europe", exact=True).get_by_role("listitem")
+    await expect(accounts).to_have_count(3)
+    await expect(accounts.nth(0)).to_contain_text("New enrollmentsclosed: none are taken")
+    await expect(accounts.nth(1)).to_contain_text("New enrollmentsopen")
+    await expect(accounts.nth(2)).to_contain_text("Cannot be read")
+    await expect(page.get_by_role("list", name="Last runs")).to_contain_text("europe, steurope2: sweep")
+    await expect(tile(page, "P4 Retention")).to_contain_text(
+        "stgone: the account is configured no more, and is not empty."
+    )
     await accessible(page)
     await fits(page)
 

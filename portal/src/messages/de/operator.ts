@@ -55,6 +55,7 @@ export const operator: Messages["operator"] = {
     day: (place, day) => `${place}: Der ${day} ist über seine Frist hinaus gespeichert.`,
     never: (place) => `${place}: Ein Job ist noch nicht gelaufen, oder sein Ergebnis ist nicht lesbar.`,
     round: (place) => `${place}: Die erste Runde des Abgleichs ist noch nicht zu Ende.`,
+    abandoned: (place) => `${place}: Das Konto ist nicht mehr konfiguriert und nicht leer.`,
     failed: (place, job) => `${place}: Letzter Lauf (${job}) fehlgeschlagen.`,
     idle: (place, job, at) => `${place}: Letzter Lauf (${job}) war um ${at}.`,
     found: (place, count, finding) => `${place}: Der Abgleich hat ${count} × ${finding} gefunden.`,
@@ -63,10 +64,11 @@ export const operator: Messages["operator"] = {
   },
   runbook: "Betriebshandbuch, in docs/operations.md:",
 
-  geos: "Regionen",
+  accounts: "Speicherkonten",
   ledger: "Hauptbuch",
-  noGeos: "Der Status nennt keine Region.",
-  account: "Speicherkonto",
+  noAccounts: "Der Status nennt kein Speicherkonto.",
+  newEnrollments: "Neue Freigaben",
+  accountStates: { open: "offen", closed: "geschlossen: keine mehr" },
   oldestDay: "Ältester gespeicherter Tag",
   limit: (until, days) => `Grenze von ${days} Tagen: ${until}`,
   limitNote:
@@ -175,7 +177,9 @@ export const operator: Messages["operator"] = {
     overdue:
       "Sehen Sie sich den letzten Fehler in der Liste der überfälligen Löschungen an, und beheben Sie seine Ursache. Den Rest erledigt der Löschlauf.",
     deletionsLate: "Sie wurden nach ihrer Frist abgeschlossen. Ihre Bestätigungen sagen, wann die Daten wirklich gelöscht waren.",
-    geoFails:
+    abandoned:
+      "Niemand löscht, was dort liegt, und Zustimmungen und Aufzeichnungen werden abgelehnt. Nennen Sie das Konto wieder in STORAGE_ACCOUNTS, als geschlossen.",
+    accountFails:
       "Sehen Sie sich den Fehler des letzten Laufs an, und beheben Sie seine Ursache. Was fehlgeschlagen ist, wird innerhalb einer Stunde wieder versucht.",
     stopped: "Prüfen Sie, ob die App läuft und ob der Timer eingeschaltet ist. Starten Sie die App neu.",
     feed: "Es geht nichts verloren: Der Abgleich plant ein, was dem Änderungsfeed entging. Prüfen Sie, ob opt_outs eingeschaltet ist, und den Container leases.",

@@ -58,6 +58,7 @@ export const operator = {
     day: (place: string, day: string) => `${place}: ${day} is still stored, past its deadline.`,
     never: (place: string) => `${place}: a job has not run yet, or its result cannot be read.`,
     round: (place: string) => `${place}: the first round of the sweep is not over.`,
+    abandoned: (place: string) => `${place}: the account is configured no more, and is not empty.`,
     failed: (place: string, job: string) => `${place}: the last ${job} failed.`,
     idle: (place: string, job: string, at: string) => `${place}: the last ${job} was at ${at}.`,
     found: (place: string, count: string, finding: string) => `${place}: the sweep has found ${count} × ${finding}.`,
@@ -66,10 +67,11 @@ export const operator = {
   },
   runbook: "Runbook, in docs/operations.md:",
 
-  geos: "Geos",
+  accounts: "Storage accounts",
   ledger: "Ledger",
-  noGeos: "The status names no geo.",
-  account: "Storage account",
+  noAccounts: "The status names no storage account.",
+  newEnrollments: "New enrollments",
+  accountStates: { open: "open", closed: "closed: none are taken" } as Record<string, string>,
   oldestDay: "Oldest stored day",
   limit: (until: string, days: string) => `Limit of ${days} days: ${until}`,
   limitNote:
@@ -173,7 +175,9 @@ export const operator = {
     unknownCode: "This page does not know the code. Look for it in the log.",
     overdue: "Look at the last error in the list of overdue deletions, and remove its cause. The purge does the rest.",
     deletionsLate: "They were finished after their deadline. Their receipts say when the data was really gone.",
-    geoFails: "Look at the error of the place's last run, and remove its cause. What failed is tried again within an hour.",
+    abandoned:
+      "Nobody deletes what lies there, and opt-ins and captures are refused. Name the account in STORAGE_ACCOUNTS again, as closed.",
+    accountFails: "Look at the error of the place's last run, and remove its cause. What failed is tried again within an hour.",
     stopped: "Check whether the app runs and whether the timer is switched on. Restart the app.",
     feed: "Nothing is lost: the sweep schedules what the feed did not. Check whether opt_outs is switched on, and the container leases.",
     statusUnreadable: "Check whether the service is ready (GET /health), then look for a cosmos code in the log.",

@@ -1,6 +1,6 @@
 import type { Schemas } from "../../app/api";
 import { useApp } from "../../app/context";
-import { Deadline } from "./Geos";
+import { Deadline } from "./Accounts";
 import { Listing } from "./Listing";
 import { leftOfDeletion } from "./left";
 import { Card, Code, Fact, Facts, Failure } from "./parts";

@@ -1,8 +1,8 @@
 import { makeStyles, tokens } from "@fluentui/react-components";
 import { answered } from "../../app/api";
 import { useApp } from "../../app/context";
+import { Accounts } from "./Accounts";
 import { Findings } from "./Findings";
-import { Geos } from "./Geos";
 import { PAGE } from "./Listing";
 import { Outdated } from "./Outdated";
 import { Overdue } from "./Overdue";
@@ -51,7 +51,7 @@ export default function OperatorPage() {
       {told.data && (
         <>
           <Wall told={told.data} old={old} firstOverdue={overdue.data?.[0]?.deadline ?? null} />
-          <Geos status={told.data.status} now={at} />
+          <Accounts status={told.data.status} now={at} />
         </>
       )}
       <Overdue

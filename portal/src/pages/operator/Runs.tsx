@@ -1,6 +1,7 @@
 import { makeStyles, tokens } from "@fluentui/react-components";
 import { When } from "../../app/When";
 import { useApp } from "../../app/context";
+import { accountsOf, placeOf } from "./accounts";
 import { State } from "./looks";
 import { Advice, Card, Cards, Code, Fact, Facts, Failure, Section } from "./parts";
 import { ranLately, ranWell, type Heartbeat, type Status } from "./status";
@@ -15,9 +16,9 @@ export function Runs({ status, old, now }: { status: Status; old: boolean; now: 
   return (
     <Section title={operator.runs}>
       <Cards label={operator.runs}>
-        {Object.entries(status.geos).flatMap(([geo, { lastPurge, lastSweep }]) => [
-          <Run key={`${geo} purge`} place={geo} job="purge" run={lastPurge} old={old} now={now} />,
-          <Run key={`${geo} sweep`} place={geo} job="sweep" run={lastSweep} old={old} now={now} />,
+        {accountsOf(status).flatMap(([name, { lastPurge, lastSweep }]) => [
+          <Run key={`${name} purge`} place={placeOf(name, status)} job="purge" run={lastPurge} old={old} now={now} />,
+          <Run key={`${name} sweep`} place={placeOf(name, status)} job="sweep" run={lastSweep} old={old} now={now} />,
         ])}
         <Run place={operator.ledger} job="sweep" run={status.ledger.lastSweep} old={old} now={now} />
       </Cards>

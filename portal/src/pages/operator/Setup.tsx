@@ -2,6 +2,7 @@ import { makeStyles, tokens } from "@fluentui/react-components";
 import type { Schemas } from "../../app/api";
 import { When } from "../../app/When";
 import { useApp } from "../../app/context";
+import { placeOf } from "./accounts";
 import { State } from "./looks";
 import { Advice, Card, Cards, Code, Section } from "./parts";
 import type { Posture, Status } from "./status";
@@ -20,7 +21,7 @@ export function Setup({ status, old }: { status: Status; old: boolean }) {
     <Section title={operator.posture}>
       <Cards label={operator.posture}>
         {postures(status).map(([place, posture]) => (
-          <Account key={place} place={place} posture={posture} old={old} />
+          <Account key={place} place={placeOf(place, status)} posture={posture} old={old} />
         ))}
       </Cards>
     </Section>

@@ -1,6 +1,7 @@
 import { useApp } from "../../app/context";
 import type { Messages } from "../../messages/en";
 import type { Formats } from "../../app/formats";
+import { placeOf } from "./accounts";
 import { Advice, Code } from "./parts";
 import { evidenceOf, topicOf, type Reason } from "./reasons";
 import type { Status } from "./status";
@@ -13,7 +14,7 @@ export function Why({ reason, status, firstOverdue }: { reason: Reason; status: 
   return (
     <>
       {/* Words that the page does not know are the service's, and those are English. */}
-      <span lang={reason.kind === "other" ? "en" : undefined}>{wordsOf(reason, operator, formats, locale)}</span>
+      <span lang={reason.kind === "other" ? "en" : undefined}>{wordsOf(reason, status, operator, formats, locale)}</span>
       {(reason.kind === "failed" || reason.kind === "unreachable") && (
         <>
           {" "}
@@ -26,9 +27,9 @@ export function Why({ reason, status, firstOverdue }: { reason: Reason; status: 
   );
 }
 
-function wordsOf(reason: Reason, operator: Messages["operator"], formats: Formats, locale: string): string {
+function wordsOf(reason: Reason, status: Status, operator: Messages["operator"], formats: Formats, locale: string): string {
   const { reasons, jobs, ledger } = operator;
-  const named = (place: string) => (place === "ledger" ? ledger : place);
+  const named = (place: string) => (place === "ledger" ? ledger : placeOf(place, status));
   const job = (name: string) => jobs[name] ?? name;
   switch (reason.kind) {
     case "overdue":
@@ -40,6 +41,7 @@ function wordsOf(reason: Reason, operator: Messages["operator"], formats: Format
     case "unreachable":
     case "never":
     case "round":
+    case "abandoned":
       return reasons[reason.kind](named(reason.place));
     case "day":
       return reasons.day(named(reason.place), formats.day(reason.day));

@@ -17,6 +17,7 @@ const useStyles = makeStyles({
     padding: 0,
     listStyleType: "none",
   },
+  group: { display: "grid", gridTemplateColumns: "minmax(0, 1fr)", alignContent: "start", gap: tokens.spacingVerticalS },
   card: {
     display: "flex",
     flexDirection: "column",
@@ -67,11 +68,36 @@ export function Cards({ label, children }: { label: string; children: ReactNode 
   );
 }
 
-export function Card({ title, look, children }: { title: string; look: Look; children: ReactNode }) {
+/** Groups of cards: those of one card side by side, those of more under each other. */
+export function Groups({ children }: { children: ReactNode }) {
+  return <div className={useStyles().cards}>{children}</div>;
+}
+
+/** Cards under a heading of their own. */
+export function Group({ title, wide = false, children }: { title: string; wide?: boolean; children: ReactNode }) {
   const styles = useStyles();
   return (
-    <li className={mergeClasses(styles.card, useSurface()[look])}>
+    <div className={mergeClasses(styles.group, wide && styles.wide)}>
       <h3 className={styles.heading}>{title}</h3>
+      <Cards label={title}>{children}</Cards>
+    </div>
+  );
+}
+
+interface CardProps {
+  title: string;
+  look: Look;
+  /** Of the heading: one deeper than that of what the card stands in. */
+  level?: 3 | 4;
+  children: ReactNode;
+}
+
+export function Card({ title, look, level = 3, children }: CardProps) {
+  const styles = useStyles();
+  const Heading = level === 3 ? "h3" : "h4";
+  return (
+    <li className={mergeClasses(styles.card, useSurface()[look])}>
+      <Heading className={styles.heading}>{title}</Heading>
       {children}
     </li>
   );

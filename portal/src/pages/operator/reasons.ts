@@ -7,7 +7,7 @@ export type Reason =
   | { kind: "undone" | "lost" | "unreadable" }
   | { kind: "unreachable"; place: string; code: string }
   | { kind: "day"; place: string; day: string }
-  | { kind: "never" | "round"; place: string }
+  | { kind: "never" | "round" | "abandoned"; place: string }
   | { kind: "failed"; place: string; job: string; code: string }
   | { kind: "idle"; place: string; job: string; at: string }
   | { kind: "found"; place: string; count: number; finding: string }
@@ -25,6 +25,7 @@ const FORMS: readonly (readonly [RegExp, (parts: readonly string[]) => Reason])[
   [/^(.+?): (\d{4}-\d\d-\d\d) is stored, which is past its deadline$/, ([place = "", day = ""]) => ({ kind: "day", place, day })],
   [/^(.+?): a job has not run yet, or what it came to cannot be read$/, ([place = ""]) => ({ kind: "never", place })],
   [/^(.+?): the first round of the sweep is not over$/, ([place = ""]) => ({ kind: "round", place })],
+  [/^(.+?): it is configured no more, and not empty$/, ([place = ""]) => ({ kind: "abandoned", place })],
   [/^(.+?): the last (\w+) failed \((.*)\)$/, ([place = "", job = "", code = ""]) => ({ kind: "failed", place, job, code })],
   [/^(.+?): the last (\w+) was at (\d{4}-\S+Z)$/, ([place = "", job = "", at = ""]) => ({ kind: "idle", place, job, at })],
   [/^(.+?): the sweep has (\d+) (\w+)$/, ([place = "", count = "", finding = ""]) => ({ kind: "found", place, count: Number(count), finding })],
@@ -59,6 +60,8 @@ export function topicOf(reason: Reason): Topic {
       return "stopped";
     case "round":
       return "firstRound";
+    case "abandoned":
+      return "abandoned";
     case "found":
       return topicOfFinding(reason.finding);
     case "setup":
@@ -83,7 +86,7 @@ export interface Evidence {
  */
 export function evidenceOf(
   reason: Reason,
-  { ledger, geos }: Schemas["StatusAnswer"],
+  { ledger, accounts }: Schemas["StatusAnswer"],
   firstOverdue: string | null,
 ): Evidence | null {
   switch (reason.kind) {
@@ -91,12 +94,12 @@ export function evidenceOf(
       return firstOverdue === null ? null : { by: "deadline", at: firstOverdue };
     case "failed":
     case "found": {
-      const place = reason.place === "ledger" ? { ...ledger, lastPurge: null } : geos[reason.place];
+      const place = reason.place === "ledger" ? { ...ledger, lastPurge: null } : accounts[reason.place];
       const run = reason.kind === "failed" && reason.job === "purge" ? place?.lastPurge : place?.lastSweep;
       return run ? { by: "run", at: run.at } : null;
     }
     case "setup": {
-      const posture = (reason.place === "Cosmos DB" ? ledger : geos[reason.place])?.posture;
+      const posture = (reason.place === "Cosmos DB" ? ledger : accounts[reason.place])?.posture;
       return posture ? { by: "look", at: posture.at } : null;
     }
     default:

@@ -14,7 +14,8 @@ export function sectionOf(topic: Topic): string {
 const SECTIONS: Partial<Record<Topic, string>> = {
   overdue: "A deletion is overdue, or about to be",
   deletionsLate: "A deletion is overdue, or about to be",
-  geoFails: "A geo fails",
+  accountFails: "A storage account fails",
+  abandoned: "Several accounts in a geo",
   stopped: "Purge or sweep does not run",
   notChecked: "Purge or sweep does not run",
   feed: "The change feed lags or is off",
@@ -85,7 +86,7 @@ export function topicOfCode(code: string): Topic {
 }
 
 const FINDINGS: Readonly<Record<string, Topic>> = {
-  failures: "geoFails",
+  failures: "accountFails",
   unknownEnrollment: "unknownEnrollment",
   wrongAccount: "wrongAccount",
   afterReceipt: "afterReceipt",

@@ -47,8 +47,8 @@ export function ranLately(run: Heartbeat, now: Date): boolean {
 /** What the page reads without looking must be there; the rest is the verdicts' to doubt. */
 function isStatus(status: unknown): status is Status {
   if (typeof status !== "object" || status === null) return false;
-  const { at, promises, reasons, findings, ledger, geos } = status as Record<string, unknown>;
-  const parts = [promises, reasons, findings, ledger, geos];
+  const { at, promises, reasons, findings, ledger, accounts } = status as Record<string, unknown>;
+  const parts = [promises, reasons, findings, ledger, accounts];
   return (
     typeof at === "string" &&
     !Number.isNaN(Date.parse(at)) &&

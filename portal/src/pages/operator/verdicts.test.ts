@@ -16,7 +16,7 @@ function statusOf(change: Partial<Status> = {}): Status {
     feedLagSeconds: 0,
     findings: {},
     ledger: { unscheduledOptOuts: 0, oldestUnscheduledAt: null, unreadableOptOuts: 0, lastSweep: null, posture: null, unreadable: 0 },
-    geos: {},
+    accounts: {},
     ...change,
   };
 }

@@ -1,4 +1,5 @@
 import type { Schemas } from "../../app/api";
+import { accountsOf } from "./accounts";
 import { reasonOf, type Reason } from "./reasons";
 
 /** `unwatched`: the status does not speak of it. */
@@ -58,8 +59,8 @@ export function rests(finding: Schemas["Finding"]): boolean {
 
 /** The setup of every account, by the place's name in the reasons. */
 export function postures(status: Schemas["StatusAnswer"]): readonly [string, Schemas["PostureAnswer"] | null][] {
-  const geos = Object.entries(status.geos).map(([geo, { posture }]) => [geo, posture] as const);
-  return [["Cosmos DB", status.ledger.posture], ...geos.map(([geo, posture]): [string, typeof posture] => [geo, posture])];
+  const accounts = accountsOf(status).map(([name, { posture }]): [string, typeof posture] => [name, posture]);
+  return [["Cosmos DB", status.ledger.posture], ...accounts];
 }
 
 function setupFaults(status: Schemas["StatusAnswer"], promise: string): Reason[] {

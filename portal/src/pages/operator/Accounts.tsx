@@ -3,70 +3,77 @@ import type { Schemas } from "../../app/api";
 import { When } from "../../app/When";
 import { useApp } from "../../app/context";
 import { Bar } from "./Bar";
+import { geosOf } from "./accounts";
 import { LIMIT_DAYS, leftOfDay, leftOfDeletion, limitOf, type Left, type Nearness } from "./left";
 import { State, type Look } from "./looks";
-import { Card, Cards, Fact, Facts, Failure, Section } from "./parts";
+import { Card, Fact, Facts, Failure, Group, Groups, Section } from "./parts";
 import type { Status } from "./status";
 
 const LOOKS: Record<Exclude<Nearness, "far">, Look> = { soon: "soon", over: "bad" };
 
 /** What is stored where, for how long it may still be, and what has to be deleted. */
-export function Geos({ status, now }: { status: Status; now: Date }) {
+export function Accounts({ status, now }: { status: Status; now: Date }) {
   const { operator } = useApp().texts;
-  const geos = Object.entries(status.geos);
+  const geos = geosOf(status);
   return (
-    <Section title={operator.geos}>
-      {geos.length === 0 && <State look="bad">{operator.noGeos}</State>}
-      <Cards label={operator.geos}>
-        {geos.map(([name, geo]) => (
-          <Geo key={name} name={name} geo={geo} now={now} />
+    <Section title={operator.accounts}>
+      {geos.length === 0 && <State look="bad">{operator.noAccounts}</State>}
+      <Groups>
+        {geos.map(({ geo, accounts }) => (
+          <Group key={geo} title={geo} wide={accounts.length > 1}>
+            {accounts.map(([name, account]) => (
+              <Account key={name} name={name} account={account} now={now} />
+            ))}
+          </Group>
         ))}
-        <Ledger ledger={status.ledger} now={now} />
-      </Cards>
+        <Group title={operator.ledger}>
+          <Ledger ledger={status.ledger} now={now} />
+        </Group>
+      </Groups>
       <Text>{operator.limitNote}</Text>
     </Section>
   );
 }
 
-function Geo({ name, geo, now }: { name: string; geo: Schemas["GeoAnswer"]; now: Date }) {
+function Account({ name, account, now }: { name: string; account: Schemas["AccountAnswer"]; now: Date }) {
   const { texts, formats } = useApp();
   const { operator } = texts;
-  const day = geo.oldestDay === null ? null : leftOfDay(geo.oldestDay, now);
-  const deletion = geo.oldestDeadline === null ? null : leftOfDeletion(geo.oldestDeadline, now);
-  const bad = geo.error !== null || geo.overdueDeletions !== 0 || geo.unreadable > 0;
+  const day = account.oldestDay === null ? null : leftOfDay(account.oldestDay, now);
+  const deletion = account.oldestDeadline === null ? null : leftOfDeletion(account.oldestDeadline, now);
+  const bad = account.error !== null || account.overdueDeletions !== 0 || account.unreadable > 0;
   const look = bad ? "bad" : nearest(day, deletion);
-  // Null means nothing only where the geo could be read.
-  const nothing = geo.error === null ? operator.nothing : operator.notKnown;
+  // Null means nothing only where the account could be read.
+  const nothing = account.error === null ? operator.nothing : operator.notKnown;
   return (
-    <Card title={name} look={look}>
-      {geo.error !== null && (
+    <Card title={name} look={look} level={4}>
+      {account.error !== null && (
         <div>
-          <State look="bad">{operator.cannotBeRead}</State> <Failure code={geo.error} />
+          <State look="bad">{operator.cannotBeRead}</State> <Failure code={account.error} />
         </div>
       )}
       <Facts>
         <Fact label={operator.oldestDay} wide>
-          {geo.oldestDay === null || !day ? (
+          {account.oldestDay === null || !day ? (
             nothing
           ) : (
             <>
-              {formats.day(geo.oldestDay)} ·{" "}
-              <Span left={day}>{operator.limit(formats.until(limitOf(geo.oldestDay), now), formats.number(LIMIT_DAYS))}</Span>
+              {formats.day(account.oldestDay)} ·{" "}
+              <Span left={day}>{operator.limit(formats.until(limitOf(account.oldestDay), now), formats.number(LIMIT_DAYS))}</Span>
               <Bar left={day} />
             </>
           )}
         </Fact>
         <Fact label={operator.firstDeadline} wide>
-          {geo.oldestDeadline === null || !deletion ? nothing : <Deadline at={geo.oldestDeadline} left={deletion} now={now} />}
+          {account.oldestDeadline === null || !deletion ? nothing : <Deadline at={account.oldestDeadline} left={deletion} now={now} />}
         </Fact>
-        <Fact label={operator.pending}>{known(geo.pendingDeletions)}</Fact>
+        <Fact label={operator.pending}>{known(account.pendingDeletions)}</Fact>
         <Fact label={operator.overdue}>
-          <Faults number={geo.overdueDeletions} />
+          <Faults number={account.overdueDeletions} />
         </Fact>
         <Fact label={operator.unreadableItems}>
-          <Faults number={geo.unreadable} />
+          <Faults number={account.unreadable} />
         </Fact>
-        <Fact label={operator.account}>{geo.storageAccount}</Fact>
+        <Fact label={operator.newEnrollments}>{operator.accountStates[account.state] ?? account.state}</Fact>
       </Facts>
     </Card>
   );
@@ -81,7 +88,7 @@ function Ledger({ ledger, now }: { ledger: Schemas["LedgerAnswer"]; now: Date })
   const { operator } = texts;
   const bad = ledger.unreadable !== 0 || ledger.unreadableOptOuts !== 0;
   return (
-    <Card title={operator.ledger} look={bad ? "bad" : "plain"}>
+    <Card title="Cosmos DB" look={bad ? "bad" : "plain"} level={4}>
       <Facts>
         <Fact label={operator.unscheduled}>{formats.number(ledger.unscheduledOptOuts)}</Fact>
         <Fact label={operator.oldestUnscheduled}>
