@@ -32,8 +32,8 @@ async def test_the_local_stack_holds_but_for_what_an_emulator_only_claims(
     file.write_text(json.dumps({"Values": stack.app_settings}))
     assert await posture.run(file, None, None) == 0
     shown = capsys.readouterr().out
-    assert "20 checked, 0 do not hold." in shown
-    assert shown.count("development") == 6 and shown.count("Standard_RAGRS") == 3
+    assert "25 checked, 0 do not hold." in shown
+    assert shown.count("development") == 8 and shown.count("Standard_RAGRS") == 4
     for secret in (stack.description.cosmos.key, *stack.description.storage.values()):
         assert secret not in shown
 

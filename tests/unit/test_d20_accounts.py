@@ -217,7 +217,7 @@ async def test_a_geo_whose_accounts_are_all_closed_takes_no_new_enrollment() -> 
 
 async def test_in_a_geo_that_is_closed_all_else_goes_on() -> None:
     world = two()
-    await world.opt_in()
+    before = await world.opt_in()
     world.closed = {"europe", "europe/2"}
     world.captures = world.instance()
     await world.post()
@@ -228,7 +228,7 @@ async def test_in_a_geo_that_is_closed_all_else_goes_on() -> None:
         await world.data_sharing.put(OTHER_TENANT, opting_in("europe", if_sequence=[5]))
     world.notices = Notices([NOTICES.published[-1], replace(NEW, valid_from=world.clock.now())])
     renewed = await world.data_sharing.put(TENANT, agreeing(NEW.version))
-    assert renewed.notice == NEW.version and renewed.enrollment is not None
+    assert renewed.notice == NEW.version and renewed.enrollment == before.enrollment is not None
     event = await world.opt_out()
     assert event.storage_account == renewed.enrollment.storage_account
 

@@ -7,9 +7,8 @@ from typing import Any
 from shared.accounts import Accounts
 from shared.deletion.purge import Purge
 from shared.model.heartbeats import Heartbeat
-from shared.model.ledger import Enrollment, Setting
+from shared.model.ledger import Enrollment
 from shared.problems import GeoNotServed
-from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryOperations
 from shared.sweep.sweep import Sweep
 from tests.simulation.planted.registry import mutant, patched
@@ -52,18 +51,6 @@ def _() -> Iterator[None]:
             return of(self, enrollment)
 
     with patched(Accounts, "of", chosen_again):
-        yield
-
-
-@mutant("a renewed agreement moves its enrollment to the account that is chosen today")
-def _() -> Iterator[None]:
-    renew = DataSharing._renew
-
-    def moved(self: DataSharing, setting: Setting, enrollment: Enrollment, *more: Any) -> Any:
-        account = self.accounts.for_opt_in(enrollment.geo, enrollment.enrollment_id).name
-        return renew(self, setting, enrollment.model_copy(update={"storage_account": account}), *more)
-
-    with patched(DataSharing, "_renew", moved):
         yield
 
 
