@@ -38,7 +38,7 @@ from tests.changes import ADMIN
 from tests.simulation import deploys, exporting, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Work
-from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
+from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
 from tests.simulation.reviewing import Reviewers
 from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
 from tests.simulation.spans import Told
@@ -157,6 +157,7 @@ class Setup:
     made: float = 200.0  # seconds for which a run makes exports
     blobs: int = 500  # names that are listed at a time
     texts: tuple[Text, ...] = FOREVER
+    ahead: float = 0.0  # seconds by which the clock of the database is
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -176,6 +177,7 @@ class Setup:
             request=random.choice((0.0, 0.2, 5.0)),
             made=random.choice((1e-6, 1.0, 200.0)),
             blobs=random.choice((1, 2, 500)),
+            ahead=random.choice((0.0, 0.0, -DATABASE_SKEW, DATABASE_SKEW)) * random.random(),
         )
 
 
@@ -197,7 +199,7 @@ class History:
         self.faults = Faults(self.random, self.loop, self.trace)
         self.operations: Counter[str] = Counter()
         setup = self.setup
-        self.cloud = Cloud(self.loop, setup.base, setup.geos, setup.retention_days, setup.texts)
+        self.cloud = Cloud(self.loop, setup.base, setup.geos, setup.retention_days, setup.texts, setup.ahead)
         self.cloud.shards = self.setup.shards
         self.oracle = Oracle(
             self.setup.base,
@@ -537,18 +539,29 @@ class History:
     async def sweep(self, *, awake: bool = False) -> Answer:
         if awake:
             return await self._whole_job("sweep", lambda each: each.sweep.run)
+        self.edit_watermark()
         instance = self.instance()
         answer, _ = await self.ask(instance, "sweep", instance.sweep.run)
         return answer
+
+    def edit_watermark(self) -> None:
+        """Somebody writes into the heartbeat up to where all opt-outs have their deletions, and is not believed."""
+        heartbeats, key = self.cloud.operations.heartbeats, ("sweep", None)
+        if key in heartbeats and self.random.random() < 0.2:
+            until = self.random.choice((None, -1, 0, 2**52))
+            heartbeats[key] = heartbeats[key].model_copy(update={"scheduled_until": until})
+            self.faults.count("watermark edited")
 
     async def _whole_job(self, kind: str, job: Callable[[Instance], Callable[[], Coroutine[Any, Any, Any]]]) -> Answer:
         """Run a job in calm weather until it has nothing more to do."""
         for _ in range(50):
             instance = self.instance(awake=True)
-            calm = self.faults.calm
+            calm, began = self.faults.calm, self.loop.time()
             answer, _ = await self.ask(instance, kind, job(instance))
             if answer.how == "lost":
                 continue  # a call that was under way when the storm ended could still end the process
+            if kind == "sweep" and calm and answer.how == "ok":
+                self.oracle.check_nothing_lost(began)
             if answer.how != "ok":
                 self.oracle.fail("P9", f"a {kind} in calm weather: {answer.how} {answer.value}")
             elif any(each.outcome == "more" for each in answer.value.values()):

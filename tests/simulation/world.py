@@ -265,12 +265,14 @@ class Cloud:
         geos: Sequence[str],
         retention_days: int,
         texts: Sequence[Text] = FOREVER,
+        ahead: float = 0.0,
     ) -> None:
         self.retention_days = retention_days
         self.texts = texts
         self.notices = as_served(texts, base)
         self.accounts = {geo: ACCOUNTS[geo] for geo in geos}
         self.ledger: MemoryLedger = ObservedLedger()
+        self.ledger.now = lambda: base + timedelta(seconds=loop.time() + ahead)
         self.deletions: MemoryDeletions = ObservedDeletions()
         self.access = ObservedAccess()
         self.operations: MemoryOperations = ObservedOperations()
