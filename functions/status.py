@@ -20,7 +20,8 @@ from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat, Postponed
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck
-from shared.problems import InternalError
+from shared.ports import StoreUnavailable
+from shared.problems import InternalError, Unavailable
 from shared.watch.status import AccountStatus, StatusReport
 
 blueprint = func.Blueprint()
@@ -372,20 +373,20 @@ async def overdue_deletions(call: Call) -> func.HttpResponse:
 
 @serves(blueprint, _HEALTH)
 async def health(call: Call) -> func.HttpResponse:
-    """Tell whether this instance's settings let it work; which one does not is for the log only."""
-    return _health()
+    """Tell whether this instance's settings let it work; why they do not is for the log only."""
+    return await _health()
 
 
 @serves(blueprint, _HEALTH_HEAD)
 async def health_head(call: Call) -> func.HttpResponse:
     """Tell the same by the status alone; whoever sends it drops the body."""
-    return _health()
+    return await _health()
 
 
-def _health() -> func.HttpResponse:
+async def _health() -> func.HttpResponse:
     try:
-        services()
-    except ConfigurationError as error:
+        await services().abandoned.refuse()
+    except (ConfigurationError, Unavailable, StoreUnavailable) as error:
         _log.error("not ready: %s", error)
         return json_answer(HealthAnswer(status="not ready").to_json(), status=503)
     return json_answer(HealthAnswer(status="ready").to_json())

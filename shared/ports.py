@@ -125,6 +125,10 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def has_enrollment_in(self, storage_account: str) -> bool:
+        """Tell whether some tenant shares data now whose captures lie in a storage account."""
+        ...
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
         ...

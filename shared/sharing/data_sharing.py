@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from shared.abandoned import Abandoned
 from shared.accounts import Accounts
 from shared.clock import Clock
 from shared.model import deadlines
@@ -77,6 +78,7 @@ class DataSharing:
     Attributes:
         ledger: where they are kept.
         accounts: the served storage accounts.
+        abandoned: the accounts on account of which nobody may opt in (D20).
         notices: what can be agreed to.
         clock: time.
         new_id: makes an enrollment id of 32 hex digits.
@@ -86,6 +88,7 @@ class DataSharing:
 
     ledger: LedgerStore
     accounts: Accounts
+    abandoned: Abandoned
     notices: Notices
     clock: Clock
     new_id: Callable[[], str]
@@ -149,11 +152,14 @@ class DataSharing:
             NoticeRequired, NoticeOutdated: if it is not the notice in force that is agreed to (P11).
             GeoPinned: if data sharing is on in another geo.
             PreconditionFailed: if the setting is not one that ``requested`` is for.
+            Unavailable, StoreUnavailable: if nobody may opt in now.
             TooManyOptIns: if the tenant has opted in too often of late; an opt-out is always carried out (D12).
             Conflict: if others kept changing the setting meanwhile.
         """
-        if requested.enabled and not requested.at_home:
-            self.accounts.check_served(_geo(requested))
+        if requested.enabled:
+            await self.abandoned.refuse()
+            if not requested.at_home:
+                self.accounts.check_served(_geo(requested))
         change: Change | None = None
         for _ in range(_ATTEMPTS):
             stored = await self.ledger.read_setting(tenant_id)

@@ -71,6 +71,11 @@ class MemoryLedger:
         settings = [self.settings[tenant_id].value for tenant_id in sorted(self.settings) if tenant_id > after]
         return [each for each in settings if each.enabled and each.notice != version][:limit]
 
+    async def has_enrollment_in(self, storage_account: str) -> bool:
+        """See ``LedgerStore``."""
+        enrollments = (stored.value.enrollment for stored in self.settings.values())
+        return any(each is not None and each.storage_account == storage_account for each in enrollments)
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)

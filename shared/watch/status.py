@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
+from shared.abandoned import Abandoned
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.configuration import AccountState
@@ -154,6 +155,7 @@ class Status:
 
     Attributes:
         accounts: the served storage accounts.
+        abandoned: the accounts that are served no more, and should be.
         ledger: the tenants' settings and events.
         deletions: the deletions.
         operations: the heartbeats.
@@ -162,6 +164,7 @@ class Status:
     """
 
     accounts: Accounts
+    abandoned: Abandoned
     ledger: LedgerStore
     deletions: DeletionStore
     operations: OperationStore
@@ -193,6 +196,9 @@ class Status:
         )
         by_account = {account.name: status for account, status in zip(self.accounts, statuses, strict=True)}
         reasons = self._reasons(now, sweeps.get(None), by_account, unscheduled, overdue)
+        for name in await self.abandoned.among(purges, sweeps):
+            for promise in ("P4", "P5", "P9"):
+                reasons[promise].append(f"{name}: it is configured no more, and not empty")
         if unscheduled.unreadable or unreadable_deletions:  # perhaps overdue, and nobody carries it out
             for promise in ("P5", "P9"):
                 reasons[promise].append("ledger: opt-outs or deletions cannot be read")

@@ -295,6 +295,7 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         ("STORAGE_ACCOUNTS", {"europe": "AccountName=steurope;AccountKey=a2V5;BlobEndpoint=http://["}),
         ("STORAGE_ACCOUNTS", {"europe": ACCOUNT, "japan": ACCOUNT + "EndpointSuffix=core.windows.net;"}),
         ("STORAGE_ACCOUNTS", {"europe": "https://st.blob.core.x", "japan": "https://ST.blob.core.x/"}),
+        ("STORAGE_ACCOUNTS", {"europe": [ACCOUNT, {"endpoint": ACCOUNT, "state": "closed"}]}),
         ("RECEIPT_KEY", f"no/such/file/{SECRET}.json"),
         pytest.param("RECEIPT_KEY", __file__, id="RECEIPT_KEY-no key"),
     ],

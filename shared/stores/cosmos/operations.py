@@ -60,7 +60,7 @@ def _account_of(row: Mapping[str, Any], id_of_none: str) -> str | None:
     if item_id.startswith(_ACCOUNT_PREFIX):
         return item_id.removeprefix(_ACCOUNT_PREFIX)
     account = row.get("storageAccount")
-    return account if isinstance(account, str) else item_id
+    return account if isinstance(account, str) else f"of {item_id}"  # which no account is called
 
 
 class CosmosOperations(_ByAccount):
