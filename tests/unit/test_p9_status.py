@@ -1,10 +1,11 @@
 """P9: the status tells what is lost, what lags and what does not run."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from shared.model.heartbeats import Heartbeat
+from shared.ports import Committed
 from tests.world import World
 
 
@@ -66,9 +67,12 @@ async def test_an_opt_out_that_nobody_understands_is_a_broken_promise_and_no_err
     await world.sweep.run()
     assert (await world.status.report()).holds
 
-    async def not_understood(at: datetime) -> AsyncIterator[Any]:
-        yield None
-
-    world.ledger.opt_outs_since = not_understood
+    await world.opt_in()
+    await world.opt_out()
+    world.ledger.opt_outs_committed = unreadable
     report = await world.status.report()
     assert (report.promises["P9"], report.ledger.unreadable_opt_outs) == (False, 1)
+
+
+async def unreadable(since: int, before: int | None = None) -> AsyncIterator[Any]:
+    yield Committed(since, None)
