@@ -81,7 +81,7 @@ async def test_a_run_finds_what_was_lost_wherever_its_round_is_and_reads_no_more
     read = counting(world)
     heartbeat = (await world.sweep.run())[None]
     assert scheduled(world, lost) and heartbeat.totals is not None
-    assert (heartbeat.totals["deletionsCreated"], read["opt-outs"]) == (1, 2), "the last one that is known, and it"
+    assert (heartbeat.totals["deletionsCreated"], read["opt-outs"]) == (1, 1), "it alone"
 
 
 async def test_an_opt_out_that_was_stamped_long_before_its_commit_is_found() -> None:
@@ -102,13 +102,14 @@ async def test_an_opt_out_that_was_stamped_long_before_its_commit_is_found() -> 
 
 async def test_the_watermark_stops_at_what_is_the_feeds_for_now_what_fails_and_what_nobody_understands() -> None:
     world = World(sweep_bounds=NO_ROUND)
-    first, second, third = await opted_out_of(world, 0, 1, 2)
-    for n, event in enumerate((first, second, third)):
-        commit(world, event, event.at + n * 5 * HOUR)
+    (first,) = await opted_out_of(world, 0)
     start = int(first.at.timestamp())
     world.clock.set(first.at + timedelta(minutes=4))
     await world.sweep.run()
     assert watermark(world) <= start and not scheduled(world, first)
+    second, third = await opted_out_of(world, 1, 2)
+    for n, event in enumerate((second, third), start=1):
+        commit(world, event, first.at + n * 5 * HOUR)
     create = world.deletion_items.create
 
     async def failing(deletion: Any) -> bool:
@@ -238,7 +239,7 @@ async def test_two_sweeps_and_the_feed_at_once_create_each_deletion_once() -> No
     world.deletion_items.create = others_first
     heartbeat = (await world.sweep.run())[None]
     assert all(scheduled(world, event) for event in events) and len(world.deletion_items.items) == 3
-    assert heartbeat.outcome == "done" and heartbeat.counts["deletionsCreated"] == 0
+    assert heartbeat.outcome == "done" and not heartbeat.counts.get("deletionsCreated")
     assert watermark(world) == int(events[-1].at.timestamp())
 
 
@@ -284,8 +285,8 @@ async def test_the_status_says_so_if_there_is_more_to_look_at_than_it_can(monkey
 async def test_a_round_that_takes_more_than_a_day_is_told() -> None:
     world = World(sweep_bounds=NO_ROUND)
     await opted_out_of(world, 0, 1, 2, feed=True)
-    for _ in range(3):
-        await world.sweep.run()  # once round
+    while (await world.sweep.run())[None].cursor is not None:
+        pass
     await world.sweep.run()
     began = world.clock.now()
     for hours, holds in ((24, True), (25, False)):
