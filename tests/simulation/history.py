@@ -537,9 +537,9 @@ class History:
         return answer
 
     async def sweep(self, *, awake: bool = False) -> Answer:
+        self.edit_watermark()
         if awake:
             return await self._whole_job("sweep", lambda each: each.sweep.run)
-        self.edit_watermark()
         instance = self.instance()
         answer, _ = await self.ask(instance, "sweep", instance.sweep.run)
         return answer
@@ -755,6 +755,8 @@ async def whole_story(history: History) -> None:
         await flood(history)
     if random.random() < 0.06:
         await beside_a_flood(history, storm)
+    if random.random() < 0.1:
+        await lost_beside_a_slow_round(history, storm)
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
@@ -771,6 +773,33 @@ async def whole_story(history: History) -> None:
 
 def _gap(random: Random) -> float:
     return random.choice((0.0, 0.3, 0.3, 2.0, 2.0, 60.0, 600.0, 2 * HOUR, 9 * HOUR)) * random.random()
+
+
+async def lost_beside_a_slow_round(history: History, storm: Storm) -> None:
+    """The feed loses opt-outs, and a run of the sweep comes to one of many ledgers only."""
+    random, cloud = history.random, history.cloud
+    if len(history.setup.tenants) < 3 or history.setup.feed == "healthy":
+        return
+    history.faults.weather.clear()
+    await history.clients_done()
+    cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
+    for each in history.instances:
+        each.process.kill()  # the next ones know the bounds
+    for who in history.setup.tenants:
+        if not history.on(who):
+            await history.toggle(who, random.choice(history.setup.geos))
+    for who in random.sample(history.setup.tenants, 2):
+        await pass_time(history, storm, MINUTE * random.random())
+        await history.toggle(who, None)
+    cloud.fed = len(cloud.ledger.changes)
+    history.faults.count("opt-outs lost beside a slow round")
+    await history.sweep()
+    if random.random() < 0.3:
+        await pass_time(history, storm, 3.5 * HOUR)
+        await history.status()
+    else:
+        await pass_time(history, storm, 20 * MINUTE)
+    await history.sweep(awake=True)
 
 
 async def episode(history: History, storm: Storm) -> None:

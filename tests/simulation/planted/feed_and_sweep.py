@@ -17,7 +17,6 @@ from shared.sweep.ledger import LedgerSweep
 from shared.sweep.opt_outs import OptOutSearch
 from shared.sweep.storage import StorageSweep
 from shared.sweep.sweep import Sweep
-from shared.watch import status
 from tests.simulation.planted.registry import mutant, patched
 from tests.simulation.world import Instance
 
@@ -215,18 +214,6 @@ def _() -> Iterator[None]:
         yield
 
 
-@mutant("the watermark moves past a deletion that could not be created")
-def _() -> Iterator[None]:
-    schedule = OptOutSearch._schedule
-
-    async def careless(self: OptOutSearch, opt_out: Any) -> bool:
-        failures = self.round.run.counts["failures"]
-        return await schedule(self, opt_out) or self.round.run.counts["failures"] > failures
-
-    with patched(opt_out_search, "_OVERLAP", 0), patched(OptOutSearch, "_schedule", careless):
-        yield
-
-
 @mutant("the watermark moves past what is the feed's for now")
 def _() -> Iterator[None]:
     schedule = OptOutSearch._schedule
@@ -241,10 +228,4 @@ def _() -> Iterator[None]:
 @mutant("a watermark in the future is believed")
 def _() -> Iterator[None]:
     with patched(opt_out_search, "_OVERLAP", 0), patched(opt_out_search, "believed", lambda until, _: until or 0):
-        yield
-
-
-@mutant("status takes the sweep's word that no opt-out is lost")
-def _() -> Iterator[None]:
-    with patched(status, "believed", lambda until, last_commit: last_commit + 1):
         yield
