@@ -544,10 +544,10 @@ class History:
         answer, _ = await self.ask(instance, "sweep", instance.sweep.run)
         return answer
 
-    def edit_watermark(self) -> None:
+    def edit_watermark(self, chance: float = 0.2) -> None:
         """Somebody writes into the heartbeat up to where all opt-outs have their deletions, and is not believed."""
         heartbeats, key = self.cloud.operations.heartbeats, ("sweep", None)
-        if key in heartbeats and self.random.random() < 0.2:
+        if key in heartbeats and self.random.random() < chance:
             until = self.random.choice((None, -1, 0, 2**52))
             heartbeats[key] = heartbeats[key].model_copy(update={"scheduled_until": until})
             self.faults.count("watermark edited")
@@ -755,7 +755,7 @@ async def whole_story(history: History) -> None:
         await flood(history)
     if random.random() < 0.06:
         await beside_a_flood(history, storm)
-    if random.random() < 0.1:
+    if random.random() < 0.2:
         await lost_beside_a_slow_round(history, storm)
     if random.random() < 0.08:
         await hang(history, storm)
@@ -799,6 +799,7 @@ async def lost_beside_a_slow_round(history: History, storm: Storm) -> None:
         await history.status()
     else:
         await pass_time(history, storm, 20 * MINUTE)
+    history.edit_watermark(0.5)
     await history.sweep(awake=True)
 
 

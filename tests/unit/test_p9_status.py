@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.model.heartbeats import Heartbeat
 from shared.ports import Committed
+from tests.unit.opt_outs import opted_out
 from tests.world import World
 
 
@@ -76,3 +77,18 @@ async def test_an_opt_out_that_nobody_understands_is_a_broken_promise_and_no_err
 
 async def unreadable(since: int, before: int | None = None) -> AsyncIterator[Any]:
     yield Committed(since, None)
+
+
+async def test_deletions_that_were_finished_late_are_counted_by_each_round_and_no_more_for_more_rounds() -> None:
+    world, deletion = await opted_out()
+    world.clock.set(deletion.deadline + timedelta(hours=1))
+    for _ in range(2):
+        await world.purge.run()
+        world.clock.move(timedelta(minutes=5))
+    assert (await world.status.report()).late == 0, "no round has come by"
+    for _ in range(2):
+        await world.sweep.run()
+        assert (await world.status.report()).late == 1
+    world.clock.move(timedelta(days=365))
+    await world.sweep.run()
+    assert (await world.status.report()).late == 0
