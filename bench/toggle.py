@@ -4,7 +4,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
 
 from bench.load import percentile
 from bench.results import BenchError
@@ -12,6 +11,7 @@ from bench.scenario import Bench
 from bench.tenants import Toggled, toggle
 from local.stack import Stack
 from shared.model.deadlines import CONSENT_LEASE_SECONDS
+from shared.ports import LOOKUP_MAX
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
 
@@ -37,7 +37,7 @@ async def _round(bench: Bench, stack: Stack, deletions: CosmosDeletions) -> None
     tenant_ids = [str(uuid.uuid4()) for _ in range(bench.plan.opt_outs)]
     opted_in = await toggle(stack, tenant_ids, enabled=True, per_second=_PER_SECOND)
     enrollments = {each.tenant_id: each.enrollment_id or "" for each in opted_in}
-    watching = asyncio.create_task(_seen(deletions, datetime.now(UTC), set(enrollments.values())))
+    watching = asyncio.create_task(_seen(deletions, set(enrollments.items())))
     opted_out = await toggle(stack, tenant_ids, enabled=False, per_second=_PER_SECOND)
     seen = await watching
     for case, toggled in ((OPT_IN, opted_in), (OPT_OUT, opted_out)):
@@ -53,14 +53,19 @@ def _committed(toggled: Toggled) -> float:
     return toggled.answered - CONSENT_LEASE_SECONDS
 
 
-async def _seen(deletions: CosmosDeletions, since: datetime, wanted: Collection[str]) -> dict[str, float]:
+async def _seen(deletions: CosmosDeletions, wanted: Collection[tuple[str, str]]) -> dict[str, float]:
     """Return when (monotonic seconds) the deletion of each enrollment was first there; looks every 20 ms."""
     seen: dict[str, float] = {}
+    keys = sorted(wanted)
     give_up = time.monotonic() + _GIVE_UP_SECONDS
     while len(seen) < len(wanted):
         if time.monotonic() > give_up:
             raise BenchError(f"{len(wanted) - len(seen)} opt-outs have no deletion")
-        found = [each async for each in deletions.opted_out_since(since) if each in wanted]
+        found = [
+            enrollment_id
+            for n in range(0, len(keys), LOOKUP_MAX)
+            for _, enrollment_id in await deletions.existing(keys[n : n + LOOKUP_MAX])
+        ]
         now = time.monotonic()
         for each in found:
             seen.setdefault(each, now)

@@ -1,6 +1,6 @@
 """What the rules ask of storage, and how storage may fail them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -16,6 +16,9 @@ from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
 from shared.model.posture import PostureCheck
 
 T = TypeVar("T")
+
+LOOKUP_MAX = 250
+"""How many items one query may ask for by their names."""
 
 UNREADABLE_ITEM = "cosmos-item-unreadable"
 """The code of ``StoreUnavailable`` where there is an item that nobody understands."""
@@ -85,6 +88,20 @@ class Page(Generic[T]):
     values: Sequence[T]
     unreadable: int = 0
     next_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """An opt-out as it is stored.
+
+    Attributes:
+        at: when it was last written, in whole seconds since 1970, as the database itself says: no clock of ours, and
+            nothing that stands in the item, has a part in it.
+        event: the opt-out; None if nobody understands it.
+    """
+
+    at: int
+    event: OptedOut | None
 
 
 class LedgerStore(Protocol):
@@ -157,8 +174,19 @@ class LedgerStore(Protocol):
         """
         ...
 
-    def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
-        """Yield all tenants' opt-outs at ``at`` or later, by enrollment id; None for one that nobody understands."""
+    async def last_commit(self) -> int | None:
+        """Return when anything was last written (``Committed.at``), or None if there is nothing."""
+        ...
+
+    def opt_outs_committed(self, since: int, before: int | None = None) -> AsyncIterator[Committed]:
+        """Yield all tenants' opt-outs that were written at ``since`` or later, in the order of ``Committed.at``.
+
+        It takes as long as there are such opt-outs, however many others there are.
+
+        Args:
+            since: in seconds since 1970.
+            before: only those that were written before; None for all.
+        """
         ...
 
 
@@ -246,10 +274,6 @@ class DeletionStore(Protocol):
         """Return at most ``limit`` of them that can be read, by deadline."""
         ...
 
-    async def late(self, since: datetime) -> int:
-        """Return how many deletions whose deadline is not before ``since`` were finished after it."""
-        ...
-
     def unreadable(self) -> AsyncIterator[str | None]:
         """Yield, for each deletion that is not finished and that nobody understands, the account that it names.
 
@@ -277,8 +301,12 @@ class DeletionStore(Protocol):
         """Yield the ids of the enrollments that begin with ``shard`` and whose deletion is verified, in no order."""
         ...
 
-    def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
-        """Yield the enrollment ids of the deletions whose opt-out was at ``at`` or later, in their order."""
+    async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
+        """Return for which of some enrollments there is a deletion, readable or not; it takes as long for any number.
+
+        Args:
+            keys: each a tenant's id and an enrollment's, at most ``LOOKUP_MAX``.
+        """
         ...
 
 

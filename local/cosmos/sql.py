@@ -45,6 +45,11 @@ class Term:
     value: str
 
 
+# What every item has, always of one type, and what SQLite keeps in a column with an index.
+_COLUMNS = {("id",): Term("4", "id"), ("_ts",): Term("3", "ts")}
+_ORDERED = {"2", "3", "4"}
+
+
 @dataclass(frozen=True)
 class Ordering:
     path: tuple[str, ...]
@@ -252,6 +257,8 @@ class _Translation:
 
     def _any_equal(self, node: exp.Expression, choices: list[Term]) -> str:
         term = self.term(node)
+        if choices and term.rank.isdigit():  # so that SQLite can look them up
+            return f"({term.value} IN ({', '.join(each.value for each in choices if each.rank == term.rank)}))"
         return f"({' OR '.join(_equal(term, choice) for choice in choices)})" if choices else "0"
 
     def term(self, node: exp.Expression) -> Term:
@@ -265,6 +272,8 @@ class _Translation:
     def path_term(self, node: exp.Expression) -> Term:
         """A property of the item."""
         path = self._path(node)
+        if path in _COLUMNS:
+            return _COLUMNS[path]
         name = self._bind("$" + "".join(f'."{step}"' for step in path))
         return Term(_RANK.format(path=name), f"json_extract(body, {name})")
 
@@ -355,6 +364,8 @@ class _Translation:
 
 
 def _equal(left: Term, right: Term) -> str:
+    if left.rank == right.rank and left.rank.isdigit():  # so that SQLite can look it up
+        return f"({left.value} IS {right.value})"
     return (
         f"(CASE WHEN {left.rank} IS NULL OR {right.rank} IS NULL THEN NULL"
         f" ELSE {left.rank} = {right.rank} AND {left.value} IS {right.value} END)"
@@ -362,6 +373,8 @@ def _equal(left: Term, right: Term) -> str:
 
 
 def _compare(left: Term, operator: str, right: Term) -> str:
+    if left.rank == right.rank and left.rank in _ORDERED:
+        return f"({left.value} {operator} {right.value})"
     comparable = f"{left.rank} = {right.rank} AND {left.rank} BETWEEN 2 AND 4"
     return f"(CASE WHEN {comparable} THEN {left.value} {operator} {right.value} END)"
 

@@ -129,6 +129,10 @@ class Deletion(Item):
         """Tell whether the promise P5 is broken: derived, never stored."""
         return self.status != "verified" and now > self.deadline
 
+    def finished_late(self, since: datetime) -> bool:
+        """Tell whether it was finished after its deadline, and that was not before ``since``."""
+        return self.receipt is not None and self.receipt.second_look_at > self.deadline >= since
+
     def bound_to(self, event: OptedOut, now: datetime) -> "Deletion":
         """Return the unfinished deletion with all that the ledger says as the ledger says it, and due no later (P5).
 

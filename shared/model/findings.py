@@ -33,4 +33,10 @@ class Notable(StrEnum):
     SOFT_DELETED = "softDeleted"
 
 
+LATE = "deletionsLate"
+"""The deletions of the last year that were finished after their deadline."""
+
+STANDING = frozenset({LATE})
+"""What each round of a sweep counts anew, so that it is no more in two rounds than in one."""
+
 FINDINGS = (*LedgerFault, *Trespass, *Notable)

@@ -36,8 +36,10 @@ class Heartbeat(Item):
     ``outcome`` is ``done``; ``more`` if the run stopped at its bounds, or because a store kept asking for fewer
     requests, and the next one goes on; or ``failed``, with the first error's code. A sweep may take several runs to
     come round: its ``counts`` are those of the round so far, ``previous_counts`` those of the last whole round,
-    ``totals`` those of all rounds ever, and at ``cursor`` the next run goes on. ``postponed`` are the expired
-    containers that a purge leaves alone for a while.
+    ``totals`` those of all rounds ever, and at ``cursor`` the next run goes on; ``round_started_at`` is when the round
+    began that is under way, or was the last. ``postponed`` are the expired containers that a purge leaves alone for a
+    while. The ledger's has a watermark, ``scheduled_until``: each opt-out has its deletion that the database says was
+    committed before then, in seconds since 1970.
     """
 
     kind: Job
@@ -52,3 +54,5 @@ class Heartbeat(Item):
     totals: Mapping[str, int] | None = None
     cursor: str | None = None
     postponed: tuple[Postponed, ...] | None = None
+    round_started_at: Instant | None = None
+    scheduled_until: int | None = None

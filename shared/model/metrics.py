@@ -48,9 +48,7 @@ ITEMS_UNREADABLE = Metric(
 FEED_LAG = Metric(
     "data_sharing.feed.lag", "s", "How long the oldest opt-out without a deletion has waited for one (P9)."
 )
-OPT_OUTS_UNSCHEDULED = Metric(
-    "data_sharing.opt_outs.unscheduled", "{opt_out}", "Opt-outs of the last 31 days without a deletion (P9)."
-)
+OPT_OUTS_UNSCHEDULED = Metric("data_sharing.opt_outs.unscheduled", "{opt_out}", "Opt-outs without a deletion (P9).")
 JOB_AGE = Metric(
     "data_sharing.job.age",
     "s",

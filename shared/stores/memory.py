@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import count
@@ -17,6 +17,7 @@ from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
 from shared.model.posture import PostureCheck
 from shared.ports import (
     BatchMissing,
+    Committed,
     Conflict,
     ConsentExpired,
     ContainerBeingDeleted,
@@ -43,6 +44,10 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.settings: dict[str, Stored[Setting]] = {}
         self.events: dict[str, list[Event]] = {}
+        self.now: Callable[[], datetime] | None = None
+        """The database's own clock; without one, an event is committed when it happened."""
+        self.committed: dict[tuple[str, str], int] = {}
+        """When an event was committed, by tenant and id, if that is not when it happened."""
         self._etags = count(1)
 
     async def read_setting(self, tenant_id: str) -> Stored[Setting] | None:
@@ -58,6 +63,8 @@ class MemoryLedger:
             raise Conflict
         self.settings[tenant_id] = Stored(change.setting, str(next(self._etags)))
         events.append(change.event)
+        if self.now is not None:
+            self.committed[tenant_id, change.event.id] = int(self.now().timestamp())
 
     async def agreed_to_others(self, version: str, *, limit: int, after: str) -> Sequence[Setting]:
         """See ``LedgerStore``."""
@@ -98,11 +105,20 @@ class MemoryLedger:
             if event.enrollment_id.startswith(shard):
                 yield event.enrollment_id, event
 
-    async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
+    async def last_commit(self) -> int | None:
         """See ``LedgerStore``."""
-        for event in sorted(self._all_events(), key=lambda event: event.enrollment_id):
-            if isinstance(event, OptedOut) and event.at >= at:
-                yield event
+        return max(map(self._committed_at, self._all_events()), default=None)
+
+    async def opt_outs_committed(self, since: int, before: int | None = None) -> AsyncIterator[Committed]:
+        """See ``LedgerStore``."""
+        opt_outs = [event for event in self._all_events() if isinstance(event, OptedOut)]
+        for event in sorted(opt_outs, key=self._committed_at):
+            at = self._committed_at(event)
+            if at >= since and (before is None or at < before):
+                yield Committed(at, event)
+
+    def _committed_at(self, event: Event) -> int:
+        return self.committed.get((event.tenant_id, event.id), int(event.at.timestamp()))
 
     def _events(self, tenant_id: str) -> Sequence[Event]:
         return sorted(self.events.get(tenant_id, []), key=lambda event: event.sequence)
@@ -185,11 +201,6 @@ class MemoryDeletions:
         overdue = [stored.value for stored in self.items.values() if stored.value.overdue(now)]
         return sorted(overdue, key=lambda each: each.deadline)[:limit]
 
-    async def late(self, since: datetime) -> int:
-        """See ``DeletionStore``."""
-        values = [stored.value for stored in self.items.values() if stored.value.deadline >= since]
-        return sum(each.receipt is not None and each.receipt.second_look_at > each.deadline for each in values)
-
     async def unreadable(self) -> AsyncIterator[str | None]:
         """See ``DeletionStore``. Here are only values."""
         for account in list[str | None]():
@@ -217,11 +228,9 @@ class MemoryDeletions:
             if enrollment_id.startswith(shard) and stored.value.status == "verified":
                 yield enrollment_id
 
-    async def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
+    async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
         """See ``DeletionStore``."""
-        for stored in sorted(self.items.values(), key=lambda stored: stored.value.enrollment_id):
-            if stored.value.opted_out_at >= at:
-                yield stored.value.enrollment_id
+        return {key for key in keys if key in self.items}
 
     def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:
         return [

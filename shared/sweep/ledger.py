@@ -5,11 +5,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.deletion import Deletion
-from shared.model.findings import LedgerFault, Notable
+from shared.model.findings import LATE, LedgerFault, Notable
 from shared.model.items import tenant_in_log
 from shared.model.ledger import Event, OptedOut, Reappeared, Setting, TenantLedger
 from shared.ports import (
@@ -21,6 +22,7 @@ from shared.ports import (
     StoreUnavailable,
     TenantDeletions,
 )
+from shared.sweep.opt_outs import OptOutSearch
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import SignedReceipts
 from shared.sweep.reconciliation import Chain, ledger_faults
@@ -29,6 +31,7 @@ from shared.sweep.rounds import Round
 _ITEMS_MAX = 500
 """A tenant's events, or deletions, that are held in memory; of a tenant that has more they are read in parts (D12)."""
 
+_LATE_SINCE = timedelta(days=365)
 _REPORT_EVERY = 500
 _ANY_SEQUENCE = 2**53
 
@@ -86,7 +89,9 @@ class LedgerSweep:
     max_ledgers: int
 
     async def run(self) -> None:
-        """Take the round as far as the run may go, and report it."""
+        """Find what was lost, then take the round as far as the run may go, and report it."""
+        # First, and with a share of the time of its own: a slow round must never keep it away (P9).
+        await OptOutSearch(self.round, self.ledger, self.deletions, self.clock).run()
         await self.round.run.isolated(self._compare())
         await self.round.report()
 
@@ -228,8 +233,12 @@ class LedgerSweep:
     ) -> None:
         if stored is None:
             await self._create_deletion(event, trusted=trusted)
-        elif stored.value.reappeared or (await self.receipts.compare(stored.value, events)).faults:
+            return
+        compared = await self.receipts.compare(stored.value, events)
+        if stored.value.reappeared or compared.faults:
             await self._mend(event, trusted=trusted)
+        # By what was signed, whatever the item shows.
+        self.round.run.counts[LATE] += compared.deletion.finished_late(since=self.clock.now() - _LATE_SINCE)
 
     async def _mend(self, event: OptedOut | Reappeared, *, trusted: bool) -> None:
         """Report what is wrong with a deletion or its receipt, and bring it back to what the ledger says."""
@@ -252,7 +261,7 @@ class LedgerSweep:
             await self._replace(compared.deletion, stored.etag)
 
     async def _create_deletion(self, event: OptedOut, *, trusted: bool) -> None:
-        if self.clock.now() - event.at < deadlines.FEED_GRACE:
+        if abs(self.clock.now() - event.at) < deadlines.FEED_GRACE:
             return  # the change feed may be about to do it, and has lost nothing
         if await self.deletions.create(Deletion.owed_for(event)):
             self.round.run.counts[Notable.DELETION_CREATED] += 1

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from shared.accounts import Account
+from shared.model.findings import STANDING
 from shared.model.heartbeats import Heartbeat
 from shared.ports import OperationStore
 from shared.runs import Run
@@ -18,6 +19,7 @@ class Round:
         run: the run that is under way.
         cursor: where to go on; None at the start and at the end.
         deleted: how many containers this run has deleted.
+        scheduled_until: the ledger's watermark; see ``Heartbeat``.
         heartbeat: as last reported.
     """
 
@@ -37,6 +39,9 @@ class Round:
         self.run = run
         self.cursor = last.cursor if last else None
         self.deleted = 0
+        self.scheduled_until = last.scheduled_until if last else None
+        began = last.round_started_at if last and last.cursor is not None else None
+        self._started_at = began or run.started_at
         self._account = account
         self._operations = operations
         self._totals_before = Counter((last and last.totals) or {})
@@ -54,11 +59,14 @@ class Round:
         """Keep what the round has come to by now; a failure to do so is noted."""
         if self.cursor is None and self.run.cut_short:
             self.cursor = _BEGIN  # or what was not looked at would seem to be in order
+        totals = self._totals_before + self.run.counts
         so_far = {
             "counts": dict(self._counts_before + self.run.counts),
             "previous_counts": self._previous_counts,
-            "totals": dict(self._totals_before + self.run.counts),
+            "totals": {name: n for name, n in totals.items() if name not in STANDING},
             "cursor": self.cursor,
+            "round_started_at": self._started_at,
+            "scheduled_until": self.scheduled_until,
         }
         heartbeat = self.run.heartbeat(self._account, more=self.cursor is not None)
         self.heartbeat = heartbeat.model_copy(update=so_far)

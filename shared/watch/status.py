@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from shared.abandoned import Abandoned
@@ -14,7 +14,7 @@ from shared.configuration import AccountState
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_prefix
 from shared.model.deletion import Deletion
-from shared.model.findings import FINDINGS, LedgerFault, Notable, Trespass
+from shared.model.findings import FINDINGS, LATE, LedgerFault, Notable, Trespass
 from shared.model.heartbeats import Heartbeat
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut
@@ -27,14 +27,19 @@ from shared.ports import (
     OperationStore,
     StoreUnavailable,
 )
+from shared.unscheduled import believed, looked_up
 from shared.watch.posture import Posture
 
 PURGE_MAX_AGE = timedelta(minutes=15)
 SWEEP_MAX_AGE = timedelta(hours=3)
 """Three schedules each: an older heartbeat means that the job does not run (P9)."""
 
-_UNSCHEDULED_SINCE = 2 * deadlines.DELETION_PERIOD  # so that one that is overdue does not drop out of sight
-_LATE_SINCE = timedelta(days=365)
+ROUND_MAX_AGE = timedelta(days=1)
+"""How long a round of the ledger may take: at 100,000 tenants an hour, that of 2.4 million (P9)."""
+
+_LOOK_MAX = 20_000
+"""How many opt-outs one look takes in: about as many as two seconds allow."""
+
 _PAGE = 10
 
 
@@ -43,8 +48,8 @@ class LedgerStatus:
     """What is so on the ledger.
 
     Attributes:
-        unscheduled: how many opt-outs of the last 60 days have no deletion yet.
-        oldest_unscheduled: when the first of them happened.
+        unscheduled: how many opt-outs have no deletion yet; if one look cannot take in all, how many it saw.
+        oldest_unscheduled: when the first of them was committed.
         unreadable_opt_outs: how many of the opt-outs nobody understands.
         unreadable: how many unfinished deletions, heartbeats and checks of the posture nobody understands that are of
             no served account.
@@ -83,7 +88,8 @@ class StatusReport:
     """The state of the service at ``at``: which promises hold, and from what that follows.
 
     ``retention_days`` is how long a day's captures are kept. ``reasons`` says of each promise why it does not hold; it
-    holds if there is none. ``late`` is how many deletions of the last year were finished after their deadline.
+    holds if there is none. ``late`` is how many deletions of the last year were finished after their deadline, as
+    counted by the sweep's last round.
     """
 
     at: datetime
@@ -120,20 +126,27 @@ class StatusReport:
 
 @dataclass(slots=True)
 class _Unscheduled:
-    """The opt-outs without a deletion, however many: how many, and when the first happened and the first is due.
+    """The opt-outs without a deletion, however many: how many, when the first was committed and the first is due.
 
-    ``unreadable`` is how many opt-outs there are that nobody understands.
+    ``unreadable`` is how many opt-outs there are that nobody understands; ``unseen_since`` is from which commit on
+    nothing is known, if they were too many for one look.
     """
 
     number: int = 0
     oldest: datetime | None = None
     deadline: datetime | None = None
     unreadable: int = 0
+    unseen_since: datetime | None = None
 
-    def take(self, event: OptedOut) -> None:
+    def take(self, event: OptedOut, committed_at: datetime) -> None:
+        deadline = Deletion.owed_for(event).deadline
         self.number += 1
-        self.oldest = min(self.oldest or event.at, event.at)
-        self.deadline = min(self.deadline or event.deadline, event.deadline)
+        self.oldest = min(self.oldest or committed_at, committed_at)
+        self.deadline = min(self.deadline or deadline, deadline)
+
+    def unseen(self, now: datetime) -> bool:
+        """Tell whether something may be lost that was not looked at."""
+        return self.unseen_since is not None and now - self.unseen_since > SWEEP_MAX_AGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +183,7 @@ class Status:
         checks = await self.posture.last() if self.posture else {}
         # Of all accounts, because one that is no longer configured is purged by nobody.
         overdue = await self.deletions.overdue(now)
-        unscheduled = await self._unscheduled(now)
+        unscheduled = await self._unscheduled(sweeps.get(None))
         # What names no served account is the ledger's, under None.
         names = {account.name for account in self.accounts}
         unreadable_deletions = Counter([name if name in names else None async for name in self.deletions.unreadable()])
@@ -212,7 +225,7 @@ class Status:
                 name: replace(status, posture=checks.get(name), unreadable=unreadable[name])
                 for name, status in by_account.items()
             },
-            late=await self.deletions.late(now - _LATE_SINCE),
+            late=_standing(sweeps.get(None), LATE),
         )
 
     async def overdue(self, limit: int) -> Sequence[Deletion]:
@@ -238,6 +251,7 @@ class Status:
 
         lost = unscheduled.oldest is not None and now - unscheduled.oldest > SWEEP_MAX_AGE
         undone = unscheduled.deadline is not None and now > unscheduled.deadline
+        unseen = ["ledger: there are more opt-outs to look at than one look takes in"] * unscheduled.unseen(now)
         return {
             "P1": swept(Trespass.UNKNOWN_ENROLLMENT),
             "P3": swept(Trespass.WRONG_ACCOUNT),
@@ -245,29 +259,35 @@ class Status:
             + swept(Trespass.PAST_DEADLINE, Trespass.IMPOSSIBLE_DAY),
             "P5": [f"{overdue} deletions are overdue"] * (overdue > 0)
             + ["ledger: an opt-out without a deletion is past its deadline"] * undone
+            + unseen
             + swept(Trespass.AFTER_RECEIPT),
             "P6": swept(Trespass.AFTER_RECEIPT, Notable.SOFT_DELETED)
             + _faults("ledger", ledger_sweep, now, [LedgerFault.RECEIPT]),
             "P9": ["ledger: an opt-out has waited for its deletion for more than three hours"] * lost
+            + unseen
+            + _slow("ledger", ledger_sweep, now)
             + _faults("ledger", ledger_sweep, now, LedgerFault)
             + [why for name, each in accounts.items() if (why := _idle(name, each.last_purge, now, PURGE_MAX_AGE))]
             + swept(),
         }
 
-    async def _unscheduled(self, now: datetime) -> _Unscheduled:
-        since = now - _UNSCHEDULED_SINCE
-        found = _Unscheduled()
-        # From a little earlier: every deletion of those opt-outs that there is is among them.
-        scheduled = self.deletions.opted_out_since(since - timedelta(days=1))
-        enrollment_id = await anext(scheduled, None)
-        async for event in self.ledger.opt_outs_since(since):
+    async def _unscheduled(self, sweep: Heartbeat | None) -> _Unscheduled:
+        """Look at the opt-outs that were committed since the last sweep saw to it that all have their deletions."""
+        found, looked = _Unscheduled(), 0
+        last_commit = await self.ledger.last_commit()
+        if last_commit is None:
+            return found
+        since = believed(sweep.scheduled_until if sweep else None, last_commit)
+        async for each in looked_up(self.ledger, self.deletions, since):
+            committed_at, event = datetime.fromtimestamp(each.opt_out.at, UTC), each.opt_out.event
+            looked += 1
+            if looked > _LOOK_MAX:
+                found.unseen_since = committed_at
+                break
             if event is None:
                 found.unreadable += 1
-                continue
-            while enrollment_id is not None and enrollment_id < event.enrollment_id:
-                enrollment_id = await anext(scheduled, None)
-            if enrollment_id != event.enrollment_id:
-                found.take(event)
+            elif not each.scheduled:
+                found.take(event, committed_at)
         return found
 
     async def _of_account(
@@ -314,6 +334,22 @@ def _faults(place: str, sweep: Heartbeat | None, now: datetime, kinds: Iterable[
         rounds.append(sweep.previous_counts)
     found = {kind: max(counts.get(kind, 0) for counts in rounds) for kind in ("failures", *kinds)}
     return [f"{place}: the sweep has {number} {kind}" for kind, number in found.items() if number]
+
+
+def _slow(place: str, sweep: Heartbeat | None, now: datetime) -> list[str]:
+    """Return why the round under way takes longer than what it would find may wait."""
+    if sweep is None or sweep.cursor is None or sweep.round_started_at is None:
+        return []
+    began = sweep.round_started_at
+    return [f"{place}: the sweep's round began at {format_instant(began)}"] * (now - began > ROUND_MAX_AGE)
+
+
+def _standing(sweep: Heartbeat | None, kind: str) -> int:
+    """Return what the last whole round has counted, or the one under way if that is more by now."""
+    if sweep is None:
+        return 0
+    rounds = [sweep.counts, (sweep.cursor is not None and sweep.previous_counts) or {}]
+    return max(counts.get(kind, 0) for counts in rounds)
 
 
 async def _oldest_day(store: CaptureStore) -> date | None:

@@ -10,7 +10,7 @@ import pytest
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Enrollment, OptedOut
-from shared.ports import Conflict, DeletionStore, OperationStore
+from shared.ports import LOOKUP_MAX, Conflict, DeletionStore, OperationStore
 from tests.clocks import START
 from tests.contract.items import deletion, new_account
 
@@ -179,23 +179,20 @@ async def test_overdue_counts_those_of_every_account(deletions: DeletionStore) -
     assert await deletions.overdue(now) == before + 2
 
 
-async def test_the_longest_overdue_come_first_and_those_that_were_finished_late_are_counted(
+async def test_the_longest_overdue_come_first(
     deletions: DeletionStore,
 ) -> None:
     long_ago = START - timedelta(days=3000)  # before those of all other tests
     owed = [deletion(opted_out_at=long_ago + timedelta(days=n)) for n in range(3)]
     for each in owed:
         await deletions.create(each)
-    now, since = long_ago + timedelta(days=32), long_ago + timedelta(days=30)
+    now = long_ago + timedelta(days=32)
     assert await deletions.list_overdue(now, limit=10) == owed[:2]
     assert await deletions.list_overdue(now, limit=1) == owed[:1]
-    late = await deletions.late(since)
     for each, at in ((owed[0], owed[0].deadline), (owed[1], owed[1].deadline - timedelta(minutes=5))):
         stored = await deletions.read(each.tenant_id, each.enrollment_id)
         assert stored is not None
         await deletions.replace(verified(each, at), stored.etag)
-    assert await deletions.late(since) == late + 1, "the second look counts, and at the deadline it is not late"
-    assert await deletions.late(since + timedelta(microseconds=1)) == late, "whose deadline is before is left out"
     assert await deletions.list_overdue(now, limit=10) == []
 
 
@@ -228,16 +225,18 @@ async def test_verified_of_a_shard_are_its_finished_enrollments_alone(deletions:
     assert [each.enrollment_id in found for each in (*finished, *unfinished)] == [False, True, False, False, False]
 
 
-async def test_opted_out_since_an_instant_includes_that_instant_whatever_became_of_it(
+async def test_of_some_enrollments_those_that_have_a_deletion_are_told_whatever_became_of_it(
     deletions: DeletionStore,
 ) -> None:
-    at = START + timedelta(days=3)
-    late = [deletion(opted_out_at=at), verified(deletion(opted_out_at=at), at)]
-    early = deletion(opted_out_at=at - timedelta(microseconds=1))
-    for each in (*late, early):
+    there = [deletion(), deletion().purged(START, deleted=0), verified(deletion(), START)]
+    for each in there:
         await deletions.create(each)
-    found = {enrollment_id async for enrollment_id in deletions.opted_out_since(at)}
-    assert early.enrollment_id not in found and found >= {each.enrollment_id for each in late}
+    keys = {(each.tenant_id, each.enrollment_id) for each in there}
+    elsewhere = (str(uuid.uuid4()), there[0].enrollment_id)  # another tenant's of that name is not this one
+    assert await deletions.existing({*keys, elsewhere, (str(uuid.uuid4()), uuid.uuid4().hex)}) == keys
+    many = [(str(uuid.uuid4()), uuid.uuid4().hex) for _ in range(LOOKUP_MAX - len(keys))]
+    assert await deletions.existing([*keys, *many]) == keys
+    assert not await deletions.existing([])
 
 
 async def test_the_last_heartbeat_of_each_account_is_kept(operations: OperationStore) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.model.ledger import Change, Enrollment, Reappeared
+from shared.model.ledger import Change, Enrollment, OptedOut, Reappeared
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
 from tests.contract.items import new_account, opt_in, opt_out
@@ -171,15 +171,26 @@ async def test_the_events_of_a_shard_are_those_of_its_enrollments_alone(ledger: 
     assert all(enrollment_id.startswith("7") for enrollment_id, _ in found)
 
 
-async def test_opt_outs_since_an_instant_include_that_instant_and_no_opt_in(ledger: LedgerStore) -> None:
-    first = opt_in(str(uuid.uuid4()))
-    second = opt_out(first)
-    await ledger.commit(first, None)
-    await ledger.commit(second, await etag_of(ledger, first.setting.tenant_id))
-    assert second.event in [event async for event in ledger.opt_outs_since(second.event.at)]
-    later = second.event.at + timedelta(microseconds=1)
-    assert second.event not in [event async for event in ledger.opt_outs_since(later)]
-    assert first.event not in [event async for event in ledger.opt_outs_since(START - timedelta(days=1))]
+async def test_opt_outs_come_in_the_order_of_their_commits_whatever_instants_stand_in_them(ledger: LedgerStore) -> None:
+    """And none but opt-outs; a range includes its first second and not its last."""
+    changes = [opt_out(opt_in(str(uuid.uuid4()))) for _ in range(3)]
+    events = [change.event for change in changes]
+    for change in changes:
+        first = opt_in(change.setting.tenant_id)
+        await ledger.commit(first, None)
+        await ledger.commit(change, await etag_of(ledger, first.setting.tenant_id))
+    found = [each async for each in ledger.opt_outs_committed(0)]
+    assert sorted(each.at for each in found) == [each.at for each in found]
+    assert all(isinstance(each.event, OptedOut | None) for each in found)
+    at = {each.event: each.at for each in found if each.event in events}
+    assert at.keys() == set(events)
+    last_commit = await ledger.last_commit()
+    assert last_commit is not None and max(at.values()) <= last_commit
+    since, before = at[events[0]], max(at.values()) + 1
+    mine = [each.event async for each in ledger.opt_outs_committed(since, before) if each.event in events]
+    assert mine[0] == events[0] or at[mine[0]] == since
+    assert not [each async for each in ledger.opt_outs_committed(since, since)]
+    assert events[0] not in [each.event async for each in ledger.opt_outs_committed(since + 1)]
 
 
 def came_back(before: Change) -> Change:
@@ -232,5 +243,5 @@ async def test_an_event_that_is_no_change_of_the_state_is_committed_like_any(led
     assert events == [first.event, second.event, third.event]
     stored = await ledger.read_setting(tenant)
     assert stored is not None and stored.value == third.setting
-    assert second.event in [event async for event in ledger.opt_outs_since(second.event.at)]
-    assert third.event not in [event async for event in ledger.opt_outs_since(START)]
+    found = [each.event async for each in ledger.opt_outs_committed(0)]
+    assert second.event in found and third.event not in found

@@ -89,7 +89,7 @@ class Claims:
             oracle.fail("P9", f"a {heartbeat.kind} failed with {failed[0]}, and its heartbeat says {heartbeat.outcome}")
         if failed and not heartbeat.counts.get("failures"):
             oracle.fail("P9", f"a {heartbeat.kind} failed with {failed[0]}, and its heartbeat counts no failure")
-        told_to_wait = heartbeat.geo in getattr(work, "told_to_wait", ())
+        told_to_wait = heartbeat.storage_account in getattr(work, "told_to_wait", ())
         if told_to_wait and not heartbeat.counts.get("throttled"):
             oracle.fail("P9", f"a {heartbeat.kind} was told to wait, and its heartbeat does not say so")
         for each in heartbeat.postponed or ():

@@ -39,12 +39,11 @@ ITERATORS = frozenset(
         "unverified",
         "ledgers",
         "events_of_shard",
-        "opt_outs_since",
+        "opt_outs_committed",
         "events_after",
         "tenants",
         "of_sequences",
         "verified_of_shard",
-        "opted_out_since",
         "downloads",
     }
 )

@@ -38,7 +38,7 @@ from tests.changes import ADMIN
 from tests.simulation import deploys, exporting, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Throttle, Work
-from tests.simulation.oracle import DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
+from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
 from tests.simulation.reviewing import Reviewers
 from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
 from tests.simulation.spans import Told
@@ -157,6 +157,7 @@ class Setup:
     made: float = 200.0  # seconds for which a run makes exports
     blobs: int = 500  # names that are listed at a time
     texts: tuple[Text, ...] = FOREVER
+    ahead: float = 0.0  # seconds by which the clock of the database is
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -176,6 +177,7 @@ class Setup:
             request=random.choice((0.0, 0.2, 5.0)),
             made=random.choice((1e-6, 1.0, 200.0)),
             blobs=random.choice((1, 2, 500)),
+            ahead=random.choice((0.0, 0.0, -DATABASE_SKEW, DATABASE_SKEW)) * random.random(),
         )
 
 
@@ -197,7 +199,7 @@ class History:
         self.faults = Faults(self.random, self.loop, self.trace)
         self.operations: Counter[str] = Counter()
         setup = self.setup
-        self.cloud = Cloud(self.loop, setup.base, setup.geos, setup.retention_days, setup.texts)
+        self.cloud = Cloud(self.loop, setup.base, setup.geos, setup.retention_days, setup.texts, setup.ahead)
         self.cloud.shards = self.setup.shards
         self.oracle = Oracle(
             self.setup.base,
@@ -535,20 +537,31 @@ class History:
         return answer
 
     async def sweep(self, *, awake: bool = False) -> Answer:
+        self.edit_watermark()
         if awake:
             return await self._whole_job("sweep", lambda each: each.sweep.run)
         instance = self.instance()
         answer, _ = await self.ask(instance, "sweep", instance.sweep.run)
         return answer
 
+    def edit_watermark(self, chance: float = 0.2) -> None:
+        """Somebody writes into the heartbeat up to where all opt-outs have their deletions, and is not believed."""
+        heartbeats, key = self.cloud.operations.heartbeats, ("sweep", None)
+        if key in heartbeats and self.random.random() < chance:
+            until = self.random.choice((None, -1, 0, 2**52))
+            heartbeats[key] = heartbeats[key].model_copy(update={"scheduled_until": until})
+            self.faults.count("watermark edited")
+
     async def _whole_job(self, kind: str, job: Callable[[Instance], Callable[[], Coroutine[Any, Any, Any]]]) -> Answer:
         """Run a job in calm weather until it has nothing more to do."""
         for _ in range(50):
             instance = self.instance(awake=True)
-            calm = self.faults.calm
+            calm, began = self.faults.calm, self.loop.time()
             answer, _ = await self.ask(instance, kind, job(instance))
             if answer.how == "lost":
                 continue  # a call that was under way when the storm ended could still end the process
+            if kind == "sweep" and calm and answer.how == "ok":
+                self.oracle.check_nothing_lost(began)
             if answer.how != "ok":
                 self.oracle.fail("P9", f"a {kind} in calm weather: {answer.how} {answer.value}")
             elif any(each.outcome == "more" for each in answer.value.values()):
@@ -746,6 +759,8 @@ async def whole_story(history: History) -> None:
         await flood(history)
     if random.random() < 0.06:
         await beside_a_flood(history, storm)
+    if random.random() < 0.2:
+        await lost_beside_a_slow_round(history, storm)
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
@@ -762,6 +777,34 @@ async def whole_story(history: History) -> None:
 
 def _gap(random: Random) -> float:
     return random.choice((0.0, 0.3, 0.3, 2.0, 2.0, 60.0, 600.0, 2 * HOUR, 9 * HOUR)) * random.random()
+
+
+async def lost_beside_a_slow_round(history: History, storm: Storm) -> None:
+    """The feed loses opt-outs, and a run of the sweep comes to one of many ledgers only."""
+    random, cloud = history.random, history.cloud
+    if len(history.setup.tenants) < 3 or history.setup.feed == "healthy":
+        return
+    history.faults.weather.clear()
+    await history.clients_done()
+    cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
+    for each in history.instances:
+        each.process.kill()  # the next ones know the bounds
+    for who in history.setup.tenants:
+        if not history.on(who):
+            await history.toggle(who, random.choice(history.setup.geos))
+    for who in random.sample(history.setup.tenants, 2):
+        await pass_time(history, storm, MINUTE * random.random())
+        await history.toggle(who, None)
+    cloud.fed = len(cloud.ledger.changes)
+    history.faults.count("opt-outs lost beside a slow round")
+    await history.sweep()
+    if random.random() < 0.3:
+        await pass_time(history, storm, 3.5 * HOUR)
+        await history.status()
+    else:
+        await pass_time(history, storm, 20 * MINUTE)
+    history.edit_watermark(0.5)
+    await history.sweep(awake=True)
 
 
 async def episode(history: History, storm: Storm) -> None:

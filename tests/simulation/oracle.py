@@ -19,6 +19,9 @@ from tests.simulation.retention import Retention
 
 DAY = 86400.0
 SKEW = 60.0
+DATABASE_SKEW = 600.0
+"""How far the clock of the database may be off."""
+
 """Seconds that two stamps of two instances may be apart."""
 SIGNED = 60.0
 """Seconds after which storage refuses an upload, counted from the consent read that it rests on."""
@@ -861,6 +864,8 @@ class Oracle:
             self.fail("P5", f"the status counts {overdue_deletions} overdue deletions, and there are more")
         if overdue and promises["P5"]:
             self.fail("P5", "the status says that P5 holds while a deletion is overdue")
+        if self._unscheduled(before=began - 3 * 3600 - SKEW - DATABASE_SKEW) and promises["P9"]:
+            self.fail("P9", "the status says that P9 holds, and an opt-out has had no deletion for three hours")
         stale = [
             name
             for containers in self._stored.values()
@@ -870,6 +875,21 @@ class Oracle:
         ]
         if stale and promises["P4"]:
             self.fail("P4", f"the status says that P4 holds, and {stale[0]} is stored")
+
+    def check_nothing_lost(self, began: float) -> None:
+        """A run of the sweep in calm weather has ended, whether it came round or not: no opt-out lacks its deletion.
+
+        But for those that are so young that the feed may be about to take them up.
+        """
+        self.notice(None)
+        if self._unscheduled(before=began - 300 - SKEW - DATABASE_SKEW):
+            self.fail("P9", "a run of the sweep is over, and an opt-out has no deletion")
+
+    def _unscheduled(self, before: float) -> bool:
+        return any(
+            term.ended is not None and term.ended < before and (term.tenant, term.id) not in self._known
+            for term in self.terms.values()
+        )
 
     def check_scheduled(self) -> None:
         """Each opt-out has its deletion: the feed's work, where nothing of the feed was lost."""

@@ -268,6 +268,7 @@ class Cloud:
         geos: Sequence[str],
         retention_days: int,
         texts: Sequence[Text] = FOREVER,
+        ahead: float = 0.0,
     ) -> None:
         self.retention_days = retention_days
         self.texts = texts
@@ -275,6 +276,7 @@ class Cloud:
         self.accounts = {name: geo for name, geo in ACCOUNTS.items() if geo in geos}
         self.closed: frozenset[str] = frozenset()
         self.ledger: MemoryLedger = ObservedLedger()
+        self.ledger.now = lambda: base + timedelta(seconds=loop.time() + ahead)
         self.deletions: MemoryDeletions = ObservedDeletions()
         self.access = ObservedAccess()
         self.operations: MemoryOperations = ObservedOperations()

@@ -1,10 +1,12 @@
 """P9: the status tells what is lost, what lags and what does not run."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from shared.model.heartbeats import Heartbeat
+from shared.ports import Committed
+from tests.unit.opt_outs import opted_out
 from tests.world import World
 
 
@@ -66,9 +68,27 @@ async def test_an_opt_out_that_nobody_understands_is_a_broken_promise_and_no_err
     await world.sweep.run()
     assert (await world.status.report()).holds
 
-    async def not_understood(at: datetime) -> AsyncIterator[Any]:
-        yield None
-
-    world.ledger.opt_outs_since = not_understood
+    await world.opt_in()
+    await world.opt_out()
+    world.ledger.opt_outs_committed = unreadable
     report = await world.status.report()
     assert (report.promises["P9"], report.ledger.unreadable_opt_outs) == (False, 1)
+
+
+async def unreadable(since: int, before: int | None = None) -> AsyncIterator[Any]:
+    yield Committed(since, None)
+
+
+async def test_deletions_that_were_finished_late_are_counted_by_each_round_and_no_more_for_more_rounds() -> None:
+    world, deletion = await opted_out()
+    world.clock.set(deletion.deadline + timedelta(hours=1))
+    for _ in range(2):
+        await world.purge.run()
+        world.clock.move(timedelta(minutes=5))
+    assert (await world.status.report()).late == 0, "no round has come by"
+    for _ in range(2):
+        await world.sweep.run()
+        assert (await world.status.report()).late == 1
+    world.clock.move(timedelta(days=365))
+    await world.sweep.run()
+    assert (await world.status.report()).late == 0

@@ -29,8 +29,8 @@ async def test_a_bounded_sweep_of_the_ledger_goes_on_where_it_stopped() -> None:
             "what this round or the last one found still counts"
         )
     assert seen == [
-        ("more", 2, tenant_id(1), 2),
-        ("more", 4, tenant_id(3), 4),
+        ("more", 2, tenant_id(1), 5),
+        ("more", 4, tenant_id(3), 5),
         ("done", 5, None, 5),
         ("more", 2, tenant_id(1), 5),
     ]

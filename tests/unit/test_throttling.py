@@ -382,7 +382,7 @@ async def test_p4_a_day_is_deleted_by_an_account_that_refuses_two_of_three_calls
     begun = world.clock.now()
     runs_made = 0
     while world.days():
-        heartbeat = (await world.purge.run())["europe"]
+        heartbeat = (await world.purge.run())["steurope"]
         runs_made += 1
         assert (heartbeat.error, heartbeat.postponed) == (None, None)
         assert heartbeat.counts["throttled"] and "failures" not in heartbeat.counts
@@ -390,7 +390,7 @@ async def test_p4_a_day_is_deleted_by_an_account_that_refuses_two_of_three_calls
         world.clock.move(timedelta(minutes=5))
     assert runs_made > 1 or heartbeat.outcome == "done"
     refusing.refuses = lambda n: False
-    assert (await world.purge.run())["europe"].outcome == "done"
+    assert (await world.purge.run())["steurope"].outcome == "done"
 
 
 async def test_p5_a_deletion_is_proved_by_stores_that_refuse_two_of_three_calls_and_counts_no_failure() -> None:
@@ -403,7 +403,7 @@ async def test_p5_a_deletion_is_proved_by_stores_that_refuse_two_of_three_calls_
     world.clock.set(deletion.not_before)
     while (await world.deletions.get(TENANT, deletion.enrollment_id)).status != "verified":
         refusing.refuses = lambda n: n % 3 != 0
-        heartbeat = (await world.purge.run())["europe"]
+        heartbeat = (await world.purge.run())["steurope"]
         assert heartbeat.error is None
         refusing.refuses = lambda n: False
         found = await world.deletions.get(TENANT, deletion.enrollment_id)
@@ -417,11 +417,11 @@ async def test_an_account_that_refuses_everything_leaves_all_to_the_next_run_and
     world, refusing = world_of(lambda n: False)
     put(world, "europe", STRANGER, START.date() - timedelta(days=40))
     refusing.refuses = lambda n: True
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.error, heartbeat.postponed) == ("more", None, None)
     assert heartbeat.counts["throttled"] == refusing.calls
     refusing.refuses = lambda n: False
-    assert (await world.purge.run())["europe"].counts["expiredContainers"] == 1
+    assert (await world.purge.run())["steurope"].counts["expiredContainers"] == 1
 
 
 async def test_cosmos_db_that_refuses_in_the_middle_of_a_query_loses_nothing_of_what_it_has_told() -> None:
@@ -436,7 +436,7 @@ async def test_cosmos_db_that_refuses_in_the_middle_of_a_query_loses_nothing_of_
 
     world.deletion_items.due = interrupted
     world.clock.set(deletion.not_before)
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.counts["purgedDeletions"], heartbeat.counts["throttled"]) == ("more", 1, 1)
 
 
@@ -506,7 +506,7 @@ async def test_bounds_of_a_run_hold_whatever_a_store_asks() -> None:
     put(world, "europe", STRANGER, START.date() - timedelta(days=40))
     refusing.refuses, refusing.asks = lambda n: True, RETRY_AFTER_MAX
     began = world.clock.monotonic()
-    assert (await world.purge.run())["europe"].outcome == "more"
+    assert (await world.purge.run())["steurope"].outcome == "more"
     assert world.clock.monotonic() - began < 60.0
 
 
@@ -515,7 +515,7 @@ async def test_d12_containers_whose_deletes_are_refused_until_the_run_ends_are_n
     name = put(world, "europe", STRANGER, START.date() - timedelta(days=40))
     refusing = Refusing(world.clock, lambda n: True)
     refusing.put_before(world.stores["europe"], "delete_container")
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.error, heartbeat.postponed) == ("more", None, None)
     refusing.refuses = lambda n: False
     await world.purge.run()
@@ -527,7 +527,7 @@ async def test_d12_a_deletion_that_is_refused_until_the_run_ends_is_due_in_the_n
     world.clock.set(deletion.not_before)
     refusing = Refusing(world.clock, lambda n: True)
     refusing.put_before(world.stores["europe"], "delete_container")
-    assert (await world.purge.run())["europe"].error is None
+    assert (await world.purge.run())["steurope"].error is None
     found = await world.deletions.get(TENANT, deletion.enrollment_id)
     assert (found.attempts, found.failures, found.last_error, found.retry_at) == (0, 0, None, None)
     refusing.refuses = lambda n: False

@@ -1,7 +1,7 @@
 """Container ``deletions``."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from azure.core.exceptions import HttpResponseError
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.items import format_instant
-from shared.ports import Conflict, DeletionCounts, Page, Stored, TenantDeletions
+from shared.ports import LOOKUP_MAX, Conflict, DeletionCounts, Page, Stored, TenantDeletions
 from shared.stores.cosmos.account import (
     CONFLICT,
     LARGE_PAGE,
@@ -142,14 +142,6 @@ class CosmosDeletions(CosmosContainer):
         query = f"SELECT * {_UNFINISHED} AND {_HAS_DEADLINE} AND c.deadline < @now ORDER BY c.deadline"
         return await self._first(Deletion.from_json, query, {"@now": format_instant(now)}, limit)
 
-    async def late(self, since: datetime) -> int:
-        """See ``DeletionStore``."""
-        query = (
-            "SELECT VALUE COUNT(1) FROM c WHERE c.status = 'verified' AND c.deadline >= @since"
-            " AND c.receipt.secondLookAt > c.deadline"
-        )
-        return int(await self._one(query, {"@since": format_instant(since)}))
-
     async def unreadable(self) -> AsyncIterator[str | None]:
         """See ``DeletionStore``."""
         query = (
@@ -183,13 +175,15 @@ class CosmosDeletions(CosmosContainer):
         )
         return self._query(query, shard_range(shard), page_size=LARGE_PAGE)
 
-    def opted_out_since(self, at: datetime) -> AsyncIterator[str]:
+    async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
         """See ``DeletionStore``."""
-        query = (
-            "SELECT VALUE c.enrollmentId FROM c WHERE c.optedOutAt >= @at AND IS_STRING(c.enrollmentId)"
-            " ORDER BY c.enrollmentId"
-        )
-        return self._query(query, {"@at": format_instant(at)}, page_size=LARGE_PAGE)
+        parameters = {f"@id{n}": enrollment_id for n, (_, enrollment_id) in enumerate(keys)}
+        if not parameters:
+            return ()
+        query = f"SELECT c.tenantId, c.id FROM c WHERE c.id IN ({', '.join(parameters)})"  # noqa: S608 (only our own text)
+        # Another tenant's of the same name is none of these.
+        found = [(row["tenantId"], row["id"]) async for row in self._query(query, parameters, page_size=LOOKUP_MAX)]
+        return set(found) & set(keys)
 
     async def _work(
         self, owed: str, parameters: Mapping[str, object], now: datetime, of_tenant: int | None

@@ -1,15 +1,14 @@
 """Container ``tenants``: settings and ledgers."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from shared.model.items import format_instant
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
-from shared.ports import UNREADABLE_ITEM, Page, Stored, StoreUnavailable
+from shared.ports import UNREADABLE_ITEM, Committed, Page, Stored, StoreUnavailable
 from shared.stores.cosmos.account import LARGE_PAGE, CosmosContainer, parsed, sequence_below, shard_range
 
 _SETTING_ID = "setting"
+_NEVER = 2**53
 
 
 class CosmosLedger(CosmosContainer):
@@ -100,14 +99,18 @@ class CosmosLedger(CosmosContainer):
         async for row in rows:
             yield row["enrollmentId"], self._event(row)
 
-    async def opt_outs_since(self, at: datetime) -> AsyncIterator[OptedOut | None]:
+    async def last_commit(self) -> int | None:
         """See ``LedgerStore``."""
-        opt_outs = "SELECT * FROM c WHERE c.kind = 'optedOut' AND (c.at >= @at OR NOT IS_STRING(c.at))"
-        has_id = "IS_STRING(c.enrollmentId)"
-        for query in (f"{opt_outs} AND NOT {has_id}", f"{opt_outs} AND {has_id} ORDER BY c.enrollmentId"):
-            async for row in self._query(query, {"@at": format_instant(at)}, page_size=LARGE_PAGE):
-                event = self._event(row)
-                yield event if isinstance(event, OptedOut) else None
+        rows = self._query("SELECT TOP 1 VALUE c._ts FROM c ORDER BY c._ts DESC", {})
+        return next(iter([int(at) async for at in rows]), None)
+
+    async def opt_outs_committed(self, since: int, before: int | None = None) -> AsyncIterator[Committed]:
+        """See ``LedgerStore``."""
+        query = "SELECT * FROM c WHERE c.kind = 'optedOut' AND c._ts >= @since AND c._ts < @before ORDER BY c._ts"
+        parameters = {"@since": since, "@before": _NEVER if before is None else before}
+        async for row in self._query(query, parameters, page_size=LARGE_PAGE):
+            event = self._event(row)
+            yield Committed(row["_ts"], event if isinstance(event, OptedOut) else None)
 
     def _tenant_ledger(self, tenant_id: str, items: Sequence[Mapping[str, Any]], whole: bool) -> TenantLedger:
         setting: Setting | None = None

@@ -11,8 +11,10 @@ from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut
 from shared.ports import StoreUnavailable
 from shared.sweep import ledger as ledger_sweep
+from shared.sweep import opt_outs as opt_out_search
 from shared.sweep import reconciliation
 from shared.sweep.ledger import LedgerSweep
+from shared.sweep.opt_outs import OptOutSearch
 from shared.sweep.storage import StorageSweep
 from shared.sweep.sweep import Sweep
 from tests.simulation.planted.registry import mutant, patched
@@ -187,4 +189,43 @@ def _() -> Iterator[None]:
     with patched(
         Deletion, "overdue", lambda self, now: self.status != "verified" and now > self.deadline + timedelta(days=5)
     ):
+        yield
+
+
+@mutant("no search for lost opt-outs")
+def _() -> Iterator[None]:
+    async def nothing(self: OptOutSearch) -> None:
+        return None
+
+    with patched(OptOutSearch, "run", nothing):
+        yield
+
+
+@mutant("the watermark moves past what was not seen")
+def _() -> Iterator[None]:
+    search = OptOutSearch._search
+
+    async def hasty(self: OptOutSearch) -> None:
+        last_commit = await self.ledger.last_commit()
+        await search(self)
+        self.round.scheduled_until = last_commit
+
+    with patched(opt_out_search, "_OVERLAP", 0), patched(OptOutSearch, "_search", hasty):
+        yield
+
+
+@mutant("the watermark moves past what is the feed's for now")
+def _() -> Iterator[None]:
+    schedule = OptOutSearch._schedule
+
+    async def careless(self: OptOutSearch, opt_out: Any) -> bool:
+        return await schedule(self, opt_out) or self.clock.now().timestamp() - opt_out.at < 300
+
+    with patched(opt_out_search, "_OVERLAP", 0), patched(OptOutSearch, "_schedule", careless):
+        yield
+
+
+@mutant("a watermark in the future is believed")
+def _() -> Iterator[None]:
+    with patched(opt_out_search, "_OVERLAP", 0), patched(opt_out_search, "believed", lambda until, _: until or 0):
         yield
