@@ -113,7 +113,7 @@ async def measure(bench: Bench, stack: Stack) -> None:
         by_cpu = contenders([ONE_TENANT, UPLOAD, many, *in_process], _COMPARED_AT)
         await rounds(bench, SCENARIO, by_cpu, targets(plan), seconds=2.0)
         by_time = contenders([ONE_TENANT, PUT], _MOST)
-        await rounds(bench, SCENARIO, by_time, targets(plan), seconds=3.0)
+        await rounds(bench, SCENARIO, by_time, targets(plan), seconds=2.5)
         await rounds(bench, SCENARIO, contenders([ONE_TENANT, many, PUT, UPLOAD], 1))
 
 

@@ -51,7 +51,7 @@ async def measure(bench: Bench, stack: Stack) -> None:
             await bench.generator.run(load)
             return {_AT_REST: at_rest, _AFTERWARDS: await _resting_megabytes(pid(fresh))}
 
-    await rounds(bench, SCENARIO, {CASE: fill}, targets(bench.plan))
+    await rounds(bench, SCENARIO, {CASE: fill}, targets(bench.plan), seconds=1.5)
 
 
 async def _resting_megabytes(process_id: int) -> float:

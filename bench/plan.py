@@ -50,7 +50,7 @@ class Plan:
 
 DEFAULT = Plan(
     rounds_least=6,
-    rounds_most=60,
+    rounds_most=100,
     seconds=45.0,
     requests=600,
     tenants=1_000,
@@ -81,7 +81,7 @@ QUICK = Plan(
     consent_tenants=(2, 5),
     purge_blobs=(60, 120),
     list_and_delete_blobs=60,
-    counted_blobs=60,
+    counted_blobs=90,
     az=False,
     containers=(50, 200),
     containers_due=10,

@@ -130,9 +130,8 @@ async def measure(bench: Bench, stack: Stack) -> None:
     await rounds(bench, SCENARIO, contenders, targets(plan), seconds=1.5)
 
     listed = plan.counted_blobs
-    if listed != theirs:
-        days, flat = await _filled(bench, listed, _containers_of_days), await _filled(bench, listed, _one_container)
-        bench.results.add(SCENARIO, ours(listed), await _delete(bench, ours(listed), days, _purge))
+    days, flat = await _filled(bench, listed, _containers_of_days), await _filled(bench, listed, _one_container)
+    bench.results.add(SCENARIO, ours(listed), await _delete(bench, ours(listed), days, _purge))
     bench.results.add(SCENARIO, counted(listed), await _count(flat))
 
 

@@ -34,7 +34,7 @@ EXPECTED = {
     retention.SCENARIO: {retention.of(containers) for containers in QUICK.containers},
     purge.SCENARIO: {
         *(purge.constant(blobs) for blobs in QUICK.purge_blobs),
-        *(purge.ours(60), purge.sdk(60), purge.counted(60)),
+        *(purge.ours(60), purge.sdk(60), purge.ours(90), purge.counted(90)),
     },
     cold_start.SCENARIO: {cold_start.SDKS, cold_start.APP, cold_start.FIRST_ANSWER},
     memory.SCENARIO: {memory.CASE},
