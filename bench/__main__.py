@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from audit.command_line import Parser, count
 from bench import batches, captures, cold_start, concurrency, consent, memory, purge, report, retention, spans, toggle
@@ -41,11 +41,11 @@ SCENARIOS: Mapping[str, Scenario] = {
     "spans": spans,
     "consent": consent,
     "toggle": toggle,
-    "concurrency": concurrency,
     "retention": retention,
     "purge": purge,
     "cold-start": cold_start,
     "memory": memory,
+    "concurrency": concurrency,
 }
 
 _RESULTS = ROOT / "bench" / "results"
@@ -74,6 +74,8 @@ def main() -> int:
     parser.add_argument("--repeat", type=count, help="exactly so many rounds, unless the time is over before")
     parser.add_argument("--anyway", action="store_true", help="measure beside other work too; the figures are marked")
     options = parser.parse_args()
+    if options.resume and options.quick:
+        parser.error("--resume goes on with a whole run, which is never quick")
     plan = QUICK if options.quick else DEFAULT
     if options.repeat:
         plan = replace(plan, rounds_least=options.repeat, rounds_most=options.repeat)
@@ -150,22 +152,19 @@ async def _bench(run: _Run, names: Sequence[str], whole: Path | None) -> None:
                 if whole:
                     run.keep()
     found = [target.verdict(run.results) for each in SCENARIOS.values() for target in each.targets(run.plan)]
-    quick = run.plan == QUICK
-    for line in [*report.tables(run.results), *([] if quick else report.verdicts(found))]:
-        _say(line)
-    told = report.document(run.where, " ".join(["python -m bench", *sys.argv[1:]]), run.done, run.results, found)
-    file = _written(whole or kept() / "results", told)
-    _say(f"\nMeasured in {sum(run.done.values()):.0f} s; in {file}")
-    if whole:
-        run.forget()
-    await _draw(file, quick=quick)
-
-
-def _written(directory: Path, document: Any) -> Path:
+    asked = " ".join(["python -m bench", *sys.argv[1:]])
+    text = "\n".join(report.text(run.where, asked, run.done, run.results, found))
+    _say(f"\n{text}")
+    directory = whole or kept() / "results"
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "bench.json"
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    return file
+    told = report.document(run.where, asked, run.done, run.results, found)
+    file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    file.with_suffix(".md").write_text(f"{text}\n", encoding="utf-8")
+    _say(f"\nIn {file} and .md")
+    if whole:
+        run.forget()
+    await _draw(file, quick=run.plan == QUICK)
 
 
 async def _draw(file: Path, *, quick: bool) -> None:

@@ -111,10 +111,10 @@ async def measure(bench: Bench, stack: Stack) -> None:
 
         in_process = [FUNCTION, WORKER] if HAS_WORKER else [FUNCTION]
         by_cpu = contenders([ONE_TENANT, UPLOAD, many, *in_process], _COMPARED_AT)
-        await rounds(bench, SCENARIO, by_cpu, targets(plan), seconds=2.0)
+        await rounds(bench, SCENARIO, by_cpu, targets(plan), seconds=2.5)
         by_time = contenders([ONE_TENANT, PUT], _MOST)
         await rounds(bench, SCENARIO, by_time, targets(plan), seconds=2.5)
-        await rounds(bench, SCENARIO, contenders([ONE_TENANT, many, PUT, UPLOAD], 1))
+        await rounds(bench, SCENARIO, contenders([ONE_TENANT, many, PUT, UPLOAD], 1), seconds=0.5)
 
 
 def _contender(generator: Generator, load: Load, concurrency: int) -> Contender:

@@ -33,8 +33,8 @@ AT_A_TIME = (1, 32)
 _ONE_IN = 20
 _CAPTURE_BYTES = 4096
 _POSTS_AT_A_TIME = 8
-_POSTS = 400
-"""Sent in about half a second, so that all of them are answered before the first opt-out is."""
+_POSTS = 300
+"""Sent in less than half a second, so that all of them are answered before the first opt-out is."""
 
 
 def beside(opt_outs: int) -> str:

@@ -42,20 +42,27 @@ def document(
     }
 
 
-def tables(results: Results) -> Iterator[str]:
-    """Yield the lines of a table for each scenario: medians, with the smallest and the largest value."""
+def text(
+    where: Mapping[str, Any], command: str, seconds: Mapping[str, float], results: Results, found: Sequence[Verdict]
+) -> Iterator[str]:
+    """Yield the lines of the run in Markdown; the arguments are those of ``document``."""
+    yield "# What was measured\n"
+    yield f"`{command}` at {where['at'][:16]}Z, {sum(seconds.values()):.0f} s; {where['cpus']} CPUs ({where['cpu']}),"
+    yield f"Python {where['python']}. [README.md](../README.md) says how, and what each figure means.\n"
+    yield "## Targets\n"
+    yield from _table(["what", "target", "measured", "95 % interval", "rounds", ""], [_row(each) for each in found])
+    yield "\n## Figures\n"
+    yield "Medians of the rounds, with the smallest and the largest."
+    yield from _tables(results)
+
+
+def _tables(results: Results) -> Iterator[str]:
     for scenario in dict.fromkeys(scenario for scenario, _ in results.cases):
         cases = {case: figures for (each, case), figures in results.cases.items() if each == scenario}
         columns = list(dict.fromkeys(figure for figures in cases.values() for figure in figures))
         rows = [[case, *(_cell(figures.get(column, [])) for column in columns)] for case, figures in cases.items()]
         yield f"\n### {scenario[0].upper()}{scenario[1:]}\n"
         yield from _table(["case", *columns], rows)
-
-
-def verdicts(found: Sequence[Verdict]) -> Iterator[str]:
-    """Yield the lines of the table of the targets."""
-    yield "\n### Targets\n"
-    yield from _table(["what", "target", "measured", "95 % interval", "rounds", ""], [_row(each) for each in found])
 
 
 def _row(each: Verdict) -> list[str]:

@@ -27,6 +27,7 @@ MISTAKES = [
     (bench, "--only everything", "invalid choice: 'everything'"),
     (bench, "--repeat 0", "'0' is not a whole number from 1"),
     (bench, "--only captures --resume", "not allowed with"),
+    (bench, "--quick --resume", "--resume goes on with a whole run"),
 ]
 
 
