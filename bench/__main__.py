@@ -80,7 +80,7 @@ def main() -> int:
     if options.repeat:
         plan = replace(plan, rounds_least=options.repeat, rounds_most=options.repeat)
     wanted = [of_targets.get(each, each) for each in options.only or SCENARIOS]
-    run = _Run(plan, Watch(_say, anyway=options.anyway or options.quick))
+    run = Run(plan, Watch(_say, anyway=options.anyway or options.quick))
     # What is not a whole run is for whoever asked for it, and not to be taken for the project's figures.
     whole = not options.quick and not options.only
     try:
@@ -98,7 +98,7 @@ def main() -> int:
     return 0
 
 
-class _Run:
+class Run:
     """A run: what was found, and on which machine. A whole one is kept after each scenario until it is done."""
 
     def __init__(self, plan: Plan, watch: Watch) -> None:
@@ -133,7 +133,7 @@ class _Run:
         return kept() / "unfinished.json"
 
 
-async def _bench(run: _Run, names: Sequence[str], whole: Path | None) -> None:
+async def _bench(run: Run, names: Sequence[str], whole: Path | None) -> None:
     """Measure what is not done yet, and write it down: in ``whole``, or where nobody takes it for the project's."""
     async with Generator() as generator:
         for name in names:
