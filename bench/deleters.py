@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from azure.storage.blob.aio import BlobServiceClient
 
@@ -17,7 +16,6 @@ from bench.results import BenchError
 from shared.bootstrap import connect
 from shared.clock import SystemClock
 from shared.configuration import Configuration
-from shared.ports import StoreUnavailable
 
 _BATCH = 256  # the most that a batch can have
 
@@ -26,11 +24,6 @@ async def _purge() -> dict[str, float]:
     """Purge as the timer does, with the settings in the environment."""
     services = connect(Configuration.read(os.environ), SystemClock())
     try:
-        for account in services.captures.accounts:
-            with suppress(StoreUnavailable):
-                await services.pairing.check(account.store)
-                continue
-            await services.pairing.pair(account.store)  # it was filled by hand, and nobody would touch what is nobody's
         return await _timed(services.purge.run)
     finally:
         for close in services.closers:

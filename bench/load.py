@@ -40,16 +40,17 @@ class Load:
 
     Attributes:
         kind: ``post`` (captures by the API), ``export`` (spans by the API), ``put`` (bare PUTs of blobs), ``upload``
-            (``upload_blob``), or ``function`` (the function itself, called in this process without any host).
-        targets: taken in turn. post, export: addresses; put: containers' addresses; upload: containers; function:
-            tenants.
+            (``upload_blob``), ``function`` (the function itself, called in this process without any host) or
+            ``worker`` (the same through the library of Azure's worker).
+        targets: taken in turn. post, export: addresses; put: containers' addresses; upload: containers; function,
+            worker: tenants.
         bodies: taken in turn.
         requests: how many.
         concurrency: how many of them at a time.
         warm_up: how many are sent before, unmeasured.
         per_second: sent evenly at this rate, unless it is None.
-        secret: post, export, function: the token; put: the SAS; upload: the connection string.
-        settings: function: the application settings; export: headers.
+        secret: post, export, function, worker: the token; put: the SAS; upload: the connection string.
+        settings: function, worker: the application settings; export: headers.
         pids: whose CPU time is told too, by name.
         name: what blobs' names and idempotency keys begin with.
     """
@@ -75,6 +76,15 @@ class Measured:
     p50_ms: float
     p99_ms: float
     cpu: Mapping[str, float]
+
+    def figures(self, sent: int, what: str) -> dict[str, float]:
+        """Return the figures for ``sent`` things, each of which is a ``what``."""
+        return {
+            f"{what}s/s": sent / self.seconds,
+            "p50 ms": self.p50_ms,
+            "p99 ms": self.p99_ms,
+            **{f"{name} CPU ms/{what}": used / sent * 1000 for name, used in self.cpu.items()},
+        }
 
 
 async def measure(load: Load) -> Measured:
@@ -215,14 +225,50 @@ async def _calling(load: Load) -> AsyncIterator[Send]:
     await importlib.import_module("shared.bootstrap").close()
 
 
+@asynccontextmanager
+async def _invoking(load: Load) -> AsyncIterator[Send]:
+    # Not known to the types: the library exists from Python 3.13 on, and what drives it is made for the tests.
+    worker = importlib.import_module("tests.worker")
+    os.environ.update(load.settings)
+    _log_to_nowhere()
+    if _WORKERS.get("runtime") is None:
+        _WORKERS["runtime"] = await worker.Runtime.load(ROOT / "function_app.py")
+    runtime = _WORKERS["runtime"]
+    prepared = [body.encode() for body in load.bodies]
+
+    async def send(number: int) -> int:
+        tenant_id = load.targets[number % len(load.targets)]
+        request = worker.rpc_http(
+            "POST",
+            f"http://127.0.0.1/api/tenants/{tenant_id}/captures",
+            {"authorization": f"Bearer {load.secret}", "idempotency-key": f"{load.name}-{number}"},
+            {},
+            {"tenantId": tenant_id},
+            prepared[number % len(prepared)],
+        )
+        succeeded, answer = await runtime.call("captures", "req", request)
+        return int(answer.value["status_code"].value) if succeeded else 500
+
+    yield send
+    await importlib.import_module("shared.bootstrap").close()
+
+
+_WORKERS: dict[str, Any] = {}
+"""The worker's registry is global: it is loaded once."""
+
+
 @cache
 def _function(name: str) -> Any:
     from local.host.app import index, load  # noqa: PLC0415
 
-    # What it logs is made, as in a host, and goes nowhere.
-    logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
+    _log_to_nowhere()
     functions = index(load(ROOT / "function_app.py"), "api", os.environ)
     return next(each.handler for each in functions if each.name == name)
+
+
+def _log_to_nowhere() -> None:
+    """What is logged is made, as in a host."""
+    logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
 
 
 _SENDERS: Mapping[str, Callable[[Load], AbstractAsyncContextManager[Send]]] = {
@@ -231,6 +277,7 @@ _SENDERS: Mapping[str, Callable[[Load], AbstractAsyncContextManager[Send]]] = {
     "put": _putting,
     "upload": _uploading,
     "function": _calling,
+    "worker": _invoking,
 }
 
 

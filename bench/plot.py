@@ -29,8 +29,8 @@ def main() -> None:
         {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "bench"}
     )
     figure, axes = pyplot.subplots(2, 2, figsize=(13, 8), layout="constrained")
-    used = _medians(run, _CAPTURES, "client CPU ms", ", 8 at a time") | _medians(
-        run, _CAPTURES, "host CPU ms", ", 8 at a time"
+    used = _medians(run, _CAPTURES, "client CPU ms/request", ", 8 at a time") | _medians(
+        run, _CAPTURES, "host CPU ms/request", ", 8 at a time"
     )
     _bars(axes[0][0], used, "CPU of host or client for one 4 KB capture, 8 at a time (ms)")
     _bars(axes[0][1], _medians(run, _CAPTURES, "requests/s", ", 32 at a time"), "Captures per second, 32 at a time")

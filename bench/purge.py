@@ -1,7 +1,8 @@
 """An opt-out's deletion: our purge, next to list + batch delete with the SDK and to the ``az`` command.
 
-Azurite takes the longer for a blob's delete the more it holds, which real storage does not. So each contender works on
-a copy of one fill, in an Azurite of its own; and requests and operations say more than times.
+How our purge grows with the blobs is measured on an account that deletes a container in constant time, as Azure does;
+Azurite removes the records of the blobs one by one. The others delete in Azurite, each a copy of one fill in an Azurite
+of its own: it takes the longer for a blob's delete the more it holds. Requests and operations say more than times.
 """
 
 import asyncio
@@ -9,36 +10,45 @@ import resource
 import shutil
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from bench.generator import environment, run_once
 from bench.load import Load
+from bench.plan import Plan
 from bench.processes import cpu_seconds
 from bench.proxy import CountingProxy
 from bench.results import BenchError
+from bench.retention import deployment_id, purge_account
+from bench.rounds import Contender, rounds
 from bench.scenario import GEO, STORAGE, Bench, pid
 from bench.storage import CONTAINER, blobs, create_containers, sas
+from bench.targets import Target
+from bench.toggle import deletions_of
 from bench.venvs import AZ, command
+from local.azurite import account_name
 from local.stack import Stack
 from shared.model.containers import DayContainer, deployment_container
 from shared.model.deletion import Deletion
 from shared.model.ledger import FIRST_PREVIOUS_HASH, OptedOut
-from shared.stores.cosmos.account import CosmosAccount
-from shared.stores.cosmos.deletions import CosmosDeletions
-from shared.stores.cosmos.operations import CosmosOperations
 
 SCENARIO = "opt-out purge"
 DAYS = 30
 _CONTENT = "x" * 200
 _CONCURRENCY = 16
 
-Delete = Callable[[Stack, CountingProxy], Awaitable[dict[str, float]]]
+Delete = Callable[[Stack, CountingProxy], Awaitable[Mapping[str, float]]]
+
+
+def constant(blobs: int) -> str:
+    """Return the case of our purge of an account that deletes a container in constant time."""
+    return f"purge, {blobs:,} blobs (containers deleted in constant time)"
 
 
 def ours(blobs: int) -> str:
-    """Return the case of our purge."""
+    """Return the case of our purge in Azurite."""
     return f"purge, {blobs:,} blobs"
 
 
@@ -57,24 +67,78 @@ def az(blobs: int) -> str:
     return f"az storage blob delete-batch, {blobs:,} blobs"
 
 
-async def measure(bench: Bench) -> None:
-    """Fill once for each number and layout, then let the contenders delete copies of it, in rounds."""
+def targets(plan: Plan) -> Sequence[Target]:
+    """Return this scenario's targets."""
+    few, many = plan.purge_blobs
+    theirs, listed = plan.list_and_delete_blobs, plan.counted_blobs
+    return [
+        Target(
+            "purge",
+            f"time: purge of {many:,} blobs / of {few:,}, where a container is deleted in constant time",
+            "<=",
+            1.2,
+            SCENARIO,
+            (constant(many), "seconds"),
+            (constant(few), "seconds"),
+        ),
+        Target(
+            "purge-operations",
+            f"operations at {listed:,} blobs over {DAYS} days: SDK list + batch delete / ours",
+            ">=",
+            150,
+            SCENARIO,
+            (counted(listed), "operations"),
+            (ours(listed), "operations"),
+        ),
+        Target(
+            "purge-sdk",
+            f"time at {theirs:,} blobs: SDK list + batch delete / ours",
+            ">=",
+            5,
+            SCENARIO,
+            (sdk(theirs), "seconds"),
+            (ours(theirs), "seconds"),
+        ),
+        Target(
+            "purge-az",
+            f"time at {theirs:,} blobs: az storage blob delete-batch / ours",
+            ">=",
+            20,
+            SCENARIO,
+            (az(theirs), "seconds"),
+            (ours(theirs), "seconds"),
+        ),
+    ]
+
+
+async def measure(bench: Bench, stack: Stack) -> None:
+    """Purge accounts of names; then fill Azurite, let the contenders delete copies of it, and count what they ask."""
     plan = bench.plan
-    days = {size: await _filled(bench, size, _containers_of_days) for size in plan.purge_blobs}
-    flat_sizes = {*plan.list_and_delete_blobs, plan.counted_blobs}
-    flat = {size: await _filled(bench, size, _one_container) for size in sorted(flat_sizes)}
-    smallest = plan.list_and_delete_blobs[0]
-    az_command = await command(AZ, bench.say) if plan.az else None
-    for turn in range(plan.repeat):
-        bench.say(f"  round {turn + 1} of {plan.repeat}")
-        for size, fill in days.items():
-            await _delete(bench, ours(size), fill, _purge)
-        for size in plan.list_and_delete_blobs:
-            if turn == 0 or size == smallest:  # minutes with Azurite, for the others
-                await _delete(bench, sdk(size), flat[size], _list_and_delete)
-        if az_command is not None:
-            await _delete(bench, az(smallest), flat[smallest], _az(az_command, bench.directory / "az-config"))
-    await _count(bench, flat[plan.counted_blobs])
+    growing = {constant(size): partial(_purge_names, bench, stack, size) for size in plan.purge_blobs}
+    await rounds(bench, SCENARIO, growing, targets(plan))
+
+    theirs = plan.list_and_delete_blobs
+    days, flat = await _filled(bench, theirs, _containers_of_days), await _filled(bench, theirs, _one_container)
+    contenders: dict[str, Contender] = {
+        ours(theirs): partial(_delete, bench, ours(theirs), days, _purge),
+        sdk(theirs): partial(_delete, bench, sdk(theirs), flat, _list_and_delete),
+    }
+    if plan.az:
+        program = await command(AZ, bench.say)
+        deleting = _az(program, bench.directory / "az-config")
+        contenders[az(theirs)] = partial(_delete, bench, az(theirs), flat, deleting)
+    await rounds(bench, SCENARIO, contenders, targets(plan), seconds=1.5)
+
+    listed = plan.counted_blobs
+    days, flat = await _filled(bench, listed, _containers_of_days), await _filled(bench, listed, _one_container)
+    bench.results.add(SCENARIO, ours(listed), await _delete(bench, ours(listed), days, _purge))
+    bench.results.add(SCENARIO, counted(listed), await _count(flat))
+
+
+async def _purge_names(bench: Bench, stack: Stack, size: int) -> Mapping[str, float]:
+    enrollment_id = uuid.uuid4().hex
+    await _owe(stack, enrollment_id)
+    return await purge_account(bench, stack, 0, enrollment=enrollment_id, blobs=size)
 
 
 async def _filled(bench: Bench, size: int, fill: Callable[[Bench, Stack, int], Awaitable[None]]) -> Path:
@@ -88,14 +152,19 @@ async def _filled(bench: Bench, size: int, fill: Callable[[Bench, Stack, int], A
 
 async def _containers_of_days(bench: Bench, stack: Stack, size: int) -> None:
     """Give one tenant blobs in its containers of the last days, and a deletion that is due."""
+    enrollment_id, today = uuid.uuid4().hex, datetime.now(UTC).date()
+    await _put(bench, stack, [DayContainer(enrollment_id, today - timedelta(days=n)).name for n in range(DAYS)], size)
+    await create_containers(stack.description.storage[GEO], [deployment_container(await deployment_id(stack))])
+    await _owe(stack, enrollment_id)
+
+
+async def _owe(stack: Stack, enrollment_id: str) -> None:
+    """Let a deletion of an enrollment be due."""
     now = datetime.now(UTC)
-    enrollment_id, account = uuid.uuid4().hex, f"st{GEO}"
-    names = [DayContainer(enrollment_id, now.date() - timedelta(days=n)).name for n in range(DAYS)]
-    await _put(bench, stack, names, size)
     event = OptedOut(
         enrollment_id=enrollment_id,
         geo=GEO,
-        storage_account=account,
+        storage_account=account_name(GEO),
         started_at=now - timedelta(days=DAYS),
         tenant_id=str(uuid.uuid4()),
         sequence=2,
@@ -104,11 +173,8 @@ async def _containers_of_days(bench: Bench, stack: Stack, size: int) -> None:
         previous_hash=FIRST_PREVIOUS_HASH,
         deadline=now + timedelta(days=30),
     )
-    cosmos = CosmosAccount.connect(stack.app_settings["COSMOS_CONNECTION"], None)
-    await CosmosDeletions(cosmos).create(Deletion.owed_for(event).expedited(now))
-    deployment_id = await CosmosOperations(cosmos).deploy(uuid.uuid4().hex)
-    await create_containers(stack.description.storage[GEO], [deployment_container(deployment_id)])
-    await cosmos.close()
+    async with deletions_of(stack) as deletions:
+        await deletions.create(Deletion.owed_for(event).expedited(now))
 
 
 async def _one_container(bench: Bench, stack: Stack, size: int) -> None:
@@ -124,7 +190,7 @@ async def _put(bench: Bench, stack: Stack, containers: list[str], size: int) -> 
     await bench.generator.run(load)
 
 
-async def _delete(bench: Bench, case: str, fill: Path, delete: Delete) -> None:
+async def _delete(bench: Bench, case: str, fill: Path, delete: Delete) -> Mapping[str, float]:
     """Let a contender delete a copy of a fill; see that nothing is left."""
     copy = bench.directory / "copy"
     shutil.copytree(fill, copy)
@@ -141,18 +207,17 @@ async def _delete(bench: Bench, case: str, fill: Path, delete: Delete) -> None:
     if left:
         raise BenchError(f"{case}: {len(left)} blobs are left")
     used = {name: after[name] - before[name] for name in azurite}
-    bench.results.add(SCENARIO, case, {**told, **used, "requests": proxy.requests, "operations": proxy.operations})
+    return {**told, **used, "requests": proxy.requests, "operations": proxy.operations}
 
 
-async def _count(bench: Bench, fill: Path) -> None:
+async def _count(fill: Path) -> Mapping[str, float]:
     """Count what the SDK sends, Azurite answering the listing and the proxy the deletes."""
     async with (
         Stack(fill, (GEO,), with_host=False) as stack,
         CountingProxy(stack.processes[STORAGE].url, acknowledge_batches=True) as proxy,
     ):
         await _list_and_delete(stack, proxy)
-    case = counted(bench.plan.counted_blobs)
-    bench.results.add(SCENARIO, case, {"requests": proxy.requests, "operations": proxy.operations})
+    return {"requests": proxy.requests, "operations": proxy.operations}
 
 
 async def _purge(stack: Stack, proxy: CountingProxy) -> dict[str, float]:

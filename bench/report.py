@@ -3,17 +3,16 @@
 import os
 import platform
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from bench.results import Results
-from bench.targets import Target
+from bench.targets import Verdict
 from shared.model.items import format_instant
 
 _PACKAGES = ("aiohttp", "azure-cosmos", "azure-functions", "azure-storage-blob", "pydantic")
-_VERDICTS = {True: "held", False: "**missed**", None: "not measured"}
 _DASH = "\N{EN DASH}"
 
 
@@ -30,18 +29,34 @@ def machine() -> dict[str, Any]:
     }
 
 
-def document(where: dict[str, Any], command: str, results: Results, found: Sequence[Target]) -> dict[str, Any]:
-    """Return the run as JSON."""
+def document(
+    where: dict[str, Any], command: str, seconds: Mapping[str, float], results: Results, found: Sequence[Verdict]
+) -> dict[str, Any]:
+    """Return the run as JSON; ``seconds`` is what each scenario took."""
     return {
         "machine": where,
         "command": command,
+        "seconds": seconds,
         "targets": [each.to_json() for each in found],
-        "figures": results.to_json(),
+        **results.to_json(),
     }
 
 
-def tables(results: Results) -> Iterator[str]:
-    """Yield the lines of a table for each scenario: medians, with the smallest and the largest value."""
+def text(
+    where: Mapping[str, Any], command: str, seconds: Mapping[str, float], results: Results, found: Sequence[Verdict]
+) -> Iterator[str]:
+    """Yield the lines of the run in Markdown; the arguments are those of ``document``."""
+    yield "# What was measured\n"
+    yield f"`{command}` at {where['at'][:16]}Z, {sum(seconds.values()):.0f} s; {where['cpus']} CPUs ({where['cpu']}),"
+    yield f"Python {where['python']}. [README.md](../README.md) says how, and what each figure means.\n"
+    yield "## Targets\n"
+    yield from _table(["what", "target", "measured", "95 % interval", "rounds", ""], [_row(each) for each in found])
+    yield "\n## Figures\n"
+    yield "Medians of the rounds, with the smallest and the largest."
+    yield from _tables(results)
+
+
+def _tables(results: Results) -> Iterator[str]:
     for scenario in dict.fromkeys(scenario for scenario, _ in results.cases):
         cases = {case: figures for (each, case), figures in results.cases.items() if each == scenario}
         columns = list(dict.fromkeys(figure for figures in cases.values() for figure in figures))
@@ -50,19 +65,18 @@ def tables(results: Results) -> Iterator[str]:
         yield from _table(["case", *columns], rows)
 
 
-def verdicts(found: Sequence[Target]) -> Iterator[str]:
-    """Yield the lines of the table of the targets."""
-    rows = [
-        [
-            each.what,
-            f"{'≤' if each.at_most else '≥'} {each.bound:g}",
-            "" if each.measured is None else _number(each.measured),
-            _VERDICTS[each.held],
-        ]
-        for each in found
-    ]
-    yield "\n### Targets\n"
-    yield from _table(["what", "target", "measured", ""], rows)
+def _row(each: Verdict) -> list[str]:
+    target = [each.target.what, f"{'≤' if each.target.way == '<=' else '≥'} {each.target.bound:g}"]
+    if each.measured is None:
+        return [*target, "", "", "", "not measured"]
+    interval = each.measured.interval
+    verdict = "held" if each.held else "**missed**"
+    if interval is not None and not each.certain:
+        verdict += ", the bound is within the interval"
+    if each.disturbed:
+        verdict += ", beside other work"
+    reach = "" if interval is None else _DASH.join(_number(end) for end in interval)
+    return [*target, _number(each.measured.value), reach, str(each.measured.values), verdict]
 
 
 def _cell(values: Sequence[float]) -> str:

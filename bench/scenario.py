@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.generator import Generator
+from bench.machine import Watch
 from bench.plan import Plan
 from bench.results import BenchError, Results
 from local.ports import free_ports
@@ -30,6 +31,7 @@ class Bench:
         directory: for files that are of no use afterwards.
         say: is called with a line for each step.
         generator: sends loads.
+        watch: looks at what else the machine does.
     """
 
     plan: Plan
@@ -37,6 +39,7 @@ class Bench:
     directory: Path
     say: Callable[[str], None]
     generator: Generator
+    watch: Watch
 
 
 def kept() -> Path:

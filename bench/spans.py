@@ -3,17 +3,21 @@
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from bench.batches import contender
 from bench.interactions import captures
 from bench.load import JSON_TRACE_ID, PROTOBUF_TRACE_ID, Load
+from bench.plan import Plan
+from bench.rounds import rounds
 from bench.scenario import Bench, pids
-from bench.tenants import captures_url, service_token, toggle
+from bench.targets import Target
+from bench.tenants import captures_url, enrol, service_token
 from local import exports
 from local.stack import Stack
 
@@ -30,28 +34,37 @@ def case(form: str, size: int) -> str:
     return f"{form}, {size} at a time"
 
 
+def targets(plan: Plan) -> Sequence[Target]:
+    """Return this scenario's targets."""
+    native, *otlp = FORMS
+    return [
+        Target(
+            f"span-cpu-{form.split()[-1].lower()}-{size}",
+            f"host CPU per capture: {form} / {native}, {size} at a time",
+            "<=",
+            1.5,
+            SCENARIO,
+            (case(form, size), "host CPU ms/capture"),
+            (case(native, size), "host CPU ms/capture"),
+        )
+        for size in SIZES
+        for form in otlp
+    ]
+
+
 async def measure(bench: Bench, stack: Stack) -> None:
-    """Send captures in each form and size in rounds, each for a tenant of its own."""
-    cells = [(form, size) for size in SIZES for form in FORMS]
-    toggled = await toggle(stack, [str(uuid.uuid4()) for _ in cells], enabled=True)
-    loads = {cell: _load(bench, stack, *cell, tenant.tenant_id) for cell, tenant in zip(cells, toggled, strict=True)}
-    for _ in range(bench.plan.repeat):
-        for (form, size), load in loads.items():
-            measured = await bench.generator.run(replace(load, name=uuid.uuid4().hex))
-            sent = load.requests * size
-            bench.results.add(
-                SCENARIO,
-                case(form, size),
-                {
-                    "captures/s": sent / measured.seconds,
-                    "p50 ms": measured.p50_ms,
-                    "p99 ms": measured.p99_ms,
-                    **{f"{name} CPU ms/capture": used / sent * 1000 for name, used in measured.cpu.items()},
-                },
-            )
+    """Send captures in each form and size, each for a tenant of its own; those of a size take turns."""
+    for size in SIZES:
+        enrollments = await enrol(stack, [str(uuid.uuid4()) for _ in FORMS])
+        contenders = {
+            case(form, size): contender(bench, partial(_load, bench, stack, form, size, tenant_id), size)
+            for form, tenant_id in zip(FORMS, enrollments, strict=True)
+        }
+        await rounds(bench, SCENARIO, contenders, targets(bench.plan), seconds=0.5)
 
 
 def _load(bench: Bench, stack: Stack, form: str, size: int, tenant_id: str) -> Load:
+    """Return a load of captures that happen now: each minute's spans have a log of their own."""
     batches = [captures(n, size, _CAPTURE_BYTES) for n in range(_BODIES)]
     native = form == FORMS[0]
     return Load(

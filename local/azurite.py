@@ -23,12 +23,13 @@ def require() -> None:
         raise ProgramMissing("Azurite is not installed: run `make setup`.")
 
 
-def command(*, port: int, location: Path) -> list[str]:
-    """Return how to run a blob service that keeps its data on disk below ``location``."""
+def command(*, port: int, location: Path | None) -> list[str]:
+    """Return how to run a blob service that keeps its data on disk below ``location``, or in memory alone."""
     return [
         "node",
         *("-r", str(_EXIT_WITH_STDIN), str(_BLOB_SERVICE)),
-        *("--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(location)),
+        *("--blobHost", "127.0.0.1", "--blobPort", str(port)),
+        *(["--inMemoryPersistence"] if location is None else ["--location", str(location)]),
         "--silent",  # its access log holds full URIs (P8)
         "--skipApiVersionCheck",  # azure-storage-blob speaks a newer version than Azurite knows
         "--disableTelemetry",

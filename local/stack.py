@@ -98,6 +98,7 @@ class Stack:
         with_host: bool = True,
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
+        storage_on_disk: bool = True,
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Describe the stack; nothing is started.
@@ -108,6 +109,7 @@ class Stack:
             with_host: False leaves the Functions host out.
             port: where the host listens; None for any port that is free.
             settings: further application settings, which win over the stack's own.
+            storage_on_disk: False loses what is stored when the stack ends, and never makes anybody wait for the disk.
             report: is called with a line for each thing that is up.
         """
         self.directory = directory.resolve()
@@ -116,6 +118,7 @@ class Stack:
         self._with_host = with_host
         self._port = port
         self._settings = settings or {}
+        self._storage_on_disk = storage_on_disk
         self._report = report
         self._lock = -1
         self._keys: dict[str, str] = {}
@@ -251,7 +254,9 @@ class Stack:
         return [
             self._process(
                 f"storage-{geo}",
-                azurite.command(port=port, location=self.directory / "storage" / geo),
+                azurite.command(
+                    port=port, location=self.directory / "storage" / geo if self._storage_on_disk else None
+                ),
                 port,
                 environment=azurite.environment(
                     {azurite.account_name(place): key for place in _places(geo)}

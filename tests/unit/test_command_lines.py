@@ -26,7 +26,8 @@ MISTAKES = [
     (simulation, "mutants --only nothing", "no planted bug is called 'nothing'"),
     (bench, "--only everything", "invalid choice: 'everything'"),
     (bench, "--repeat 0", "'0' is not a whole number from 1"),
-    (bench, "--quick --full", "not allowed with"),
+    (bench, "--only captures --resume", "not allowed with"),
+    (bench, "--quick --resume", "--resume goes on with a whole run"),
 ]
 
 

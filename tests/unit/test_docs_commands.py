@@ -78,6 +78,7 @@ def measured(_: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     async def nothing(*_: object, **__: object) -> None: ...
 
     monkeypatch.setattr(bench, "_bench", nothing)
+    monkeypatch.setattr(bench.Run, "resume", lambda _: None)
     return bench.main()
 
 
