@@ -1343,6 +1343,9 @@ export interface components {
             };
             cursor?: string;
             postponed?: components["schemas"]["Postponed"][];
+            /** Format: date-time */
+            roundStartedAt?: string;
+            scheduledUntil?: number;
         };
         JsonValue: unknown;
         /**
@@ -3742,7 +3745,9 @@ export interface operations {
                      *           "totals": {
                      *             "ledgers": 2400,
                      *             "deletionsCreated": 1
-                     *           }
+                     *           },
+                     *           "roundStartedAt": null,
+                     *           "scheduledUntil": null
                      *         },
                      *         "posture": {
                      *           "at": "2026-11-21T12:00:00.000000Z",
@@ -3819,7 +3824,9 @@ export interface operations {
                      *             "outcome": "done",
                      *             "counts": {
                      *               "expiredContainers": 3
-                     *             }
+                     *             },
+                     *             "roundStartedAt": null,
+                     *             "scheduledUntil": null
                      *           },
                      *           "lastSweep": {
                      *             "kind": "sweep",
@@ -3838,7 +3845,9 @@ export interface operations {
                      *             "totals": {
                      *               "containers": 18001,
                      *               "wrongAccount": 1
-                     *             }
+                     *             },
+                     *             "roundStartedAt": null,
+                     *             "scheduledUntil": null
                      *           },
                      *           "posture": {
                      *             "at": "2026-11-21T12:00:00.000000Z",

@@ -76,8 +76,8 @@ async function main() {
     refused,
     approved: approved.data,
     lines: await read.data.text(),
-    europe: status.geos["europe"]?.oldestDay ?? null,
-    lastPurge: status.geos["europe"]?.lastPurge?.outcome ?? null,
+    europe: status.accounts["steurope"]?.oldestDay ?? null,
+    lastPurge: status.accounts["steurope"]?.lastPurge?.outcome ?? null,
     off,
   };
 }

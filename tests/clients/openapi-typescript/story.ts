@@ -75,8 +75,8 @@ async function main() {
     refused: refused.error,
     approved,
     lines,
-    europe: status.geos["europe"]?.oldestDay ?? null,
-    lastPurge: status.geos["europe"]?.lastPurge?.outcome ?? null,
+    europe: status.accounts["steurope"]?.oldestDay ?? null,
+    lastPurge: status.accounts["steurope"]?.lastPurge?.outcome ?? null,
     off,
   };
 }
