@@ -286,7 +286,7 @@ class Deployment:
     Attributes:
         group: the resource group's address, ``/subscriptions/{id}/resourceGroups/{name}``.
         cosmos: the name of its Cosmos DB account.
-        storage: geo to the name of its storage account.
+        storage: the storage accounts, name to geo.
         retention_days: how long a capture is kept.
     """
 
@@ -299,7 +299,7 @@ class Deployment:
         """Return what is found of every account by every rule; what cannot be read is found to be that."""
         rows = await self._check_cosmos(manager)
         workspaces: set[str] = set()
-        for geo, account in self.storage.items():
+        for account, geo in self.storage.items():
             rows += await self._check_storage(manager, geo, account, workspaces)
         return rows + await self._check_workspaces(manager, workspaces)
 
@@ -429,7 +429,7 @@ async def run(settings: Path | None, subscription: str | None, group: str | None
         PostureError: if the settings are not understood, or one of the others is missing.
     """
     configuration = read_settings(settings)
-    here = [configuration.cosmos, *configuration.storage.values()]
+    here = [configuration.cosmos, *(each.setting for each in configuration.storage)]
     on_azure = [setting for setting in here if is_endpoint(setting)]
     if not on_azure:
         rows = await _check_here(configuration)
@@ -470,7 +470,7 @@ def deployment_of(configuration: Configuration, subscription: str, group: str) -
     return Deployment(
         group=f"/subscriptions/{subscription}/resourceGroups/{group}",
         cosmos=_account_name(configuration.cosmos),
-        storage={geo: _account_name(setting) for geo, setting in configuration.storage.items()},
+        storage={_account_name(each.setting): each.geo for each in configuration.storage},
         retention_days=configuration.retention_days,
     )
 
@@ -500,8 +500,8 @@ def table(rows: Sequence[Row]) -> str:
 async def _check_here(configuration: Configuration) -> Sequence[Row]:
     """Check accounts on this machine by their data plane, as the service does itself."""
     cosmos = CosmosAccount.connect(configuration.cosmos, None)
-    stores = {geo: AzureCaptureStore.connect(setting, None) for geo, setting in configuration.storage.items()}
-    accounts: Sequence[CosmosAccount | AzureCaptureStore] = (cosmos, *stores.values())
+    stores = [AzureCaptureStore.connect(each.setting, None) for each in configuration.storage]
+    accounts: Sequence[CosmosAccount | AzureCaptureStore] = (cosmos, *stores)
     # Kept in memory alone: whoever looks must not make the service believe that it has looked.
     posture = Posture(Inspected(stores, cosmos, MemoryPosture()), SystemClock())
     try:

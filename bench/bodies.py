@@ -24,7 +24,7 @@ from functions.captures import BODY
 from local.exports import of_agent, span
 from local.exports import otlp as otlp_json
 from local.tokens import SAMPLE_TENANT_ID
-from shared.accounts import Accounts
+from shared.accounts import Account, Accounts
 from shared.bootstrap import assemble
 from shared.clock import SystemClock
 from shared.identity.tokens import Tokens
@@ -80,11 +80,11 @@ async def exports_measured() -> Mapping[str, tuple[bytes, float, str]]:
         deletions=MemoryDeletions(),
         access=MemoryAccess(),
         operations=MemoryOperations(),
-        captures={"europe": MemoryCaptures("steurope")},
+        captures=[MemoryCaptures("steurope")],
         signer=LocalSigner([ECKey.generate_key("P-256")]),
     )
     clock = SystemClock()
-    accounts = Accounts(stores.captures, 30)
+    accounts = Accounts([Account("europe", store, 30) for store in stores.captures], 30)
     found: dict[str, tuple[bytes, float, str]] = {}
     services = assemble(stores, accounts, clock, tokens=Tokens.__new__(Tokens), review_auth_context="c1")
     agreement = Agreement(NOTICES.published[-1].version, DEFAULT_LOCALE)

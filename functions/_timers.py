@@ -1,4 +1,4 @@
-"""What the timers have in common: one log line for each geo that a run has been through."""
+"""What the timers have in common: one log line for each account that a run has been through."""
 
 import logging
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from shared.runs import Run
 
 
 def log_heartbeats(logger: logging.Logger, heartbeats: Iterable[Heartbeat]) -> None:
-    """Log what a run came to, in each geo and on the ledger."""
+    """Log what a run came to, in each account and on the ledger."""
     for heartbeat in heartbeats:
         counts = ", ".join(f"{name} {number}" for name, number in sorted(heartbeat.counts.items()))
         level = logging.ERROR if heartbeat.outcome == "failed" else logging.INFO
-        where = heartbeat.geo or "the ledger"
+        where = "the ledger" if heartbeat.geo is None else f"{heartbeat.storage_account} ({heartbeat.geo})"
         logger.log(
             level, "%s of %s: %s (%s) %s", heartbeat.kind, where, heartbeat.outcome, counts, heartbeat.error or ""
         )

@@ -14,7 +14,7 @@ blueprint = func.Blueprint()
 
 
 class ServedGeoAnswer(AnswerModel):
-    """A geo. ``endpoint`` is the address of the deployment that serves it, if that is another and known here."""
+    """A geo. ``served`` is whether tenants can opt in to it here, ``endpoint`` where they can instead, if known."""
 
     geo: str
     served: bool
@@ -54,7 +54,7 @@ async def geos(call: Call) -> func.HttpResponse:
     """Show which geos are served here, and where others are."""
     accounts = services().accounts
     value = [
-        ServedGeoAnswer(geo=geo, served=geo in accounts.stores, endpoint=accounts.elsewhere.get(geo))
+        ServedGeoAnswer(geo=geo, served=bool(accounts.open_in(geo)), endpoint=accounts.elsewhere.get(geo))
         for geo in sorted(GEOS)
     ]
     return json_answer(GeosAnswer(value=value).to_json())

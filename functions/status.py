@@ -14,14 +14,15 @@ from functions._api.http import Call, serves
 from functions._api.operations import Answer, Operation
 from functions._api.parameters import LIMIT
 from shared.bootstrap import services
-from shared.configuration import ConfigurationError
+from shared.configuration import AccountState, ConfigurationError
 from shared.identity.callers import EVERYBODY, Who
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat, Postponed
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck
-from shared.problems import InternalError
-from shared.watch.status import GeoStatus, StatusReport
+from shared.ports import StoreUnavailable
+from shared.problems import InternalError, Unavailable
+from shared.watch.status import AccountStatus, StatusReport
 
 blueprint = func.Blueprint()
 
@@ -73,14 +74,15 @@ class PostureAnswer(AnswerModel):
         return cls(at=check.at, holds=check.holds, development=check.development, findings=check.findings)
 
 
-class GeoAnswer(AnswerModel):
-    """What is so in one served geo; what could not be read is null, and ``error`` says why.
+class AccountAnswer(AnswerModel):
+    """What is so in one served storage account; what could not be read is null, and ``error`` says why.
 
-    ``posture`` is how its account is set up; null if that was never looked at. ``unreadable`` is how many of its
-    unfinished deletions, heartbeats and checks cannot be read; the log names each.
+    ``state`` is whether it takes new enrollments. ``posture`` is how it is set up; null if that was never looked at.
+    ``unreadable`` is how many of its unfinished deletions, heartbeats and checks cannot be read; the log names each.
     """
 
-    storage_account: str
+    geo: str
+    state: AccountState
     error: str | None
     oldest_day: date | None
     pending_deletions: int | None
@@ -92,11 +94,12 @@ class GeoAnswer(AnswerModel):
     unreadable: int = 0
 
     @classmethod
-    def of(cls, each: GeoStatus) -> Self:
-        """Return what to say of a geo."""
+    def of(cls, each: AccountStatus) -> Self:
+        """Return what to say of an account."""
         counts = each.deletions
         return cls(
-            storage_account=each.storage_account,
+            geo=each.geo,
+            state=each.state,
             error=each.error,
             oldest_day=each.oldest_day,
             pending_deletions=counts.pending if counts else None,
@@ -112,7 +115,7 @@ class GeoAnswer(AnswerModel):
 class LedgerAnswer(AnswerModel):
     """What is so on the ledger: opt-outs that have no deletion yet, the last sweep of it, its account's posture.
 
-    ``unreadable`` is how many unfinished deletions, heartbeats and checks of no served geo cannot be read.
+    ``unreadable`` is how many unfinished deletions, heartbeats and checks of no served account cannot be read.
     """
 
     unscheduled_opt_outs: int
@@ -139,7 +142,7 @@ class StatusAnswer(AnswerModel):
     feed_lag_seconds: float
     findings: Mapping[str, int]
     ledger: LedgerAnswer
-    geos: Mapping[str, GeoAnswer]
+    accounts: Mapping[str, AccountAnswer]
 
     @classmethod
     def of(cls, report: StatusReport) -> Self:
@@ -160,7 +163,7 @@ class StatusAnswer(AnswerModel):
                 posture=PostureAnswer.of(report.ledger.posture),
                 unreadable=report.ledger.unreadable,
             ),
-            geos={geo: GeoAnswer.of(each) for geo, each in report.geos.items()},
+            accounts={name: AccountAnswer.of(each) for name, each in report.accounts.items()},
         )
 
 
@@ -246,8 +249,9 @@ _STORAGE = {
     "deleteRetentionPolicy": {"enabled": True},
     "logging": {"enabled": False},
 }
-_EUROPE = GeoAnswer(
-    storage_account="steurope",
+_EUROPE = AccountAnswer(
+    geo="europe",
+    state="open",
     error=None,
     oldest_day=_AT.date(),
     pending_deletions=1,
@@ -281,7 +285,7 @@ _STATUS = Operation(
                     "P6": False,
                     "P9": True,
                 },
-                reasons=dict.fromkeys(("P3", "P4", "P5", "P6"), ("europe: sku.name is Standard_GRS",)),
+                reasons=dict.fromkeys(("P3", "P4", "P5", "P6"), ("steurope: sku.name is Standard_GRS",)),
                 overdue_deletions=0,
                 feed_lag_seconds=0.0,
                 findings={"deletionsCreated": 1, "wrongAccount": 1},
@@ -297,7 +301,7 @@ _STATUS = Operation(
                         findings=tuple(rule.check(_COSMOS) for rule in COSMOS_RULES),
                     ),
                 ),
-                geos={"europe": _EUROPE},
+                accounts={"steurope": _EUROPE},
             ),
         )
     },
@@ -369,20 +373,20 @@ async def overdue_deletions(call: Call) -> func.HttpResponse:
 
 @serves(blueprint, _HEALTH)
 async def health(call: Call) -> func.HttpResponse:
-    """Tell whether this instance's settings let it work; which one does not is for the log only."""
-    return _health()
+    """Tell whether this instance's settings let it work; why they do not is for the log only."""
+    return await _health()
 
 
 @serves(blueprint, _HEALTH_HEAD)
 async def health_head(call: Call) -> func.HttpResponse:
     """Tell the same by the status alone; whoever sends it drops the body."""
-    return _health()
+    return await _health()
 
 
-def _health() -> func.HttpResponse:
+async def _health() -> func.HttpResponse:
     try:
-        services()
-    except ConfigurationError as error:
+        await services().abandoned.refuse()
+    except (ConfigurationError, Unavailable, StoreUnavailable) as error:
         _log.error("not ready: %s", error)
         return json_answer(HealthAnswer(status="not ready").to_json(), status=503)
     return json_answer(HealthAnswer(status="ready").to_json())

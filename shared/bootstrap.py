@@ -5,12 +5,14 @@ import os
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from shared import log
-from shared.accounts import Accounts
+from shared.abandoned import Abandoned
+from shared.accounts import Account, Accounts
 from shared.clock import Clock, SystemClock
 from shared.configuration import Configuration, Portal, PublicAddress
 from shared.deletion import purge
@@ -22,7 +24,8 @@ from shared.identity.tokens import Tokens
 from shared.model.labels import DEFAULT_VOCABULARY, Vocabulary
 from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
-from shared.ports import ReceiptSigner, Stores
+from shared.ports import ReceiptSigner, Stores, StoreUnavailable
+from shared.problems import Unavailable
 from shared.review.access import Access
 from shared.review.exporting import Exporting
 from shared.review.finding import Finding
@@ -54,6 +57,7 @@ class Services:
     public_address: PublicAddress | None
     portal: Portal | None
     accounts: Accounts
+    abandoned: Abandoned
     notices: Notices
     data_sharing: DataSharing
     consent_receipts: ConsentReceipts
@@ -100,9 +104,8 @@ def services() -> Services:
     """
     if _Process.services is None:
         _Process.services = connect(Configuration.read(os.environ), _Process.clock)
-        # An account that is set up wrongly is told at once, and no request waits for that.
-        assert _Process.services.posture is not None
-        _Process.first_check = asyncio.create_task(_look(_Process.services.posture))
+        # An account that is set up wrongly, or not at all, is told at once.
+        _Process.first_check = asyncio.create_task(_look(_Process.services))
     return _Process.services
 
 
@@ -141,9 +144,13 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
     """
     stores = azure.connect(configuration, clock)
     keys = SigningKeys(partial(fetch_keys, configuration.jwks_uri), clock)
+    served = [
+        Account(each.geo, store, configuration.retention_days, each.state)
+        for each, store in zip(configuration.storage, stores.captures, strict=True)
+    ]
     return assemble(
         stores,
-        Accounts(stores.captures, configuration.retention_days, configuration.geo_endpoints),
+        Accounts(served, configuration.retention_days, configuration.geo_endpoints),
         clock,
         tokens=Tokens(configuration, keys, clock),
         review_auth_context=configuration.review_auth_context,
@@ -207,7 +214,8 @@ def assemble(
     receipts = Receipts(ledger, stores.access, stores.signer, clock)
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
     record = Record(stores.access, ledger, deletions, accounts, clock, new_id)
-    captures = Captures(Consent(ledger, notices, clock), accounts, pairing, clock)
+    abandoned = Abandoned(accounts, ledger, deletions, operations, clock)
+    captures = Captures(Consent(ledger, notices, clock), accounts, pairing, abandoned, clock)
     return Services(
         clock=clock,
         tokens=tokens,
@@ -216,7 +224,7 @@ def assemble(
         portal=portal,
         accounts=accounts,
         notices=notices,
-        data_sharing=DataSharing(ledger, accounts, notices, clock, new_id, new_key, home_geos or {}),
+        data_sharing=DataSharing(ledger, accounts, abandoned, notices, clock, new_id, new_key, home_geos or {}),
         captures=captures,
         traces=Traces(captures),
         access=Access(record),
@@ -228,13 +236,17 @@ def assemble(
         pairing=pairing,
         purge=Purge(accounts, pairing, deletions, operations, receipts, clock, purge_bounds),
         sweep=Sweep(accounts, pairing, ledger, deletions, operations, stores.signer, clock, sweep_bounds),
-        status=Status(accounts, ledger, deletions, operations, clock, posture),
+        abandoned=abandoned,
+        status=Status(accounts, abandoned, ledger, deletions, operations, clock, posture),
         signer=stores.signer,
         posture=posture,
         closers=stores.closers,
     )
 
 
-async def _look(posture: Posture) -> None:
+async def _look(made: Services) -> None:
     with log.during(log.Request("posture", new_id())):  # and not the request that happened to be the first
-        await posture.check()
+        with suppress(Unavailable, StoreUnavailable):  # whoever needs to know looks too
+            await made.abandoned.refuse()
+        assert made.posture is not None
+        await made.posture.check()

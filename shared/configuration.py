@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from shared.model import deadlines
@@ -76,6 +76,25 @@ class Portal:
         return urlsplit(self.authority)._replace(path="").geturl()
 
 
+AccountState = Literal["open", "closed"]
+"""Whether a storage account takes new enrollments."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageAccount:
+    """A storage account that the settings name.
+
+    Attributes:
+        geo: the geo whose captures lie in it.
+        setting: a blob service endpoint (``https://``), or a connection string for local use.
+        state: whether it takes new enrollments (D20).
+    """
+
+    geo: str
+    setting: str
+    state: AccountState = "open"
+
+
 _CONTROLLER_MAX = 200
 
 
@@ -85,7 +104,7 @@ class Configuration:
 
     Attributes:
         cosmos: an account endpoint (``https://``), or a connection string with a key for local use.
-        storage: for each served geo a blob service endpoint (``https://``), or a connection string for local use.
+        storage: the storage accounts, of each served geo at least one.
         operator_tenant_id: the tenant whose app roles count: that of capture services, operators and reviewers.
         audiences: the client id or App ID URI that a token must be for; one of these.
         issuers: the issuers that are trusted, ``{tenantid}`` standing for the token's ``tid``.
@@ -104,7 +123,7 @@ class Configuration:
     """
 
     cosmos: str
-    storage: Mapping[str, str]
+    storage: Sequence[StorageAccount]
     operator_tenant_id: str
     audiences: tuple[str, ...]
     review_auth_context: str
@@ -189,7 +208,7 @@ def _cosmos(environment: Mapping[str, str]) -> str:
     return connection_string
 
 
-def _storage(environment: Mapping[str, str]) -> Mapping[str, str]:
+def _storage(environment: Mapping[str, str]) -> Sequence[StorageAccount]:
     text = _required(environment, "STORAGE_ACCOUNTS")
     try:
         accounts: Any = json.loads(text)
@@ -197,12 +216,27 @@ def _storage(environment: Mapping[str, str]) -> Mapping[str, str]:
         accounts = None
     if not isinstance(accounts, dict) or not accounts:
         raise ConfigurationError("STORAGE_ACCOUNTS must be a JSON object of geo to blob service endpoint.")
-    for geo, account in accounts.items():
+    found: list[StorageAccount] = []
+    for geo, given in accounts.items():
         if geo not in GEOS:
             raise ConfigurationError("STORAGE_ACCOUNTS names a geo that does not exist.")
-        if not isinstance(account, str) or not _is_storage(account):
-            raise ConfigurationError(f"STORAGE_ACCOUNTS must give a blob service endpoint for {geo}.")
-    return accounts
+        if given == []:
+            raise ConfigurationError(f"STORAGE_ACCOUNTS must give at least one account for {geo}.")
+        # One that stands alone may be written without a list.
+        found += [_storage_account(geo, each) for each in (given if isinstance(given, list) else [given])]
+    return found
+
+
+def _storage_account(geo: str, given: Any) -> StorageAccount:
+    members = given if isinstance(given, dict) else {"endpoint": given}
+    if not members.keys() <= {"endpoint", "state"}:
+        raise ConfigurationError(f"STORAGE_ACCOUNTS has an account of {geo} with more than endpoint and state.")
+    endpoint, state = members.get("endpoint"), members.get("state", "open")
+    if not isinstance(endpoint, str) or not _is_storage(endpoint):
+        raise ConfigurationError(f"STORAGE_ACCOUNTS must give a blob service endpoint for {geo}.")
+    if state not in get_args(AccountState):
+        raise ConfigurationError(f"STORAGE_ACCOUNTS must say open or closed of an account of {geo}.")
+    return StorageAccount(geo, endpoint, state)
 
 
 def _is_storage(account: str) -> bool:
@@ -212,7 +246,7 @@ def _is_storage(account: str) -> bool:
     return "AccountName=" in account and "AccountKey=" in account
 
 
-def _geo_endpoints(environment: Mapping[str, str], storage: Mapping[str, str]) -> Mapping[str, str]:
+def _geo_endpoints(environment: Mapping[str, str], storage: Sequence[StorageAccount]) -> Mapping[str, str]:
     text = environment.get("GEO_ENDPOINTS", "").strip() or "{}"
     try:
         endpoints: Any = json.loads(text)
@@ -223,8 +257,8 @@ def _geo_endpoints(environment: Mapping[str, str], storage: Mapping[str, str]) -
     for geo, endpoint in endpoints.items():
         if geo not in GEOS:
             raise ConfigurationError("GEO_ENDPOINTS names a geo that does not exist.")
-        if geo in storage:
-            raise ConfigurationError(f"GEO_ENDPOINTS names {geo}, which STORAGE_ACCOUNTS says is served here.")
+        if any(each.geo == geo and each.state == "open" for each in storage):
+            raise ConfigurationError(f"GEO_ENDPOINTS names {geo}, which STORAGE_ACCOUNTS says is open here.")
         if not isinstance(endpoint, str) or not _is_base_address(endpoint):
             raise ConfigurationError(f"GEO_ENDPOINTS must give an https:// address for {geo}, without a query.")
     return {geo: endpoint.rstrip("/") for geo, endpoint in endpoints.items()}

@@ -108,6 +108,10 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def has_enrollment_in(self, storage_account: str) -> bool:
+        """Tell whether some tenant shares data now whose captures lie in a storage account."""
+        ...
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return at most ``limit`` events, newest first, of a sequence lower than ``before`` if that is given."""
         ...
@@ -274,7 +278,7 @@ class OperationStore(Protocol):
     """Container ``operations``."""
 
     async def write(self, heartbeat: Heartbeat) -> None:
-        """Store a job's last run, in place of the one before of the same kind and geo."""
+        """Store a job's last run, in place of the one before of the same kind and storage account."""
         ...
 
     async def deployment_id(self) -> str | None:
@@ -286,7 +290,7 @@ class OperationStore(Protocol):
         ...
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:
-        """Return the last run of a kind of job by geo; under None that on the ledger.
+        """Return the last run of a kind of job by storage account; under None that on the ledger.
 
         Instead of one that nobody understands, None.
         """
@@ -323,11 +327,11 @@ class PostureStore(Protocol):
     """Container ``operations`` again: the last check of each account's posture."""
 
     async def write(self, check: PostureCheck) -> None:
-        """Store a check, in place of the one before of the same geo."""
+        """Store a check, in place of the one before of the same account."""
         ...
 
     async def read_all(self) -> Mapping[str | None, PostureCheck | None]:
-        """Return the last check by geo; under None that of the Cosmos DB account.
+        """Return the last check by storage account; under None that of the Cosmos DB account.
 
         Instead of one that nobody understands, None.
         """
@@ -339,12 +343,12 @@ class Inspected:
     """The accounts whose setup promises rest on.
 
     Attributes:
-        storage: the account of each served geo.
+        storage: the served storage accounts.
         cosmos: the Cosmos DB account.
         checks: where what was found is kept, so that every instance can tell it.
     """
 
-    storage: Mapping[str, InspectedAccount]
+    storage: Sequence[InspectedAccount]
     cosmos: InspectedAccount
     checks: PostureStore
 
@@ -787,7 +791,7 @@ class Stores:
         deletions: the deletions.
         access: the review grants and access logs.
         operations: the heartbeats.
-        captures: the storage account of each served geo.
+        captures: the storage accounts, in the order in which the configuration names them.
         signer: the key that receipts are signed with.
         inspected: whose setup promises rest on; None for fakes, of which nothing could be set up.
         closers: what closes their connections.
@@ -797,7 +801,7 @@ class Stores:
     deletions: DeletionStore
     access: AccessStore
     operations: OperationStore
-    captures: Mapping[str, CaptureStore]
+    captures: Sequence[CaptureStore]
     signer: ReceiptSigner
     inspected: Inspected | None = None
     closers: tuple[Callable[[], Awaitable[None]], ...] = ()

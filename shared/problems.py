@@ -310,6 +310,7 @@ class GeoNotServed(Problem):
     }
     detail = GEO = "Another deployment serves that geo."
     TENANTS_GEO = "Another deployment serves this tenant's geo."
+    CLOSED = "This deployment takes no new tenants in that geo."
 
     def __init__(self, detail: str | None = None, endpoint: str | None = None) -> None:
         """Refuse, and say where to go instead.

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Run:
-    """What one run, in one geo or on the ledger, has done so far.
+    """What one run, in one account or on the ledger, has done so far.
 
     Attributes:
         kind: the job's name.
@@ -93,7 +93,7 @@ class Run:
             await work
         except StoreUnavailable as error:
             code = error.code
-        except Exception as error:  # an error of ours in one geo must not keep the others from their deadlines
+        except Exception as error:  # an error of ours in one account must not keep the others from their deadlines
             _log.error("%s failed unexpectedly: %s", self.kind, type(error).__name__)
             code = "unexpected"
         else:

@@ -10,7 +10,7 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
-from shared.accounts import Accounts
+from shared.accounts import Account, Accounts
 from shared.bootstrap import Services, assemble
 from shared.clock import Clock, Moment, SystemClock
 from shared.deletion.deletions import Deletions
@@ -37,6 +37,7 @@ TENANT = "3b9e6a52-0c4d-4f18-a7e1-62d05c8f9b30"
 OTHER_TENANT = "aaaaaaaa-0c4d-4f18-a7e1-62d05c8f9b30"
 DEPLOYMENT = "d" * 32
 GEOS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
+"""The first account of each geo; a test may add ``europe/2``, and so on, to a world's stores."""
 
 
 def capture(at: datetime, text: str = "What changed in my flow?") -> dict[str, Any]:
@@ -73,6 +74,7 @@ class World:
     ids: Iterator[str] = field(default_factory=lambda: (f"{n % 16:x}{n:031x}" for n in itertools.count(1)))
 
     elsewhere: dict[str, str] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
     notices: Notices = NOTICES
     home_geos: dict[str, str] = field(default_factory=lambda: {"*": "europe"})
     inspected: Inspected | None = None
@@ -95,13 +97,13 @@ class World:
             deletions=self.deletion_items,
             access=self.access_store,
             operations=self.operations,
-            captures=self.stores,
+            captures=list(self.stores.values()),
             signer=SIGNER,
             inspected=self.inspected,
         )
         return assemble(
             stores,
-            Accounts(self.stores, self.retention_days, self.elsewhere),
+            self.accounts,
             self.clock,
             tokens=tokens,
             review_auth_context="c1",
@@ -112,6 +114,15 @@ class World:
             purge_bounds=self.bounds,
             sweep_bounds=self.sweep_bounds,
         )
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts that are served."""
+        served = [
+            Account(place.partition("/")[0], store, self.retention_days, "closed" if place in self.closed else "open")
+            for place, store in self.stores.items()
+        ]
+        return Accounts(served, self.retention_days, self.elsewhere)
 
     def instance(self) -> Captures:
         """What another process does with captures."""

@@ -31,6 +31,7 @@ var containers = [
         { path: '/enrollmentId/?' }
         { path: '/at/?' }
         { path: '/notice/?' }
+        { path: '/enrollment/storageAccount/?' }
       ]
       excludedPaths: [{ path: '/*' }]
       compositeIndexes: []

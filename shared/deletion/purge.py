@@ -38,7 +38,7 @@ _NOT_ITS_OWN = ("cosmos-", "vault-")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much one run may do in each geo; the next run goes on where it stopped, because what is done is gone.
+    """How much one run may do in each account; the next run goes on where it stopped, because what is done is gone.
 
     Attributes:
         seconds: no new work is begun this long after the start.
@@ -57,7 +57,7 @@ class Bounds:
 
 
 class Purge:
-    """Purges every served geo, in parallel and isolated: one that fails delays no other.
+    """Purges every served account, in parallel and isolated: one that fails delays no other.
 
     What is to be done follows from the clock, the deletions and what storage holds. So a run that is killed anywhere,
     or that runs twice at a time, does no harm, and the next one finishes its work (P9).
@@ -89,12 +89,12 @@ class Purge:
         self._signing = asyncio.Lock()
 
     async def run(self) -> Mapping[str, Heartbeat]:
-        """Purge all served geos and return the heartbeat of each; a failure is told there and not raised."""
+        """Purge all served accounts and return the heartbeat of each; a failure is told there and not raised."""
         last = await self._last_heartbeats()
         heartbeats = await asyncio.gather(
-            *(self._purge_account(account, last.get(account.geo)) for account in self._accounts)
+            *(self._purge_account(account, last.get(account.name)) for account in self._accounts)
         )
-        return {account.geo: heartbeat for account, heartbeat in zip(self._accounts, heartbeats, strict=True)}
+        return {account.name: heartbeat for account, heartbeat in zip(self._accounts, heartbeats, strict=True)}
 
     async def _last_heartbeats(self) -> Mapping[str | None, Heartbeat | None]:
         try:

@@ -1,4 +1,4 @@
-"""What a timer's last run came to, in one geo or on the ledger (container ``operations``)."""
+"""What a timer's last run came to, in one storage account or on the ledger (container ``operations``)."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -28,7 +28,7 @@ class Postponed(Item):
 
 
 class Heartbeat(Item):
-    """The last run of a kind of job in a geo; ``geo`` and ``storage_account`` are absent for the sweep of the ledger.
+    """The last run of a kind of job; ``geo`` and ``storage_account`` are absent for the sweep of the ledger.
 
     ``outcome`` is ``done``; ``more`` if the run stopped at its bounds and the next one goes on; or ``failed``, with the
     first error's code. A sweep may take several runs to come round: its ``counts`` are those of the round so far,

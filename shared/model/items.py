@@ -36,6 +36,9 @@ def tenant_in_log(tenant_id: object) -> str:
     return tenant_id if isinstance(tenant_id, str) and GUID.fullmatch(tenant_id) else "unknown"
 
 
+STORAGE_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+"""A storage account's name."""
+
 ENROLLMENT_ID = re.compile(r"[0-9a-f]{32}")
 
 SHA256 = re.compile(r"[0-9a-f]{64}")

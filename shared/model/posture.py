@@ -128,10 +128,9 @@ COSMOS_RULES = (
 
 
 class PostureCheck(Item):
-    """What the last check of an account found; without a ``geo`` it is that of the Cosmos DB account."""
+    """What the last check of an account found; without a ``storage_account`` it is that of the Cosmos DB account."""
 
     kind: Literal["posture"] = "posture"
-    geo: str | None = None
     storage_account: str | None = None
     at: Instant
     development: bool

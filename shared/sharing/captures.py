@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from shared.abandoned import Abandoned
 from shared.accounts import Accounts
 from shared.clock import Clock
 from shared.model import deadlines
@@ -51,12 +52,14 @@ class Captures:
         consent: who shares data.
         accounts: the served storage accounts.
         pairing: makes a new account this deployment's before anything is stored in it.
+        abandoned: the accounts on account of which nothing may be stored.
         clock: time.
     """
 
     consent: Consent
     accounts: Accounts
     pairing: Pairing
+    abandoned: Abandoned
     clock: Clock
 
     async def submit(self, tenant_id: str, submission: Submission) -> StoredBatch:
@@ -70,7 +73,7 @@ class Captures:
             IdempotencyKeyReused: if the key came before with another body.
             Unavailable, StoreUnavailable: if the batch may not be stored; sending it again is safe.
         """
-        permit = await self.consent.current(tenant_id)
+        permit = await self.permit(tenant_id)
         enrollment = enrollment_of(permit)
         store = self.accounts.of(enrollment)
         instants = [capture.captured_at for capture in submission.batch.captures]
@@ -108,6 +111,15 @@ class Captures:
             expires_at=deadlines.day_deadline(day, self.accounts.retention_days),
             created=put is Put.CREATED,
         )
+
+    async def permit(self, tenant_id: str) -> Permit:
+        """Return what a tenant's consent allows to write now.
+
+        Raises:
+            Unavailable, StoreUnavailable: if it cannot be read, or nothing may be stored at all (D20).
+        """
+        await self.abandoned.refuse()
+        return await self.consent.current(tenant_id)
 
     async def persist(
         self,

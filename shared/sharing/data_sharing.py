@@ -6,7 +6,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from shared.accounts import Account, Accounts
+from shared.abandoned import Abandoned
+from shared.accounts import Accounts
 from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.ledger import (
@@ -23,6 +24,7 @@ from shared.model.ledger import (
 from shared.model.notices import DEFAULT_LOCALE, Agreement, Notice, Notices
 from shared.ports import Conflict, LedgerStore, Page
 from shared.problems import (
+    GeoNotServed,
     GeoPinned,
     HomeGeoUnknown,
     InvalidRequest,
@@ -76,6 +78,7 @@ class DataSharing:
     Attributes:
         ledger: where they are kept.
         accounts: the served storage accounts.
+        abandoned: the accounts on account of which nobody may opt in (D20).
         notices: what can be agreed to.
         clock: time.
         new_id: makes an enrollment id of 32 hex digits.
@@ -85,6 +88,7 @@ class DataSharing:
 
     ledger: LedgerStore
     accounts: Accounts
+    abandoned: Abandoned
     notices: Notices
     clock: Clock
     new_id: Callable[[], str]
@@ -148,10 +152,14 @@ class DataSharing:
             NoticeRequired, NoticeOutdated: if it is not the notice in force that is agreed to (P11).
             GeoPinned: if data sharing is on in another geo.
             PreconditionFailed: if the setting is not one that ``requested`` is for.
+            Unavailable, StoreUnavailable: if nobody may opt in now.
             TooManyOptIns: if the tenant has opted in too often of late; an opt-out is always carried out (D12).
             Conflict: if others kept changing the setting meanwhile.
         """
-        account = self._account_for(requested) if requested.enabled and not requested.at_home else None
+        if requested.enabled:
+            await self.abandoned.refuse()
+            if not requested.at_home:
+                self.accounts.check_served(_geo(requested))
         change: Change | None = None
         for _ in range(_ATTEMPTS):
             stored = await self.ledger.read_setting(tenant_id)
@@ -162,12 +170,10 @@ class DataSharing:
                 await self._settle(setting)
                 raise PreconditionFailed(PreconditionFailed.CHANGED)
             now = self.clock.now()
-            if requested.at_home and requested.enabled and setting.enrollment is None:
-                account = self.accounts.for_opt_in(await self._home(tenant_id))
             if not requested.enabled:
                 change = _opt_out(setting, requested, now) or await self._stop_review(setting, requested, now)
             else:
-                change = self._opt_in(setting, account, requested, now)
+                change = await self._opt_in(setting, requested, now)
             if change is None:
                 if not requested.enabled:
                     # It may repeat an opt-out whose answer was lost, committed just now and however long ago stamped.
@@ -239,14 +245,7 @@ class DataSharing:
     async def _outlast_leases(self) -> None:
         await self.clock.sleep(deadlines.CONSENT_LEASE_SECONDS)
 
-    def _account_for(self, requested: RequestedChange) -> Account:
-        if requested.geo is None:
-            raise InvalidRequest(InvalidRequest.GEO_NEEDED)
-        return self.accounts.for_opt_in(requested.geo)
-
-    def _opt_in(
-        self, setting: Setting, account: Account | None, requested: RequestedChange, now: datetime
-    ) -> Change | None:
+    async def _opt_in(self, setting: Setting, requested: RequestedChange, now: datetime) -> Change | None:
         notice = self._agreed_to(requested.agreement, now)
         if setting.enrollment is not None:
             if requested.at_home:
@@ -254,10 +253,14 @@ class DataSharing:
             if setting.enrollment.geo != requested.geo:
                 raise GeoPinned()
             return self._renew(setting, setting.enrollment, notice, requested, now)
-        assert account is not None
-        enrollment = Enrollment(
-            enrollment_id=self.new_id(), geo=account.geo, storage_account=account.name, started_at=now
-        )
+        enrollment_id = self.new_id()
+        geo = await self._home(setting.tenant_id) if requested.at_home else _geo(requested)
+        try:
+            account = self.accounts.for_opt_in(geo, enrollment_id)
+        except GeoNotServed:
+            await self._settle(setting)  # a refusal, too, tells that data sharing is off
+            raise
+        enrollment = Enrollment(enrollment_id=enrollment_id, geo=geo, storage_account=account.name, started_at=now)
         event = OptedIn(**_decided(setting, enrollment, requested, now), **_agreed(notice, requested))
         return Change(_after(event, since=now, enrollment=enrollment, notice=notice, key=self.new_key()), event)
 
@@ -288,6 +291,12 @@ class DataSharing:
         # One that is to come was not published to be agreed to yet; so it is like one that there is not.
         refusal = NoticeRequired if named is None or named.valid_from > now else NoticeOutdated
         raise refusal(current.version, current.sha256[locale], current.address(locale))
+
+
+def _geo(requested: RequestedChange) -> str:
+    if requested.geo is None:
+        raise InvalidRequest(InvalidRequest.GEO_NEEDED)
+    return requested.geo
 
 
 def _opt_out(setting: Setting, requested: RequestedChange, now: datetime) -> Change | None:

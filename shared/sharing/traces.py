@@ -153,7 +153,7 @@ class Traces:
         return refused
 
     async def _of_minute(self, tenant_id: str, minute: datetime, lines: Sequence[_Line]) -> Counter[Refusal]:
-        permit = await self._captures.consent.current(tenant_id)
+        permit = await self._captures.permit(tenant_id)
         enrollment = enrollment_of(permit)
         store = self._captures.accounts.of(enrollment)
         container = DayContainer(enrollment.enrollment_id, minute.date())

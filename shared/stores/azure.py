@@ -30,15 +30,15 @@ def connect(configuration: Configuration, clock: Clock) -> Stores:
     """
     identity = DefaultAzureCredential() if _needs_identity(configuration) else None
     cosmos = _made("COSMOS_CONNECTION", lambda: CosmosAccount.connect(configuration.cosmos, identity))
-    captures = {
-        geo: _made("STORAGE_ACCOUNTS", partial(AzureCaptureStore.connect, setting, identity))
-        for geo, setting in configuration.storage.items()
-    }
+    captures = [
+        _made("STORAGE_ACCOUNTS", partial(AzureCaptureStore.connect, each.setting, identity))
+        for each in configuration.storage
+    ]
     # By the names that the clients came to, however the settings were written: one account is of one geo (P3).
-    if len({store.account for store in captures.values()}) < len(captures):
-        raise ConfigurationError("STORAGE_ACCOUNTS must give each geo an account of its own.")
+    if len({store.account for store in captures}) < len(captures):
+        raise ConfigurationError("STORAGE_ACCOUNTS must not name an account twice.")
     signer = _made("RECEIPT_KEY", partial(_signer, configuration.receipt_key, identity, clock))
-    closers = [cosmos.close, *(store.close for store in captures.values())]
+    closers = [cosmos.close, *(store.close for store in captures)]
     if isinstance(signer, KeyVaultSigner):
         closers.append(signer.close)
     if identity is not None:
@@ -58,7 +58,11 @@ def connect(configuration: Configuration, clock: Clock) -> Stores:
 def _needs_identity(configuration: Configuration) -> bool:
     return any(
         is_endpoint(value)
-        for value in (configuration.cosmos, configuration.receipt_key, *configuration.storage.values())
+        for value in (
+            configuration.cosmos,
+            configuration.receipt_key,
+            *(account.setting for account in configuration.storage),
+        )
     )
 
 

@@ -64,6 +64,11 @@ class MemoryLedger:
         settings = [self.settings[tenant_id].value for tenant_id in sorted(self.settings) if tenant_id > after]
         return [each for each in settings if each.enabled and each.notice != version][:limit]
 
+    async def has_enrollment_in(self, storage_account: str) -> bool:
+        """See ``LedgerStore``."""
+        enrollments = (stored.value.enrollment for stored in self.settings.values())
+        return any(each is not None and each.storage_account == storage_account for each in enrollments)
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         return _newest(self.events.get(tenant_id, []), lambda event: event.sequence, limit, before)
@@ -326,7 +331,7 @@ class MemoryOperations:
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
-        self.heartbeats[heartbeat.kind, heartbeat.geo] = heartbeat
+        self.heartbeats[heartbeat.kind, heartbeat.storage_account] = heartbeat
 
     async def deployment_id(self) -> str | None:
         """See ``OperationStore``."""
@@ -339,7 +344,9 @@ class MemoryOperations:
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat]:
         """See ``OperationStore``."""
-        return {geo: heartbeat for (each, geo), heartbeat in _in_no_order(self.heartbeats.items()) if each == kind}
+        return {
+            account: heartbeat for (each, account), heartbeat in _in_no_order(self.heartbeats.items()) if each == kind
+        }
 
 
 class MemoryPosture:
@@ -350,7 +357,7 @@ class MemoryPosture:
 
     async def write(self, check: PostureCheck) -> None:
         """See ``PostureStore``."""
-        self.checks[check.geo] = check
+        self.checks[check.storage_account] = check
 
     async def read_all(self) -> Mapping[str | None, PostureCheck]:
         """See ``PostureStore``."""

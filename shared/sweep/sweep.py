@@ -60,7 +60,7 @@ class Sweep:
         self._bounds = bounds or Bounds()
 
     async def run(self) -> Mapping[str | None, Heartbeat]:
-        """Sweep the ledger and all served accounts; return the heartbeat of each geo, the ledger's under None.
+        """Sweep the ledger and all served accounts; return the heartbeat of each, the ledger's under None.
 
         Raises:
             StoreUnavailable: if not even the last heartbeats can be read; what fails later is told and not raised.
@@ -78,7 +78,7 @@ class Sweep:
             self._bounds.max_ledgers,
         )
         in_accounts = {
-            account.geo: StorageSweep(
+            account.name: StorageSweep(
                 self._round(account, last),
                 account,
                 self._pairing,
@@ -92,9 +92,9 @@ class Sweep:
             for account in self._accounts
         }
         await asyncio.gather(on_ledger.run(), *(sweep.run() for sweep in in_accounts.values()))
-        return {None: on_ledger.round.heartbeat} | {geo: sweep.round.heartbeat for geo, sweep in in_accounts.items()}
+        return {None: on_ledger.round.heartbeat} | {name: sweep.round.heartbeat for name, sweep in in_accounts.items()}
 
     def _round(self, account: Account | None, last: Mapping[str | None, Heartbeat | None]) -> Round:
         run = Run("sweep", self._clock, self._bounds.seconds)
-        geo = None if account is None else account.geo
-        return Round(run, last.get(geo), account=account, operations=self._operations)
+        name = None if account is None else account.name
+        return Round(run, last.get(name), account=account, operations=self._operations)

@@ -21,7 +21,7 @@ from shared.model.metrics import (
     STATUS_READABLE,
     Measurement,
 )
-from shared.watch.status import GeoStatus, StatusReport
+from shared.watch.status import AccountStatus, StatusReport
 
 
 def measured(report: StatusReport) -> Iterator[Measurement]:
@@ -37,8 +37,8 @@ def measured(report: StatusReport) -> Iterator[Measurement]:
     for kind in findings.FINDINGS:
         yield Measurement(FINDINGS, report.findings.get(kind, 0), {"kind": kind})
     yield from _of_job(report.ledger.last_sweep, report.at)
-    for geo, status in report.geos.items():
-        yield from _of_geo(geo, status, report.at, report.retention_days)
+    for name, status in report.accounts.items():
+        yield from _of_account(name, status, report.at, report.retention_days)
 
 
 def unreadable() -> Iterator[Measurement]:
@@ -46,8 +46,8 @@ def unreadable() -> Iterator[Measurement]:
     yield Measurement(STATUS_READABLE, 0)
 
 
-def _of_geo(geo: str, status: GeoStatus, now: datetime, retention_days: int) -> Iterator[Measurement]:
-    here = {"geo": geo}
+def _of_account(name: str, status: AccountStatus, now: datetime, retention_days: int) -> Iterator[Measurement]:
+    here = {"geo": status.geo, "account": name}
     yield Measurement(GEO_READABLE, int(status.error is None), here)
     yield Measurement(ITEMS_UNREADABLE, status.unreadable, here)
     if status.deletions is not None:

@@ -14,6 +14,8 @@ from shared.ports import Inspected, InspectedAccount, Setup, StoreUnavailable
 MAX_AGE = timedelta(hours=3)
 """Three sweeps: what an older check found is not known to be so now."""
 
+_COSMOS = "Cosmos DB"
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,11 +33,10 @@ class Posture:
 
     async def check(self) -> Sequence[PostureCheck]:
         """Check every account, keep what was found, and return it; a failure is found and not raised."""
-        checks = [self._check(geo, account) for geo, account in self.accounts.storage.items()]
-        return await asyncio.gather(self._check(None, self.accounts.cosmos), *checks)
+        return await asyncio.gather(*map(self._check, (self.accounts.cosmos, *self.accounts.storage)))
 
     async def last(self) -> Mapping[str | None, PostureCheck | None]:
-        """Return the last check of each account by geo, None for one that nobody understands; under None Cosmos DB's.
+        """Return the last check by storage account, None for one that nobody understands; under None Cosmos DB's.
 
         Raises:
             StoreUnavailable: if they cannot be read.
@@ -50,51 +51,46 @@ class Posture:
             now: the time; a check older than three hours, or none, breaks all that rests on its account.
         """
         found: defaultdict[str, list[str]] = defaultdict(list)
-        for geo in (None, *self.accounts.storage):
-            for finding in self._findings(geo, checks.get(geo), now):
+        for name in (None, *(each.account for each in self.accounts.storage)):
+            for finding in _findings(name, checks.get(name), now):
                 for promise in () if finding.holds else finding.promises:
-                    found[promise].append(f"{geo or 'Cosmos DB'}: {finding.path} is {finding.found}")
+                    found[promise].append(f"{name or _COSMOS}: {finding.path} is {finding.found}")
         return found
 
-    async def _check(self, geo: str | None, account: InspectedAccount) -> PostureCheck:
-        rules = _rules(geo)
+    async def _check(self, account: InspectedAccount) -> PostureCheck:
+        where, rules = account.account or _COSMOS, _rules(account.account)
         try:
             setup = await account.setup()
             findings = [rule.check(setup.properties, development=setup.development) for rule in rules]
         except Exception as error:
             setup, findings = Setup({}, development=False), [rule.unreadable(_code(error)) for rule in rules]
         check = PostureCheck(
-            geo=geo,
-            storage_account=self._account(geo),
+            storage_account=account.account,
             at=self.clock.now(),
             development=setup.development,
             findings=tuple(findings),
         )
         for finding in check.findings:
             if not finding.holds:
-                where, found = geo or "Cosmos DB", finding.found
-                _log.error("posture of %s: %s is %s, not %s", where, finding.path, found, finding.needed)
+                _log.error("posture of %s: %s is %s, not %s", where, finding.path, finding.found, finding.needed)
         try:
             await self.accounts.checks.write(check)
         except Exception as error:  # also one of ours: the sweep, which comes after, must not be kept away by it
-            _log.warning("the posture of %s cannot be kept: %s", geo or "Cosmos DB", _code(error))
+            _log.warning("the posture of %s cannot be kept: %s", where, _code(error))
         return check
 
-    def _findings(self, geo: str | None, check: PostureCheck | None, now: datetime) -> Iterator[Finding]:
-        # One of the account that the geo had before says nothing of this one.
-        if check is None or now - check.at > MAX_AGE or check.storage_account != self._account(geo):
-            yield from (rule.unreadable("not-checked") for rule in _rules(geo))
-            return
-        found = {finding.path: finding for finding in check.findings}
-        # By today's rules: an instance that runs older code may have checked fewer.
-        yield from (found.get(rule.path, rule.unreadable("not-checked")) for rule in _rules(geo))
 
-    def _account(self, geo: str | None) -> str | None:
-        return None if geo is None else self.accounts.storage[geo].account
+def _findings(account: str | None, check: PostureCheck | None, now: datetime) -> Iterator[Finding]:
+    if check is None or now - check.at > MAX_AGE:
+        yield from (rule.unreadable("not-checked") for rule in _rules(account))
+        return
+    found = {finding.path: finding for finding in check.findings}
+    # By today's rules: an instance that runs older code may have checked fewer.
+    yield from (found.get(rule.path, rule.unreadable("not-checked")) for rule in _rules(account))
 
 
-def _rules(geo: str | None) -> Sequence[Rule]:
-    return COSMOS_RULES if geo is None else STORAGE_RULES
+def _rules(account: str | None) -> Sequence[Rule]:
+    return COSMOS_RULES if account is None else STORAGE_RULES
 
 
 def _code(error: Exception) -> str:

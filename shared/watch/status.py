@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 
+from shared.abandoned import Abandoned
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
+from shared.configuration import AccountState
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_prefix
 from shared.model.deletion import Deletion
@@ -58,13 +61,14 @@ class LedgerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class GeoStatus:
-    """What is so in one served geo; ``error`` if storage or the deletions could not be read.
+class AccountStatus:
+    """What is so in one served storage account; ``error`` if it or its deletions could not be read.
 
     ``unreadable`` is how many of its unfinished deletions, heartbeats and checks of the posture nobody understands.
     """
 
-    storage_account: str
+    geo: str
+    state: AccountState
     oldest_day: date | None
     deletions: DeletionCounts | None
     last_purge: Heartbeat | None
@@ -87,7 +91,7 @@ class StatusReport:
     reasons: Mapping[str, Sequence[str]]
     overdue_deletions: int
     ledger: LedgerStatus
-    geos: Mapping[str, GeoStatus]
+    accounts: Mapping[str, AccountStatus]
     late: int = 0
 
     @property
@@ -109,7 +113,7 @@ class StatusReport:
     @property
     def findings(self) -> Mapping[str, int]:
         """What the sweeps have found and, where they could, repaired, by kind, since the service began."""
-        sweeps = [self.ledger.last_sweep, *(geo.last_sweep for geo in self.geos.values())]
+        sweeps = [self.ledger.last_sweep, *(account.last_sweep for account in self.accounts.values())]
         totals = sum((Counter((sweep and sweep.totals) or {}) for sweep in sweeps), Counter[str]())
         return {kind: totals[kind] for kind in FINDINGS if totals[kind]}
 
@@ -138,6 +142,7 @@ class Status:
 
     Attributes:
         accounts: the served storage accounts.
+        abandoned: the accounts that are served no more, and should be.
         ledger: the tenants' settings and events.
         deletions: the deletions.
         operations: the heartbeats.
@@ -146,6 +151,7 @@ class Status:
     """
 
     accounts: Accounts
+    abandoned: Abandoned
     ledger: LedgerStore
     deletions: DeletionStore
     operations: OperationStore
@@ -165,18 +171,21 @@ class Status:
         # Of all accounts, because one that is no longer configured is purged by nobody.
         overdue = await self.deletions.overdue(now)
         unscheduled = await self._unscheduled(now)
-        # What names no served geo is the ledger's, under None.
-        geos = {account.name: account.geo for account in self.accounts}
-        unreadable_deletions = Counter([geos.get(name or "") async for name in self.deletions.unreadable()])
+        # What names no served account is the ledger's, under None.
+        names = {account.name for account in self.accounts}
+        unreadable_deletions = Counter([name if name in names else None async for name in self.deletions.unreadable()])
         last = [*purges.items(), *sweeps.items(), *checks.items()]
         unreadable = unreadable_deletions + Counter(
-            geo if geo in self.accounts.stores else None for geo, each in last if each is None
+            name if name in names else None for name, each in last if each is None
         )
         statuses = await asyncio.gather(
-            *(self._of_geo(each, now, purges.get(each.geo), sweeps.get(each.geo)) for each in self.accounts)
+            *(self._of_account(each, now, purges.get(each.name), sweeps.get(each.name)) for each in self.accounts)
         )
-        by_geo = {account.geo: status for account, status in zip(self.accounts, statuses, strict=True)}
-        reasons = self._reasons(now, sweeps.get(None), by_geo, unscheduled, overdue)
+        by_account = {account.name: status for account, status in zip(self.accounts, statuses, strict=True)}
+        reasons = self._reasons(now, sweeps.get(None), by_account, unscheduled, overdue)
+        for name in await self.abandoned.among(purges, sweeps):
+            for promise in ("P4", "P5", "P9"):
+                reasons[promise].append(f"{name}: it is configured no more, and not empty")
         if unscheduled.unreadable or unreadable_deletions:  # perhaps overdue, and nobody carries it out
             for promise in ("P5", "P9"):
                 reasons[promise].append("ledger: opt-outs or deletions cannot be read")
@@ -199,9 +208,9 @@ class Status:
                 posture=checks.get(None),
                 unreadable=unreadable[None],
             ),
-            geos={
-                geo: replace(status, posture=checks.get(geo), unreadable=unreadable[geo])
-                for geo, status in by_geo.items()
+            accounts={
+                name: replace(status, posture=checks.get(name), unreadable=unreadable[name])
+                for name, status in by_account.items()
             },
             late=await self.deletions.late(now - _LATE_SINCE),
         )
@@ -218,21 +227,21 @@ class Status:
         self,
         now: datetime,
         ledger_sweep: Heartbeat | None,
-        geos: Mapping[str, GeoStatus],
+        accounts: Mapping[str, AccountStatus],
         unscheduled: _Unscheduled,
         overdue: int,
     ) -> dict[str, list[str]]:
         """Return of each promise that can be seen why it does not hold."""
 
         def swept(*kinds: str) -> list[str]:
-            return [why for geo, each in geos.items() for why in _faults(geo, each.last_sweep, now, kinds)]
+            return [why for name, each in accounts.items() for why in _faults(name, each.last_sweep, now, kinds)]
 
         lost = unscheduled.oldest is not None and now - unscheduled.oldest > SWEEP_MAX_AGE
         undone = unscheduled.deadline is not None and now > unscheduled.deadline
         return {
             "P1": swept(Trespass.UNKNOWN_ENROLLMENT),
             "P3": swept(Trespass.WRONG_ACCOUNT),
-            "P4": [why for geo, each in geos.items() if (why := self._retention_fault(geo, each, now))]
+            "P4": [why for name, each in accounts.items() if (why := self._retention_fault(name, each, now))]
             + swept(Trespass.PAST_DEADLINE, Trespass.IMPOSSIBLE_DAY),
             "P5": [f"{overdue} deletions are overdue"] * (overdue > 0)
             + ["ledger: an opt-out without a deletion is past its deadline"] * undone
@@ -241,7 +250,7 @@ class Status:
             + _faults("ledger", ledger_sweep, now, [LedgerFault.RECEIPT]),
             "P9": ["ledger: an opt-out has waited for its deletion for more than three hours"] * lost
             + _faults("ledger", ledger_sweep, now, LedgerFault)
-            + [why for geo, each in geos.items() if (why := _idle(geo, each.last_purge, now, PURGE_MAX_AGE))]
+            + [why for name, each in accounts.items() if (why := _idle(name, each.last_purge, now, PURGE_MAX_AGE))]
             + swept(),
         }
 
@@ -261,24 +270,25 @@ class Status:
                 found.take(event)
         return found
 
-    async def _of_geo(
+    async def _of_account(
         self, account: Account, now: datetime, last_purge: Heartbeat | None, last_sweep: Heartbeat | None
-    ) -> GeoStatus:
+    ) -> AccountStatus:
+        here = partial(AccountStatus, account.geo, account.state, last_purge=last_purge, last_sweep=last_sweep)
         try:
             oldest_day, counts = await asyncio.gather(
                 _oldest_day(account.store), self.deletions.counts(account.name, now)
             )
         except StoreUnavailable as error:
-            return GeoStatus(account.name, None, None, last_purge, last_sweep, error.code)
-        return GeoStatus(account.name, oldest_day, counts, last_purge, last_sweep)
+            return here(oldest_day=None, deletions=None, error=error.code)
+        return here(oldest_day=oldest_day, deletions=counts)
 
-    def _retention_fault(self, geo: str, status: GeoStatus, now: datetime) -> str | None:
+    def _retention_fault(self, name: str, status: AccountStatus, now: datetime) -> str | None:
         if status.error is not None:
-            return f"{geo}: it cannot be read ({status.error})"
+            return f"{name}: it cannot be read ({status.error})"
         day = status.oldest_day
         if day is None or now < deadlines.day_deadline(day, self.accounts.retention_days):
             return None
-        return f"{geo}: {day} is stored, which is past its deadline"
+        return f"{name}: {day} is stored, which is past its deadline"
 
 
 def _idle(place: str, heartbeat: Heartbeat | None, now: datetime, max_age: timedelta) -> str | None:

@@ -240,24 +240,39 @@ async def test_opted_out_since_an_instant_includes_that_instant_whatever_became_
     assert early.enrollment_id not in found and found >= {each.enrollment_id for each in late}
 
 
-async def test_the_last_heartbeat_of_each_geo_is_kept(operations: OperationStore) -> None:
-    def heartbeat(geo: str, hour: int) -> Heartbeat:
+async def test_the_last_heartbeat_of_each_account_is_kept(operations: OperationStore) -> None:
+    def heartbeat(account: str, hour: int) -> Heartbeat:
         at = START + timedelta(hours=hour)
         return Heartbeat(
-            kind="purge", geo=geo, storage_account="st", started_at=at, at=at, outcome="done", counts={"purged": hour}
+            kind="purge",
+            geo="europe",
+            storage_account=account,
+            started_at=at,
+            at=at,
+            outcome="done",
+            counts={"purged": hour},
         )
 
-    for each in (heartbeat("europe", 1), heartbeat("asia", 2), heartbeat("europe", 3)):
+    # Also one that is called like what is no account.
+    for each in (heartbeat("ledger", 1), heartbeat("steurope", 1), heartbeat("steurope2", 2), heartbeat("steurope", 3)):
         await operations.write(each)
     found = await operations.read_all("purge")
-    assert dict(found) == {"europe": heartbeat("europe", 3), "asia": heartbeat("asia", 2)}
+    assert dict(found) == {
+        "ledger": heartbeat("ledger", 1),
+        "steurope": heartbeat("steurope", 3),
+        "steurope2": heartbeat("steurope2", 2),
+    }
     assert await operations.read_all("sweep") == {}
 
 
-async def test_where_a_sweep_goes_on_is_kept_and_the_ledgers_is_apart_from_a_geos(operations: OperationStore) -> None:
+async def test_where_a_sweep_goes_on_is_kept_and_the_ledgers_is_apart_from_an_accounts(
+    operations: OperationStore,
+) -> None:
     more: dict[str, Any] = {"started_at": START, "at": START, "counts": {"ledgers": 3}, "totals": {"eventsMissing": 1}}
     on_ledger = Heartbeat(kind="sweep", outcome="more", cursor="some-tenant", previous_counts={"ledgers": 5}, **more)
-    in_geo = Heartbeat(kind="sweep", geo="europe", storage_account="st", outcome="failed", error="storage-503", **more)
+    in_geo = Heartbeat(
+        kind="sweep", geo="europe", storage_account="steurope", outcome="failed", error="storage-503", **more
+    )
     for each in (on_ledger, in_geo):
         await operations.write(each)
-    assert await operations.read_all("sweep") == {None: on_ledger, "europe": in_geo}
+    assert await operations.read_all("sweep") == {None: on_ledger, "steurope": in_geo}

@@ -19,7 +19,7 @@ from local.ports import free_ports
 from local.stack import CosmosAccount as Address
 from shared import bootstrap
 from shared.clock import SystemClock
-from shared.configuration import Configuration, ConfigurationError
+from shared.configuration import Configuration, ConfigurationError, StorageAccount
 from shared.model.ledger import Change
 from shared.ports import ContainerBeingDeleted, ContainerMissing, StoreUnavailable
 from shared.stores import blobs
@@ -269,14 +269,20 @@ async def test_a_key_in_a_vault_alone_needs_the_identity_and_one_in_a_file_does_
 async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> None:
     settings = Configuration(
         cosmos="https://cosmos.example:443/",
-        storage={"europe": "https://steurope.blob.core.windows.net", "japan": "https://stjapan.blob.core.windows.net"},
+        storage=[
+            StorageAccount(geo, f"https://st{geo}.blob.core.windows.net", state)
+            for geo, state in (("europe", "open"), ("japan", "closed"))
+        ],
         operator_tenant_id=TENANT,
         audiences=("api://one",),
         review_auth_context="c1",
         receipt_key="https://kv-receipts.vault.azure.net/keys/receipts",
     )
     services = bootstrap.connect(settings, SystemClock())
-    assert {store.account for store in services.captures.accounts.stores.values()} == {"steurope", "stjapan"}
+    assert [(each.name, each.geo, each.state) for each in services.accounts] == [
+        ("steurope", "europe", "open"),
+        ("stjapan", "japan", "closed"),
+    ]
     closed = [type(getattr(close, "__self__", None)) for close in services.closers]
     assert closed[-2:] == [KeyVaultSigner, DefaultAzureCredential], "what uses the identity is closed before it"
     for close in services.closers:
@@ -289,6 +295,7 @@ async def test_endpoints_are_used_with_one_entra_identity_and_keys_without() -> 
         ("STORAGE_ACCOUNTS", {"europe": "AccountName=steurope;AccountKey=a2V5;BlobEndpoint=http://["}),
         ("STORAGE_ACCOUNTS", {"europe": ACCOUNT, "japan": ACCOUNT + "EndpointSuffix=core.windows.net;"}),
         ("STORAGE_ACCOUNTS", {"europe": "https://st.blob.core.x", "japan": "https://ST.blob.core.x/"}),
+        ("STORAGE_ACCOUNTS", {"europe": [ACCOUNT, {"endpoint": ACCOUNT, "state": "closed"}]}),
         ("RECEIPT_KEY", f"no/such/file/{SECRET}.json"),
         pytest.param("RECEIPT_KEY", __file__, id="RECEIPT_KEY-no key"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from shared.model.ledger import Change, Enrollment, Reappeared
 from shared.ports import Conflict, LedgerStore
 from tests.clocks import START
-from tests.contract.items import opt_in, opt_out
+from tests.contract.items import new_account, opt_in, opt_out
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -59,6 +59,17 @@ async def test_those_who_agreed_to_another_notice_are_found_by_tenant_and_no_oth
     assert await found("new", before, limit=2) == tenants[1:3]
     assert await found("new", tenants[2]) == tenants[3:4]
     assert await found("", before) == tenants[:5]
+
+
+async def test_d20_an_account_has_enrollments_as_long_as_somebody_shares_data_there(ledger: LedgerStore) -> None:
+    account, change = new_account(), opt_in(tenant := str(uuid.uuid4()))
+    assert change.setting.enrollment is not None
+    there = change.setting.enrollment.model_copy(update={"storage_account": account})
+    await ledger.commit(Change(change.setting.model_copy(update={"enrollment": there}), change.event), None)
+    assert await ledger.has_enrollment_in(account)
+    assert not await ledger.has_enrollment_in(new_account())
+    await ledger.commit(opt_out(change), await etag_of(ledger, tenant))
+    assert not await ledger.has_enrollment_in(account), "the events of what has ended do not count"
 
 
 async def test_a_stale_etag_changes_neither_setting_nor_ledger(ledger: LedgerStore) -> None:

@@ -22,7 +22,6 @@ from tests.clocks import START
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EUROPE = PostureCheck(
-    geo="europe",
     storage_account="steurope",
     at=START,
     development=False,
@@ -40,15 +39,15 @@ async def test_the_last_check_of_each_account_is_kept(checks: PostureStore) -> N
     later = EUROPE.model_copy(update={"at": START + timedelta(hours=1)})
     for check in (EUROPE, COSMOS, later):
         await checks.write(check)
-    assert await checks.read_all() == {"europe": later, None: COSMOS}
+    assert await checks.read_all() == {"steurope": later, None: COSMOS}
 
 
 async def test_a_check_that_cannot_be_understood_is_none(account: CosmosAccount) -> None:
     checks = CosmosPosture(account)
     await checks.write(COSMOS)
     container = await account.container("operations")
-    await container.upsert_item({"id": "europe", "kind": "posture", "geo": "europe", "findings": "all is well"})
-    assert await checks.read_all() == {None: COSMOS, "europe": None}
+    await container.upsert_item({"id": "account-steurope", "kind": "posture", "findings": "all is well"})
+    assert await checks.read_all() == {None: COSMOS, "steurope": None}
 
 
 async def test_a_time_to_live_that_somebody_sets_is_seen_at_the_next_look(address: Address) -> None:

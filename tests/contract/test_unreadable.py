@@ -122,13 +122,13 @@ async def test_p5_deletions_without_an_instant_are_counted_in_their_geo_and_name
     good = await real.owe(overdue())
     bad = [await real.owe(overdue(), **{name: value}) for value in NO_INSTANT]
     report = await real.status()
-    assert {geo: each.unreadable for geo, each in report.geos.items()} == {
-        "unitedstates": 0,
-        "europe": len(bad),
-        "unitedkingdom": 0,
+    assert {name: each.unreadable for name, each in report.accounts.items()} == {
+        "stunitedstates": 0,
+        "steurope": len(bad),
+        "stunitedkingdom": 0,
     }
     assert report.ledger.unreadable == 0
-    counts = report.geos["europe"].deletions
+    counts = report.accounts["steurope"].deletions
     assert counts is not None and (counts.pending, counts.oldest_deadline) == (1 + len(bad), good.deadline)
     assert not report.promises["P5"] and not report.promises["P9"]
     for each in bad:
@@ -160,7 +160,7 @@ async def test_p5_whatever_is_wrong_with_a_deletion(real: Real, caplog: pytest.L
     ]
     bad = [await real.owe(overdue(), **changes) for changes in wrong]
     for report in (await real.status(), await real.run()):
-        assert (report.geos["europe"].unreadable, report.ledger.unreadable) == (len(wrong), 0)
+        assert (report.accounts["steurope"].unreadable, report.ledger.unreadable) == (len(wrong), 0)
         assert not report.promises["P5"]
     for each in bad:
         assert f"{each.enrollment_id} of tenant {each.tenant_id}" in caplog.text
@@ -175,7 +175,7 @@ async def test_what_names_no_served_account_is_the_ledgers(real: Real) -> None:
         await real.owe(overdue(), storageAccount=account, deadline=5)
     report = await real.run()
     assert report.ledger.unreadable == len(accounts)
-    assert not any(each.unreadable for each in report.geos.values())
+    assert not any(each.unreadable for each in report.accounts.values())
 
 
 async def test_deadlines_of_different_types_in_many_partitions(real: Real) -> None:
@@ -184,9 +184,9 @@ async def test_deadlines_of_different_types_in_many_partitions(real: Real) -> No
         for _ in range(2):
             await real.owe(overdue(), deadline=value, attempts=value, sequence=value)
     report = await real.run()
-    counts = report.geos["europe"].deletions
+    counts = report.accounts["steurope"].deletions
     assert counts is not None
-    assert (report.geos["europe"].unreadable, counts.pending) == (20, 32)
+    assert (report.accounts["steurope"].unreadable, counts.pending) == (20, 32)
     assert (counts.overdue, counts.oldest_deadline) == (0, goods[-1].deadline)
     assert report.overdue_deletions == 0
     found = [await real.world.deletion_items.read(each.tenant_id, each.enrollment_id) for each in goods]
@@ -232,14 +232,14 @@ async def test_a_setting_that_cannot_be_read_is_one_tenants_alone(real: Real) ->
 
 
 @pytest.mark.parametrize("kind", ["purge", "sweep"])
-async def test_a_heartbeat_that_cannot_be_read_is_its_geos_alone(real: Real, kind: str) -> None:
+async def test_a_heartbeat_that_cannot_be_read_is_its_accounts_alone(real: Real, kind: str) -> None:
     assert (await real.run()).holds
-    last = (await real.world.operations.read_all(kind))["europe"]
+    last = (await real.world.operations.read_all(kind))["steurope"]
     wrong: list[dict[str, Any]] = [{"at": 5}, {"at": "2020-01-01"}, {"counts": SECRET}, {"outcome": GONE}, {"geo": {}}]
     for changes in wrong:
-        await real.put("operations", {"id": "europe", **last.to_json()}, **changes)
+        await real.put("operations", {"id": "account-steurope", **last.to_json()}, **changes)
         report = await real.status()
-        assert {geo: each.unreadable for geo, each in report.geos.items() if each.unreadable} == {"europe": 1}
+        assert {name: each.unreadable for name, each in report.accounts.items() if each.unreadable} == {"steurope": 1}
         assert not report.promises["P9"]
         assert report.promises["P5"] == (kind == "purge"), "of what the sweep would have found nothing is known"
     assert (await real.run()).holds, "the next run replaces it"
@@ -256,11 +256,11 @@ async def test_a_check_of_the_posture_that_cannot_be_read_is_one_that_was_not_ma
     own: tuple[CosmosAccount, Address], real: Real
 ) -> None:
     checks = CosmosPosture(own[0])
-    await checks.write(PostureCheck(geo="asia", at=START, development=False, findings=()))
-    for name, at in (("europe", 5), ("cosmos", "2020-01-01")):
+    await checks.write(PostureCheck(storage_account="stasia", at=START, development=False, findings=()))
+    for name, at in (("account-steurope", 5), ("cosmos", "2020-01-01")):
         await real.put("operations", {"id": name, "kind": "posture", "at": at})
     found = await checks.read_all()
-    assert found.keys() == {"asia", "europe", None} and found["europe"] is None and found[None] is None
+    assert found.keys() == {"stasia", "steurope", None} and found["steurope"] is None and found[None] is None
 
 
 async def test_a_page_of_a_list_is_shown_without_what_cannot_be_read(

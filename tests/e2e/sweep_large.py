@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from shared.accounts import Accounts
+from shared.abandoned import Abandoned
+from shared.accounts import Account, Accounts
 from shared.bootstrap import new_key
 from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
@@ -31,17 +32,18 @@ async def main() -> None:
     setting, days = sys.argv[1], int(sys.argv[2])
     clock = ManualClock(START - timedelta(days=days), jumping=True)
     store = AzureCaptureStore.connect(setting, None)
-    ledger, accounts = MemoryLedger(), Accounts({"europe": store}, 30)
+    ledger, accounts = MemoryLedger(), Accounts([Account("europe", store, 30)], 30)
+    abandoned = Abandoned(accounts, ledger, MemoryDeletions(), MemoryOperations(), clock)
     enrollments = sys.stdin.read().split()
     for n, enrollment_id in enumerate(enrollments):
-        sharing = DataSharing(ledger, accounts, LONG_IN_FORCE, clock, lambda: enrollment_id, new_key)  # noqa: B023
+        sharing = DataSharing(ledger, accounts, abandoned, LONG_IN_FORCE, clock, lambda: enrollment_id, new_key)  # noqa: B023
         await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", opting_in("europe"))
     clock.set(START)
     operations = MemoryOperations()
     operations.deployment = "d" * 32
     pairing = Pairing(operations, lambda: "")
     sweep = Sweep(accounts, pairing, ledger, MemoryDeletions(), operations, SIGNER, clock)
-    heartbeat = (await sweep.run())["europe"]
+    heartbeat = (await sweep.run())[store.account]
     print(json.dumps({"outcome": heartbeat.outcome, "counts": dict(heartbeat.counts), "peakBytes": peak_bytes()}))
     await store.close()
 

@@ -47,12 +47,12 @@ async def test_an_account_that_is_down_fails_its_geo_only_and_recovers(
         assert await client.run("purge") == "completed"
         status = await client.status()
         assert status["holds"] is False
-        assert status["geos"]["europe"]["lastPurge"]["outcome"] == "failed"
-        assert status["geos"]["unitedkingdom"]["lastPurge"]["outcome"] == "done"
+        assert status["accounts"]["steurope"]["lastPurge"]["outcome"] == "failed"
+        assert status["accounts"]["stunitedkingdom"]["lastPurge"]["outcome"] == "done"
         assert await client.run("sweep") == "completed"
         status = await client.status()
-        assert status["geos"]["europe"]["lastSweep"]["outcome"] == "failed"
-        assert status["geos"]["unitedkingdom"]["lastSweep"]["outcome"] == "done"
+        assert status["accounts"]["steurope"]["lastSweep"]["outcome"] == "failed"
+        assert status["accounts"]["stunitedkingdom"]["lastSweep"]["outcome"] == "done"
         assert status["ledger"]["lastSweep"]["outcome"] == "done"
     finally:
         await stack.processes["storage-europe"].start()

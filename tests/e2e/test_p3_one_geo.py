@@ -100,7 +100,7 @@ async def test_purge_and_sweep_leave_the_other_account_alone(stamps: Stamps) -> 
     assert not {expired, stray} & set(found["europe"])
     assert {expired, stray} <= set(found["unitedstates"])
     status = await stamps.one.status()
-    assert status["geos"].keys() == {"europe"}
+    assert status["accounts"].keys() == {"steurope"}
     for timer in ("purge", "sweep"):
         assert await stamps.both.run(timer) == "completed"
     assert not {expired, stray} & set(await stamps.both.containers("unitedstates")), "who serves it deletes them"

@@ -132,7 +132,7 @@ async def test_a_purge_killed_at_any_storage_call_finishes_with_the_same_deadlin
     through_proxy["STORAGE_ACCOUNTS"] = json.dumps(accounts)
 
     async def containers(deletion: Deletion) -> list[str]:
-        store: Any = direct.captures.accounts.stores[GEO]
+        store: Any = next(iter(direct.accounts)).store
         listed = [each.name async for each in store.list_containers(deletion.enrollment_id[0] + "-")]
         return [name for name in listed if name.endswith(deletion.enrollment_id)]
 

@@ -104,7 +104,7 @@ class Chaos:
             self.purged_at = await self.client.now()
             await self.client.run("purge")
             status = await self.client.status()
-            last = [each["lastPurge"] for each in status.get("geos", {}).values()]  # none in a problem
+            last = [each["lastPurge"] for each in status.get("accounts", {}).values()]  # none in a problem
             if last and all(self.came_through(each) for each in last):
                 return
         raise AssertionError(f"no purge comes through: {last}")

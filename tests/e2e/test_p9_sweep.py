@@ -113,7 +113,7 @@ async def test_what_was_put_by_hand_is_deleted_or_reported_counted_and_seen(clie
     found = {kind: number - before.get(kind, 0) for kind, number in status["findings"].items()}
     expected = {"wrongAccount": 1, "afterReceipt": 1, "foreignContainers": 1}
     assert {kind: number for kind, number in found.items() if number} == expected
-    assert status["geos"]["europe"]["lastSweep"]["counts"] == {"containers": 3, **expected}
+    assert status["accounts"]["steurope"]["lastSweep"]["counts"] == {"containers": 3, **expected}
     broken = [promise for promise, holds in status["promises"].items() if not holds]
     assert broken == ["P3", "P5", "P6"]
     opened = await deletion_of(client, tenant, done["enrollmentId"])

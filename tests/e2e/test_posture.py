@@ -9,6 +9,7 @@ import pytest_asyncio
 from azure.storage.blob import RetentionPolicy
 from azure.storage.blob.aio import BlobServiceClient
 
+from local.azurite import account_name
 from local.client import Client
 from local.stack import Stack
 from tests.e2e.conftest import everything_written
@@ -49,18 +50,19 @@ def broken(status: dict[str, Any]) -> list[str]:
 
 
 def found(status: dict[str, Any], geo: str) -> dict[str, tuple[str, str]]:
-    return {each["property"]: (each["found"], each["outcome"]) for each in status["geos"][geo]["posture"]["findings"]}
+    posture = status["accounts"][account_name(geo)]["posture"]
+    return {each["property"]: (each["found"], each["outcome"]) for each in posture["findings"]}
 
 
 async def test_it_is_looked_at_when_an_instance_starts_and_no_request_waits_for_it(client: Client) -> None:
     async with asyncio.timeout(300):
         while True:
             status = await client.status()
-            if status["ledger"]["posture"] and all(geo["posture"] for geo in status["geos"].values()):
+            if status["ledger"]["posture"] and all(geo["posture"] for geo in status["accounts"].values()):
                 break
             await asyncio.sleep(0.1)
     assert status["promises"]["P2"] is True
-    assert all(geo["lastSweep"] is None for geo in status["geos"].values()), "no sweep has run yet"
+    assert all(geo["lastSweep"] is None for geo in status["accounts"].values()), "no sweep has run yet"
 
 
 async def test_the_local_parts_hold_but_for_what_an_emulator_only_claims(client: Client) -> None:
@@ -73,7 +75,7 @@ async def test_the_local_parts_hold_but_for_what_an_emulator_only_claims(client:
         "deleteRetentionPolicy.enabled": ("false", "holds"),
         "logging.enabled": ("true", "development"),
     }
-    assert status["geos"]["europe"]["posture"]["development"] is True
+    assert status["accounts"]["steurope"]["posture"]["development"] is True
     cosmos = {each["property"]: each["found"] for each in status["ledger"]["posture"]["findings"]}
     assert cosmos == {
         "consistencyPolicy.defaultConsistencyLevel": "Strong",

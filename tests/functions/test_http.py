@@ -11,10 +11,11 @@ from local.tokens import Role
 from shared import bootstrap
 from shared.model.items import format_instant
 from shared.ports import Conflict, StoreUnavailable
+from shared.stores.memory import MemoryCaptures
 from tests.changes import AGREED
 from tests.functions import FUNCTIONS
 from tests.functions.api import SECRET, Api, opt_in
-from tests.tokens import token
+from tests.tokens import Issuer, token, verifier
 from tests.world import TENANT
 
 
@@ -251,7 +252,7 @@ async def test_status_for_operators(api: Api) -> None:
     assert body["holds"] is True and body["promises"].keys() == {"P1", "P3", "P4", "P5", "P6", "P9"}
     assert (body["feedLagSeconds"], body["findings"]) == (0, {})
     assert body["ledger"]["unscheduledOptOuts"] == 0 and body["ledger"]["lastSweep"]["counts"] == {"ledgers": 1}
-    europe = body["geos"]["europe"]
+    europe = body["accounts"]["steurope"]
     assert europe["pendingDeletions"] == 1 and europe["overdueDeletions"] == 0
     assert europe["oldestDay"] == "2026-11-21"
     assert europe["lastPurge"]["outcome"] == europe["lastSweep"]["outcome"] == "done"
@@ -259,6 +260,38 @@ async def test_status_for_operators(api: Api) -> None:
 
 async def test_health_says_ready_without_a_token(api: Api) -> None:
     assert (await api.call("health", role=None))[:2] == (200, {"status": "ready"})
+
+
+async def test_d20_an_account_with_data_that_is_configured_no_more_makes_an_instance_not_ready(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await opt_in(api)
+    await api.post(api.batch())
+    for name in ("purge", "sweep"):
+        await FUNCTIONS[name].get_user_function()(None)
+    served = api.world.stores.pop("europe")
+    monkeypatch.setattr(bootstrap._Process, "services", api.world.services(verifier(Issuer(), api.world.clock)))
+    for probe in ("health", "health_head"):
+        assert (await api.call(probe, role=None))[:2] == (503, {"status": "not ready"})
+    assert "account-abandoned: steurope is not configured" in caplog.text
+    assert (await api.post(api.batch()))[:2] == (503, "unavailable")
+    status, body, _ = await api.call("status", role=Role.OPERATOR)
+    assert status == 200 and {"P4", "P5", "P9"} == {name for name, holds in body["promises"].items() if not holds}
+    assert body["reasons"]["P4"] == ["steurope: it is configured no more, and not empty"]
+    api.world.stores["europe"] = served
+    monkeypatch.setattr(bootstrap._Process, "services", api.world.services(verifier(Issuer(), api.world.clock)))
+    assert (await api.call("health", role=None))[0] == 200
+
+
+async def test_d20_geos_tells_where_a_tenant_can_opt_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.world.closed, api.world.elsewhere = {"europe", "unitedkingdom"}, {"europe": "https://eu.example/api"}
+    api.world.stores["unitedkingdom/2"] = MemoryCaptures("stunitedkingdom2")
+    monkeypatch.setattr(bootstrap._Process, "services", api.world.services(verifier(Issuer(), api.world.clock)))
+    _, body, _ = await api.call("geos", role=None)
+    told = {each["geo"]: (each["served"], each["endpoint"]) for each in body["value"]}
+    assert told["europe"] == (False, "https://eu.example/api")
+    assert told["unitedkingdom"] == told["unitedstates"] == (True, None)
+    assert told["japan"] == (False, None)
 
 
 async def test_with_wrong_settings_nothing_works_and_only_the_log_says_which(

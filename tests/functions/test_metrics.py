@@ -176,9 +176,9 @@ async def test_our_metrics_are_sent_and_nothing_else(
     points = [point for each in ingestion.envelopes for point in each["data"]["baseData"]["metrics"]]
     assert {point["name"] for point in points} == {metric.name for metric in METRICS}
     attributes = {name for each in ingestion.envelopes for name in each["data"]["baseData"].get("properties", {})}
-    assert attributes == {"promise", "geo", "job", "kind"}
+    assert attributes == {"promise", "geo", "account", "job", "kind"}
     sent = b"".join(ingestion.bodies)
-    for never in (TENANT, event.enrollment_id, "steurope", "Schneider", "http:", "https:", "/api/"):
+    for never in (TENANT, event.enrollment_id, "Schneider", "http:", "https:", "/api/"):
         assert never.encode() not in sent
     assert files_in(tmp_path) == [], "nothing is kept on disk"
     assert {path.rpartition("/")[2] for path in ingestion.paths} == {"track"}

@@ -58,7 +58,7 @@ OPEN = {
     "previousCounts",
     "totals",
     "findings",
-    "geos",
+    "accounts",
     "promises",
     "reasons",
     "components",

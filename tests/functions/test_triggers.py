@@ -127,6 +127,6 @@ async def test_the_timer_purges_and_says_so(world: World, caplog: pytest.LogCapt
     world.stores["unitedstates"].delete_container = fail
     with caplog.at_level(logging.INFO):
         await purge(None)
-    assert "purge of europe: done (expiredContainers 1)" in caplog.text
-    assert "purge of unitedstates: failed (failures 1) storage-503" in caplog.text
+    assert "purge of steurope (europe): done (expiredContainers 1)" in caplog.text
+    assert "purge of stunitedstates (unitedstates): failed (failures 1) storage-503" in caplog.text
     assert world.stored_containers().keys() == {"unitedstates"}

@@ -496,7 +496,7 @@ def settings_are_accepted(it: Deployment) -> Findings:
         yield str(error)
         return
     expected = {each.body["tags"]["geo"]: each.name for each in it.geo_accounts}
-    found = {geo: str(urlsplit(each).hostname).split(".")[0] for geo, each in configuration.storage.items()}
+    found = {each.geo: str(urlsplit(each.setting).hostname).split(".")[0] for each in configuration.storage}
     if found != expected:
         yield f"the app would use {found} and not {expected}"
 

@@ -193,7 +193,7 @@ async def test_without_a_sign_in_or_a_server_nothing_can_be_read() -> None:
 
 def test_the_accounts_are_known_by_their_endpoints(settings: Path) -> None:
     deployment = deployment_of(read_settings(settings), SUBSCRIPTION, "rg-stamp")
-    assert (deployment.cosmos, deployment.storage) == ("cosmos-stamp", {"europe": "stemea"})
+    assert (deployment.cosmos, deployment.storage) == ("cosmos-stamp", {"stemea": "europe"})
     assert deployment.group == f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-stamp"
 
 

@@ -207,7 +207,7 @@ class Beside:
         """An export is told to be ready: then it is whole, without duplicates, and its grant is live."""
         oracle = self._oracle
         term, self.files = oracle.terms[made.enrollment], self.files + 1
-        store = self._captures[term.geo]
+        store = self._captures[term.account]
         why = self._ended_by_record(made, record)
         if why:
             self._fail("P7", f"an export became ready, and {why}")
@@ -440,7 +440,7 @@ class Beside:
         if not set(told) <= known:
             self._fail("P12", "a label is shown that nobody put there")
 
-    def _label(self, geo: str, name: str, blob: str, wish: Any, content: bytes) -> None:
+    def _label(self, account: str, name: str, blob: str, wish: Any, content: bytes) -> None:
         """Labels have arrived: beside the batch of which they speak, on the word of a look at a grant for it."""
         oracle, now, match = self._oracle, self._oracle._time(), _LABELS.fullmatch(blob)
         read = Name.read(name)
@@ -456,11 +456,11 @@ class Beside:
         why = self._grant_ended(wish.tenant, record.grant_id, read.enrollment, name, SIGNED + SKEW)
         if why:
             self._fail("P7", f"labels were stored, and {why}")
-        self._stored[geo, name, blob] = now
+        self._stored[account, name, blob] = now
         expires = oracle.retention.deadline(oracle._day_starts(read.day))
         if now >= expires:
             self._fail("P4", f"labels were stored beside captures of {read.day} after the day's deadline")
-        oracle._call_at(expires, self._gone_by_retention, geo, name, blob)
+        oracle._call_at(expires, self._gone_by_retention, account, name, blob)
 
     # What is seen in storage
 
@@ -477,12 +477,12 @@ class Beside:
         if why:
             self._fail("P7", f"a write beside captures was begun, and {why}")
 
-    def arrived(self, work: Any, geo: str, name: str, blob: str, content: bytes) -> None:
+    def arrived(self, work: Any, account: str, name: str, blob: str, content: bytes) -> None:
         """A blob, or a piece of one, has arrived beside captures."""
         oracle, now = self._oracle, self._oracle._time()
         oracle.checks += 1
         if _EXPORT.fullmatch(blob) is None:
-            self._label(geo, name, blob, getattr(work, "sent", None), content)
+            self._label(account, name, blob, getattr(work, "sent", None), content)
             return
         read = Name.read(name)
         term = oracle.terms.get(read.enrollment) if read is not None else None
@@ -490,8 +490,8 @@ class Beside:
         if read is None or term is None or made is None or match is None:
             self._fail("P12", f"a blob lies beside captures that nobody asked for, in {name}")
             return
-        if term.id != made.enrollment or oracle.accounts[geo] != term.account:
-            self._fail("P12", f"a blob of an export lies in {name} of {geo}, beside others' captures")
+        if term.id != made.enrollment or account != term.account:
+            self._fail("P12", f"a blob of an export lies in {name} of {account}, beside others' captures")
             return
         if term.verified is not None:
             self._fail("P6", f"a blob came to lie beside captures {now - term.verified:.0f} s after the receipt")
@@ -503,8 +503,8 @@ class Beside:
             self._fail("P4", f"a blob came to lie beside captures of {read.day} after the day's deadline")
         if not made.value.unfinished and made.value.status != "ready":
             self._fail("P12", f"a blob of an export came that was {made.value.status}, when nobody looked any more")
-        self._stored[geo, name, blob] = now
-        oracle._call_at(expires, self._gone_by_retention, geo, name, blob)
+        self._stored[account, name, blob] = now
+        oracle._call_at(expires, self._gone_by_retention, account, name, blob)
         if match[2]:
             made.kept[name] = now
             if not made.value.first_day <= read.day <= made.value.last_day:
@@ -518,14 +518,14 @@ class Beside:
         if read is not None and made is not None:
             self._check_lines(made, read.day, _unpacked(content))
 
-    def filed(self, geo: str, name: str, blob: str) -> None:
+    def filed(self, account: str, name: str, blob: str) -> None:
         """Pieces were put together: they are a file from now on, in the container of the oldest day that it holds."""
         read, made = Name.read(name), self._of(blob)
         if read is None or made is None:
             return
         if made.file is not None:
             self._fail("P12", "a file was put together twice")
-        made.file = self._captures[geo].beside[name, blob].value
+        made.file = self._captures[account].beside[name, blob].value
         made.lines = _unpacked(made.file)
         self._check_lines(made, read.day, made.lines)
         oldest = min((line["day"] for line in made.lines), default="")
@@ -553,20 +553,20 @@ class Beside:
 
     def retention_changed(self) -> None:
         """All instances live by another setting from now on; what is stored may be due sooner."""
-        for geo, name, blob in list(self._stored):
+        for account, name, blob in list(self._stored):
             read = Name.read(name)
-            if read is not None and self._is_there(geo, name, blob):
+            if read is not None and self._is_there(account, name, blob):
                 expires = self._oracle.retention.deadline(self._oracle._day_starts(read.day))
-                self._oracle._call_at(expires, self._gone_by_retention, geo, name, blob)
+                self._oracle._call_at(expires, self._gone_by_retention, account, name, blob)
 
-    def _gone_by_retention(self, geo: str, name: str, blob: str) -> None:
+    def _gone_by_retention(self, account: str, name: str, blob: str) -> None:
         oracle, read = self._oracle, Name.read(name)
         oracle.checks += 1
         assert read is not None
         expires = oracle.retention.deadline(oracle._day_starts(read.day))
         if oracle._time() < expires:
-            oracle._call_at(expires, self._gone_by_retention, geo, name, blob)  # the setting is longer by now
-        elif self._is_there(geo, name, blob) and not oracle.nothing_owed and name not in oracle.waived:
+            oracle._call_at(expires, self._gone_by_retention, account, name, blob)  # the setting is longer by now
+        elif self._is_there(account, name, blob) and not oracle.nothing_owed and name not in oracle.waived:
             self._fail("P4", f"a blob is stored beside captures in {name}, after their day's deadline")
 
     def check_end(self) -> None:
@@ -615,8 +615,8 @@ class Beside:
             for place in kept
         )
 
-    def _is_there(self, geo: str, name: str, blob: str) -> bool:
-        store = self._captures[geo]
+    def _is_there(self, account: str, name: str, blob: str) -> bool:
+        store = self._captures[account]
         return (name, blob) in store.beside or (name, blob) in store.pieces
 
     def _deleted_since(self, made: Made) -> set[str]:
@@ -636,11 +636,11 @@ class Beside:
         if "labelled" in asked:
             return  # who labels what meanwhile is the reviewers' own business
         today = (oracle.base + timedelta(seconds=since - DRIFT)).date()
-        for name, batches in oracle._stored[term.geo].items():
+        for name, batches in oracle._stored[term.account].items():
             read = Name.read(name)
             if read is None or read.enrollment != term.id or not batches or read.day > today:
                 continue
-            if oracle._expired(name) or oracle._by_hand(term.geo, name) is not None:
+            if oracle._expired(name) or oracle._by_hand(term.account, name) is not None:
                 continue
             for batch in batches:
                 if self._arrived[name, batch] >= since:

@@ -81,7 +81,7 @@ class Claims:
         oracle = self._oracle
         if (heartbeat.outcome == "failed") != (heartbeat.error is not None):
             oracle.fail("P9", f"a heartbeat says {heartbeat.outcome}, error {heartbeat.error}")
-        failed = [code for store, _, code in getattr(work, "failed", ()) if store == heartbeat.geo]
+        failed = [code for store, _, code in getattr(work, "failed", ()) if store == heartbeat.storage_account]
         if failed and heartbeat.outcome != "failed":
             oracle.fail("P9", f"a {heartbeat.kind} failed with {failed[0]}, and its heartbeat says {heartbeat.outcome}")
         if failed and not heartbeat.counts.get("failures"):

@@ -45,13 +45,13 @@ async def configured_wrongly(history: "History", wait: Wait) -> None:
     there is rightly told to be in the other account, and that is what the configuration says.
     """
     random, cloud = history.random, copy.copy(history.cloud)
-    cloud.captures = dict(cloud.captures)
     missing = random.random() < 0.5
-    one, other = random.sample(list(cloud.captures), 2)
+    one, other = random.sample(sorted(set(cloud.accounts.values())), 2)
     if missing:
-        del cloud.captures[one]
+        cloud.captures = {name: store for name, store in cloud.captures.items() if cloud.accounts[name] != one}
     else:
-        cloud.captures |= {one: cloud.captures[other], other: cloud.captures[one]}
+        exchanged = {one: other, other: one}
+        cloud.accounts = {name: exchanged.get(geo, geo) for name, geo in cloud.accounts.items()}
     history.faults.count("a geo missing" if missing else "two geos exchanged")
     odd = Instance("odd", cloud, history.loop, history.setup.base, random, history.faults)
     history.beside = odd if missing else None

@@ -164,7 +164,7 @@ class Setup:
         return cls(
             base=base,
             retention_days=random.choice((3, 4, 7, 30, 30)),
-            geos=tuple(ACCOUNTS)[: random.choice((2, 2, 3))],
+            geos=tuple(dict.fromkeys(ACCOUNTS.values()))[: random.choice((2, 2, 3))],
             tenants=tuple(tenant(n) for n in range(random.choice((1, 1, 2, 3, 5)))),
             part=random.choice((1, 2, 500)),
             instances=random.choice((2, 2, 3)),
@@ -1101,7 +1101,7 @@ def foreign_names(history: History) -> None:
     )
     history.faults.count("foreign names in a shard")
     for name in random.sample(names, random.randint(1, 4)):
-        history.oracle.plant("foreign", random.choice(history.setup.geos), name, "")
+        history.oracle.plant("foreign", random.choice(list(history.cloud.accounts)), name, "")
 
 
 def stick(history: History) -> None:
@@ -1132,9 +1132,9 @@ async def another_ledger(history: History) -> None:
         requested = RequestedChange(True, ADMIN, history.random.choice(history.setup.geos), Agreement(version, "en"))
         await history.ask(stranger, "stranger", partial(stranger.data_sharing.put, tenant(90 + n), requested))
     for job in (stranger.purge.run, stranger.sweep.run, stranger.sweep.run):
-        before = {geo: set(store.containers) for geo, store in history.cloud.captures.items()}
+        before = {name: set(store.containers) for name, store in history.cloud.captures.items()}
         await history.ask(stranger, "stranger", job)
-        if any(before[geo] - set(store.containers) for geo, store in history.cloud.captures.items()):
+        if any(before[name] - set(store.containers) for name, store in history.cloud.captures.items()):
             history.oracle.fail("P9", "another deployment's ledger deleted what is not its own")
         history.stop_if_violated()
 
@@ -1295,14 +1295,14 @@ async def edit(history: History) -> None:
             continue
         cloud.deletions.items[key] = Stored(deletion.model_copy(update={"retry_at": ahead}), f"edited-{key[1]}")
         history.faults.count("edited deletion")
-    for geo, store in cloud.captures.items():
-        last = cloud.operations.heartbeats.get(("purge", geo))
+    for store in cloud.captures.values():
+        last = cloud.operations.heartbeats.get(("purge", store.account))
         if last is not None:
             names = sorted(store.containers)[:10]
             all_of_them = tuple(
                 Postponed(container=name, failures=3, error="storage-503", retry_at=ahead) for name in names
             )
-            cloud.operations.heartbeats["purge", geo] = last.model_copy(update={"postponed": all_of_them})
+            cloud.operations.heartbeats["purge", store.account] = last.model_copy(update={"postponed": all_of_them})
 
 
 async def by_hand(history: History, storm: Storm) -> None:
@@ -1314,29 +1314,28 @@ async def by_hand(history: History, storm: Storm) -> None:
     if not terms:
         return
     today = history.setup.base + timedelta(seconds=history.loop.time())
-    geos = list(history.setup.geos)
     planted = len(oracle.planted)
     for kind in random.sample(("wrong account", "unknown enrollment", "after receipt", "foreign", "impossible day"), 2):
         term = random.choice(terms)
-        enrollment, geo, day = term.id, term.geo, today
+        enrollment, account, day = term.id, term.account, today
         if kind == "wrong account":
-            geo = random.choice([each for each in geos if each != term.geo])
+            account = random.choice([each for each in cloud.accounts if each != term.account])
         elif kind == "unknown enrollment":
             enrollment = f"{random.choice(cloud.shards)}{random.getrandbits(124):031x}"
         elif kind == "impossible day":
             live = [each for each in terms if each.ended is None]
             if not live:
                 continue
-            enrollment, geo, day = live[0].id, live[0].geo, today + timedelta(days=300)
+            enrollment, account, day = live[0].id, live[0].account, today + timedelta(days=300)
         elif kind == "after receipt":
             done = [each for each in terms if each.verified is not None]
             if not done:
                 continue
-            enrollment, geo = done[0].id, done[0].geo
+            enrollment, account = done[0].id, done[0].account
         name = f"logs-{random.randrange(10)}" if kind == "foreign" else DayContainer(enrollment, day.date()).name
-        if name not in cloud.captures[geo].containers:
+        if name not in cloud.captures[account].containers:
             history.faults.count("container by hand")
-            oracle.plant(kind, geo, name, "" if kind in {"foreign", "unknown enrollment"} else enrollment)
+            oracle.plant(kind, account, name, "" if kind in {"foreign", "unknown enrollment"} else enrollment)
     if random.random() < 0.5:
         await history.sweep(awake=True)
         history.counted += [
@@ -1360,9 +1359,9 @@ async def come_back(history: History) -> None:
             continue
         term = oracle.terms[enrollment]
         name = DayContainer(term.id, day.date()).name
-        if name not in history.cloud.captures[term.geo].containers:
+        if name not in history.cloud.captures[term.account].containers:
             faults.count("container by hand")
-            oracle.plant("after receipt", term.geo, name, term.id)
+            oracle.plant("after receipt", term.account, name, term.id)
     faults.aimed.append(Aimed("commit", 0.0, random.choice(("", "ambiguous", "crash after"))))
     await history.sweep()
     faults.aimed.clear()

@@ -161,7 +161,9 @@ class Oracle:
         self.agreements: Any  # an Agreements, which asks this one for the time
         self.spans: Any  # a Spans, likewise
         self.beside: Any  # a Beside, likewise
-        self.accounts = accounts
+        self.accounts = accounts  # each with its geo
+        self.closed: list[tuple[float, frozenset[str]]] = [(0.0, frozenset())]
+        """Since when some instance may know which accounts to be closed; until the next, one may."""
         self.violation: Violation | None = None
         self.checks = 0
         self.waived: set[str] = set()
@@ -180,8 +182,8 @@ class Oracle:
         self._sent: dict[str, list[Sent]] = {}
         self._states: dict[str, list[tuple[float, str | None]]] = {}
         self._events: dict[str, int] = {}
-        self._stored: dict[str, dict[str, dict[str, str]]] = {geo: {} for geo in captures}
-        self._contents: dict[str, dict[tuple[str, str], bytes]] = {geo: {} for geo in captures}
+        self._stored: dict[str, dict[str, dict[str, str]]] = {account: {} for account in captures}
+        self._contents: dict[str, dict[tuple[str, str], bytes]] = {account: {} for account in captures}
         self._removed: dict[str, float] = {}
         self._hashes: dict[str, str] = {}
         self._edited: dict[tuple[str, str], Edited] = {}
@@ -278,7 +280,7 @@ class Oracle:
             self.fail("P1", "captures were accepted for an enrollment that the tenant has not")
             return
         name = self._container(enrollment, sent)
-        batches = self._stored[term.geo].get(name, {})
+        batches = self._stored[term.account].get(name, {})
         if batches.get(batch) == sent.tag:
             return
         if batches.get(batch) is not None:
@@ -302,15 +304,15 @@ class Oracle:
         term = self.terms[enrollment]
         term.expedited = self._time() if term.expedited is None else term.expedited
 
-    def plant(self, kind: str, geo: str, name: str, enrollment: str) -> None:
+    def plant(self, kind: str, account: str, name: str, enrollment: str) -> None:
         """The simulation puts a container there by hand."""
         key = (enrollment and self._known_of(enrollment)) or None
         # Beside what has come back already, and is being dealt with, it is nothing new to tell.
         told = self.terms[enrollment].reappeared if key is not None and key.status == "verified" else None
         belied = told and told[-1].proved_at == key.receipt.second_look_at  # by a sweep that died before it got further
         entries = -1 if told is None or belied else len(told)
-        self.planted.append(Planted(kind, self.accounts[geo], name, self._time(), enrollment, reappeared=entries))
-        self._captures[geo].containers[name] = {"by-hand": (b"", "")}
+        self.planted.append(Planted(kind, account, name, self._time(), enrollment, reappeared=entries))
+        self._captures[account].containers[name] = {"by-hand": (b"", "")}
         self.notice(None)
 
     def edit(self, kind: str, key: tuple[str, str], after: Any, *, back: bool) -> None:
@@ -398,8 +400,8 @@ class Oracle:
                 self._event(tenant, event)
             self._events[tenant] = len(events)
             self._setting(tenant, events)
-        for geo, store in self._captures.items():
-            self._compare(geo, store, work)
+        for account, store in self._captures.items():
+            self._compare(account, store, work)
         for key, stored in self._deletions.items.items():
             if self._known.get(key) is not stored.value:
                 self._deletion(key, stored.value)
@@ -419,8 +421,7 @@ class Oracle:
                 self.fail("P5", "an enrollment began twice")
             if states[-1][1] is not None:
                 self.fail("P9", "an opt-in while data was shared")
-            if self.accounts.get(event.geo) != event.storage_account:
-                self.fail("P3", f"an enrollment of {event.geo} has account {event.storage_account}")
+            self._placed(event, min(t.started for t in asked))
             states.append((now, event.geo))
             mine = [term.opted_in_at for term in self.terms.values() if term.tenant == tenant]
             for most, within in self._OPT_INS:
@@ -478,6 +479,18 @@ class Oracle:
             self.fail("P9", "the ledger's chain of hashes is broken")
         self._hashes[tenant] = _hash(event.to_json())
 
+    def _placed(self, event: Any, asked: float) -> None:
+        """A new enrollment lies in the account that its id has among those of its geo that were open (D20)."""
+        number = int(hashlib.sha256(event.enrollment_id.encode()).hexdigest()[:16], 16)
+        fitting = set()
+        for n, (_, closed) in enumerate(self.closed):
+            if n + 1 < len(self.closed) and self.closed[n + 1][0] <= asked:
+                continue  # over before anybody asked
+            names = sorted(name for name, geo in self.accounts.items() if geo == event.geo and name not in closed)
+            fitting |= {names[number % len(names)]} if names else set()
+        if event.storage_account not in fitting:
+            self.fail("P3", f"an enrollment of {event.geo} has account {event.storage_account}, not {sorted(fitting)}")
+
     def _reappeared(self, tenant: str, event: Any) -> None:
         """The ledger tells of data that came back, of some that did, and once for each receipt."""
         now = self._time()
@@ -516,33 +529,33 @@ class Oracle:
 
     # Containers and batches
 
-    def _compare(self, geo: str, store: Any, work: Any) -> None:
-        seen = self._stored[geo]
+    def _compare(self, account: str, store: Any, work: Any) -> None:
+        seen = self._stored[account]
         for name in [name for name in seen if name not in store.containers]:
-            self._container_gone(geo, name, seen.pop(name))
+            self._container_gone(account, name, seen.pop(name))
         for name, batches in store.containers.items():
             known = seen.get(name)
             if known is None:
                 known = seen[name] = {}
-                self._container_new(geo, name, work)
+                self._container_new(account, name, work)
             if len(known) == len(batches) and all(
-                self._contents[geo].get((name, batch)) is stored[0] for batch, stored in batches.items()
+                self._contents[account].get((name, batch)) is stored[0] for batch, stored in batches.items()
             ):
                 continue
             if known.keys() - batches.keys():
                 self.fail("P9", f"a batch vanished from {name}")
             for batch, (content, _) in batches.items():
-                before = self._contents[geo].get((name, batch))
+                before = self._contents[account].get((name, batch))
                 if before is content:
                     continue
                 if batch in known:
                     self.fail("D6", f"a batch in {name} was replaced")
-                self._contents[geo][name, batch] = content
-                known[batch] = self.placed[name, batch] = self._batch_new(geo, name, batch, content, work)
+                self._contents[account][name, batch] = content
+                known[batch] = self.placed[name, batch] = self._batch_new(account, name, batch, content, work)
                 self.beside.batch(name, batch, content)
 
-    def _container_new(self, geo: str, name: str, work: Any) -> None:
-        if self._by_hand(geo, name) is not None or name == f"deployment-{self.deployment}":
+    def _container_new(self, account: str, name: str, work: Any) -> None:
+        if self._by_hand(account, name) is not None or name == f"deployment-{self.deployment}":
             return
         read = Name.read(name)
         if read is None:
@@ -551,20 +564,20 @@ class Oracle:
         term = self.terms.get(read.enrollment)
         if term is None:
             self.fail("P1", "a container of an enrollment that never began was created")
-        elif term.account != self.accounts[geo]:
-            self.fail("P3", f"a container of an enrollment of {term.geo} was created in {geo}")
+        elif term.account != account:
+            self.fail("P3", f"a container of an enrollment in {term.account} was created in {account}")
         elif term.verified is not None:
             self.fail("P6", f"a container was created {self._time() - term.verified:.0f} s after the receipt")
         elif work is not None and (work.kind == "exports" or work.kind.startswith("review: ")):
             self.fail("P12", f"a container was created for what reviewers make: {name}")
 
-    def _batch_new(self, geo: str, name: str, batch: str, content: bytes, work: Any) -> str:
-        if self._by_hand(geo, name) is not None:
+    def _batch_new(self, account: str, name: str, batch: str, content: bytes, work: Any) -> str:
+        if self._by_hand(account, name) is not None:
             return ""
         now = self._time()
         lines = [json.loads(line) for line in gzip.decompress(content).splitlines()]
         if not lines or "spanId" in lines[0]:
-            return self.spans.batch(geo, name, batch, lines, work)  # type: ignore[no-any-return]
+            return self.spans.batch(account, name, batch, lines, work)  # type: ignore[no-any-return]
         tag = str(lines[0]["input"])
         attempts = self._sent.get(tag, [])
         open_ = [sent for sent in attempts if sent.ended >= now]
@@ -589,7 +602,7 @@ class Oracle:
         if term.verified is not None:
             self.fail("P6", f"captures were stored {now - term.verified:.0f} s after the receipt")
         copies = sum(
-            tag in batches.values() for other, batches in self._stored[geo].items() if read.enrollment in other
+            tag in batches.values() for other, batches in self._stored[account].items() if read.enrollment in other
         )
         if copies:
             self.fail("D6", "captures were stored twice")
@@ -597,18 +610,18 @@ class Oracle:
         expires = self._expires(min(mine[0].instants))
         if now >= expires:
             self.fail("P4", f"captures of {self.at(min(mine[0].instants))} were stored at {self.at(now)}")
-        self._call_at(expires, self._gone_by_retention, geo, name, tag)
+        self._call_at(expires, self._gone_by_retention, account, name, tag)
         return tag
 
-    def _container_gone(self, geo: str, name: str, batches: dict[str, str]) -> None:
+    def _container_gone(self, account: str, name: str, batches: dict[str, str]) -> None:
         now = self._time()
         if name.startswith("deployment-"):
             self.fail("P9", "an account does not say any more whose it is")
         for batch in batches:
             self._removed[f"{name}/{batch}"] = now
-            self._contents[geo].pop((name, batch), None)
+            self._contents[account].pop((name, batch), None)
         self.beside.container_gone(name)
-        planted = self._by_hand(geo, name)
+        planted = self._by_hand(account, name)
         if planted is not None:
             planted.gone = now
             if planted.kind == "foreign":
@@ -633,22 +646,22 @@ class Oracle:
         if batches and not expired and not owed:
             self.fail("P9", f"{len(batches)} batches in {name} were deleted before their time")
 
-    def _gone_by_retention(self, geo: str, name: str, tag: str) -> None:
+    def _gone_by_retention(self, account: str, name: str, tag: str) -> None:
         self.checks += 1
         expires = self._expires(min(self._sent[tag][0].instants))
         if self._time() < expires:
-            self._call_at(expires, self._gone_by_retention, geo, name, tag)  # the setting is longer by now
-        elif tag in self._stored[geo].get(name, {}).values() and not self.nothing_owed and name not in self.waived:
+            self._call_at(expires, self._gone_by_retention, account, name, tag)  # the setting is longer by now
+        elif tag in self._stored[account].get(name, {}).values() and not self.nothing_owed and name not in self.waived:
             self.fail("P4", f"captures are stored in {name}, after their day's deadline")
 
     def retention_changed(self, days: int) -> None:
         """All instances live by another setting from now on; what is stored may be due sooner."""
         self.retention.deployed(days)
-        for geo, containers in self._stored.items():
+        for account, containers in self._stored.items():
             for name, batches in containers.items():
                 for tag in filter(None, batches.values()):
                     expires = self._expires(min(self._sent[tag][0].instants))
-                    self._call_at(expires, self._gone_by_retention, geo, name, tag)
+                    self._call_at(expires, self._gone_by_retention, account, name, tag)
         self.beside.retention_changed()
 
     def _gone_by_deadline(self, term: Term) -> None:
@@ -656,9 +669,9 @@ class Oracle:
         self.notice(None)
         if self.nothing_owed or term.id in self.waived:
             return
-        for geo, containers in self._stored.items():
+        for account, containers in self._stored.items():
             for name in containers:
-                if term.id in name and self._by_hand(geo, name) is None:
+                if term.id in name and self._by_hand(account, name) is None:
                     self.fail("P5", f"{name} is stored 30 days after the opt-out")
         deletion = self._known.get((term.tenant, term.id))
         if deletion is None or deletion.status != "verified":
@@ -722,11 +735,11 @@ class Oracle:
             self.fail("P6", "a deletion says that storage was emptied at another time")
         last = (term.opted_out_at + timedelta(minutes=5)).date()
         first = term.opted_out_at.date() - timedelta(days=30)
-        for name, batches in self._stored[term.geo].items():
+        for name, batches in self._stored[term.account].items():
             read = Name.read(name)
             if read is None or read.enrollment != term.id or not first <= read.day <= last:
                 continue
-            if self._by_hand(term.geo, name) is not None:
+            if self._by_hand(term.account, name) is not None:
                 continue
             an_hour_before = self._seconds(deletion.purged_at) - 3600
             racing = any(sent.ended >= an_hour_before for tag in batches.values() for sent in self._sent[tag])
@@ -755,14 +768,14 @@ class Oracle:
         look = self._last_look(term)
         if look < emptied + 300 - SKEW:
             self.fail("P6", f"storage was emptied {self.at(emptied)} and not looked at again 5 minutes later")
-        store = self._captures[term.geo]
+        store = self._captures[term.account]
         for where, names in (
             ("stored", store.containers),
             ("kept by soft delete", store.soft_deleted),
             ("still being deleted", store.being_deleted),
         ):
             for name in names:
-                if term.id not in name or self._by_hand(term.geo, name) is not None:
+                if term.id not in name or self._by_hand(term.account, name) is not None:
                     continue
                 read = Name.read(name)
                 days = receipt.first_day, receipt.last_day
@@ -837,7 +850,7 @@ class Oracle:
             self.fail("P5", "the status says that P5 holds while a deletion is overdue")
         stale = [
             name
-            for geo, containers in self._stored.items()
+            for containers in self._stored.values()
             for name in containers
             if (read := Name.read(name)) is not None
             and self._day_starts(read.day) + self.retention.longest_since(began) * DAY + SKEW < began
@@ -869,7 +882,7 @@ class Oracle:
                 if states[-1][1] not in wanted:
                     self.fail("P9", f"the setting is {states[-1][1] or 'off'}; answered last: {last.geo or 'off'}")
         for each in self.planted:
-            lost = each.gone is None and each.name not in self._stored[self._geo(each.account)]
+            lost = each.gone is None and each.name not in self._stored[each.account]
             if each.kind == "foreign" and lost:
                 self.fail("P9", "a container that is not ours is gone")
             if each.kind != "foreign" and each.gone is None:
@@ -916,16 +929,12 @@ class Oracle:
     def _known_of(self, enrollment: str) -> Any:
         return next((deletion for (_, each), deletion in self._known.items() if each == enrollment), None)
 
-    def _by_hand(self, geo: str, name: str) -> Planted | None:
+    def _by_hand(self, account: str, name: str) -> Planted | None:
         if not self.planted:
             return None
-        account = self.accounts[geo]
         return next(
             (each for each in self.planted if (each.account, each.name, each.gone) == (account, name, None)), None
         )
-
-    def _geo(self, account: str) -> str:
-        return next(geo for geo, each in self.accounts.items() if each == account)
 
     def _seconds(self, instant: datetime) -> float:
         return (instant - self.base).total_seconds()

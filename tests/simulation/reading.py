@@ -402,7 +402,7 @@ class Reading:
         if wish.day is None:
             return True
         name = f"{term.id[0]}-{wish.day:%Y%m%d}-{term.id}"
-        stored = oracle._stored[term.geo].get(name, {})
+        stored = oracle._stored[term.account].get(name, {})
         if oracle._expired(name) or not stored:
             return False
         first = min((sent.started for tag in stored.values() for sent in oracle._sent.get(tag, ())), default=now)

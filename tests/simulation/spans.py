@@ -89,8 +89,8 @@ class Spans:
         return False
 
     def _is_live(self, place: tuple[str, str, str]) -> bool:
-        geo, name, batch = place
-        return batch in self._oracle._stored[geo].get(name, {})
+        account, name, batch = place
+        return batch in self._oracle._stored[account].get(name, {})
 
     def _is_owed(self, told: Told, export: Export, now: float) -> bool:
         """Tell whether its tenant shared data all the while, by whichever clock, and it ended when it may have."""
@@ -107,7 +107,7 @@ class Spans:
 
     # What is seen in storage
 
-    def batch(self, geo: str, name: str, batch: str, lines: Sequence[Mapping[str, Any]], work: Any) -> str:
+    def batch(self, account: str, name: str, batch: str, lines: Sequence[Mapping[str, Any]], work: Any) -> str:
         """One is there: the captures of spans, or none in the place of some that never came."""
         oracle = self._oracle
         now = oracle._time()
@@ -149,7 +149,7 @@ class Spans:
             place = self._places.get((term.id, told.id))
             if place is not None and self._is_live(place):
                 oracle.fail("D17", f"a span was stored twice, {name} has it in {place[2][:8]} and {batch[:8]}")
-            self._places[term.id, told.id] = geo, name, batch
+            self._places[term.id, told.id] = account, name, batch
             self._person(term, told, line)
         if lines:
             oracle.agreements.stored(term.id, now)
@@ -160,7 +160,7 @@ class Spans:
         expires = oracle._expires(first)
         if now >= expires:
             oracle.fail("P4", f"spans of {oracle.at(first)} were stored at {oracle.at(now)}")
-        oracle._call_at(expires, oracle._gone_by_retention, geo, name, tag)
+        oracle._call_at(expires, oracle._gone_by_retention, account, name, tag)
         return tag
 
     def record(self, name: str, record: bytes) -> None:

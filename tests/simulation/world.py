@@ -10,7 +10,7 @@ import azure.functions as func
 from joserfc.jwk import ECKey
 
 from functions import opt_outs
-from shared.accounts import Accounts
+from shared.accounts import Account, Accounts
 from shared.bootstrap import assemble
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.deletion import Deletion
@@ -38,7 +38,13 @@ NOBODY: Any = None
 _KEY = ECKey.generate_key("P-256")
 """One for all histories: what they do does not depend on it."""
 
-ACCOUNTS = {"unitedstates": "stunitedstates", "europe": "steurope", "unitedkingdom": "stunitedkingdom"}
+ACCOUNTS = {
+    "stunitedstates": "unitedstates",
+    "steurope": "europe",
+    "steurope2": "europe",
+    "stunitedkingdom": "unitedkingdom",
+}
+"""The geo of each storage account; in all histories one geo has two (D20)."""
 
 
 class Signer(LocalSigner):
@@ -198,15 +204,11 @@ class ObservedCaptures(MemoryCaptures):
     async def put_staged(self, permit: WritePermit, container: str, blob: str, names: Sequence[str]) -> None:
         self.receive_staged(permit, container, blob, names)
         self._came(container, blob)
-        self.oracle.beside.filed(self._geo, container, blob)
+        self.oracle.beside.filed(self.account, container, blob)
 
     def _came(self, container: str, blob: str, content: bytes = b"") -> None:
         self.oracle.notice(CURRENT_REQUEST.get())
-        self.oracle.beside.arrived(CURRENT_REQUEST.get(), self._geo, container, blob, content)
-
-    @property
-    def _geo(self) -> str:
-        return next(geo for geo, account in ACCOUNTS.items() if account == self.account)
+        self.oracle.beside.arrived(CURRENT_REQUEST.get(), self.account, container, blob, content)
 
     async def create_container(self, permit: Permit, container: str) -> None:
         self.receive_container(container)
@@ -269,12 +271,13 @@ class Cloud:
         self.retention_days = retention_days
         self.texts = texts
         self.notices = as_served(texts, base)
-        self.accounts = {geo: ACCOUNTS[geo] for geo in geos}
+        self.accounts = {name: geo for name, geo in ACCOUNTS.items() if geo in geos}
+        self.closed: frozenset[str] = frozenset()
         self.ledger: MemoryLedger = ObservedLedger()
         self.deletions: MemoryDeletions = ObservedDeletions()
         self.access = ObservedAccess()
         self.operations: MemoryOperations = ObservedOperations()
-        self.captures = {geo: ObservedCaptures(account, loop, base) for geo, account in self.accounts.items()}
+        self.captures = {name: ObservedCaptures(name, loop, base) for name in self.accounts}
         self.signer = Signer()
         self.fed = 0
         self.shards = "0123456789abcdef"
@@ -316,18 +319,22 @@ class Instance:
         def reached(store: Any, kind: str) -> Any:
             return Faulty(store, kind, process, faults)
 
-        captures = {geo: reached(store, geo) for geo, store in cloud.captures.items()}
+        captures = {name: reached(store, name) for name, store in cloud.captures.items()}
+        served = [
+            Account(cloud.accounts[name], store, cloud.retention_days, "closed" if name in cloud.closed else "open")
+            for name, store in captures.items()
+        ]
         stores = Stores(
             ledger=reached(cloud.ledger, "cosmos"),
             deletions=reached(cloud.deletions, "cosmos"),
             access=reached(cloud.access, "cosmos"),
             operations=reached(cloud.operations, "cosmos"),
-            captures=captures,
+            captures=list(captures.values()),
             signer=reached(cloud.signer, "key"),
         )
         services = assemble(
             stores,
-            Accounts(captures, cloud.retention_days),
+            Accounts(served, cloud.retention_days),
             process,
             tokens=NOBODY,
             review_auth_context="c1",

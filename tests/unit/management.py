@@ -28,7 +28,7 @@ WORKSPACES = f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces"
 WORKSPACE = f"{WORKSPACES}/log-stamp"
 TABLES = f"{WORKSPACE}/tables"
 
-DEPLOYMENT = Deployment(GROUP, "cosmos-stamp", {"europe": "stemea"}, 30)
+DEPLOYMENT = Deployment(GROUP, "cosmos-stamp", {"stemea": "europe"}, 30)
 
 _REGION = {"id": "cosmos-stamp-westeurope", "locationName": "West Europe", "failoverPriority": 0}
 

@@ -15,9 +15,9 @@ def tenant_id(n: int) -> str:
     return f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30"
 
 
-async def swept(world: World, geo: str | None = None) -> dict[str, int]:
-    """Run a sweep and return what it counted on the ledger, or in a geo."""
-    return dict((await world.sweep.run())[geo].counts)
+async def swept(world: World, place: str | None = None) -> dict[str, int]:
+    """Run a sweep and return what it counted on the ledger, or in an account."""
+    return dict((await world.sweep.run())[None if place is None else world.stores[place].account].counts)
 
 
 async def verified() -> tuple[World, Deletion]:

@@ -8,11 +8,13 @@ from shared.configuration import ENTRA_ISSUERS, ENTRA_JWKS_URI, Configuration, C
 from tests.unit.settings import GOOD, SECRET
 from tests.world import OTHER_TENANT, TENANT
 
+BLOBS = "https://steurope.blob.core.windows.net"
+
 
 def test_a_deployment_needs_six_settings_and_trusts_entra() -> None:
     settings = Configuration.read(GOOD)
     assert settings.cosmos == "https://cosmos.example/"
-    assert set(settings.storage) == {"europe", "unitedstates"}
+    assert [(each.geo, each.state) for each in settings.storage] == [("europe", "open"), ("unitedstates", "open")]
     assert settings.operator_tenant_id == "7d2f4c1e-5b0a-4e86-9c33-1f6a8e0b2d47"
     assert settings.audiences == ("api://one", "two")
     assert (settings.issuers, settings.jwks_uri) == (ENTRA_ISSUERS, ENTRA_JWKS_URI)
@@ -52,6 +54,25 @@ def test_the_local_stack_sets_connection_strings_and_its_own_issuer() -> None:
         ("STORAGE_ACCOUNTS", json.dumps({"europe": f"https://[{SECRET}"})),
         ("STORAGE_ACCOUNTS", json.dumps({"europe": f"AccountName={SECRET}"})),
         ("STORAGE_ACCOUNTS", "[" * 100_000),
+        *(
+            ("STORAGE_ACCOUNTS", json.dumps({"europe": accounts}))
+            for accounts in (
+                [],
+                [5],
+                [[]],
+                None,
+                {},
+                [BLOBS, f"http://{SECRET}"],
+                [BLOBS, {"endpoint": f"http://{SECRET}", "state": "open"}],
+                {"state": "open"},
+                {"endpoint": 5, "state": "open"},
+                {"endpoint": BLOBS, "state": SECRET},
+                {"endpoint": BLOBS, "state": None},
+                {"endpoint": BLOBS, "state": ["open"]},
+                {"endpoint": BLOBS, SECRET: "open"},
+                {"endpoint": BLOBS, "state": "open", "region": SECRET},
+            )
+        ),
         ("COSMOS_CONNECTION__accountEndpoint", "https://"),
         ("OPERATOR_TENANT_ID", ""),
         ("OPERATOR_TENANT_ID", SECRET),
@@ -129,6 +150,41 @@ def test_a_wrong_setting_is_named_and_not_repeated(name: str, value: str) -> Non
         Configuration.read({**GOOD, name: value})
     assert name in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+def test_d20_a_geo_has_one_account_or_a_list_of_open_and_closed_ones() -> None:
+    key = "AccountName=steurope3;AccountKey=a2V5"
+    given = {
+        "europe": [BLOBS, {"endpoint": BLOBS.replace("europe", "europe2"), "state": "closed"}, {"endpoint": key}],
+        "japan": {"endpoint": BLOBS.replace("europe", "japan"), "state": "closed"},
+        "india": BLOBS.replace("europe", "india"),
+    }
+    storage = Configuration.read({**GOOD, "STORAGE_ACCOUNTS": json.dumps(given)}).storage
+    assert [(each.geo, each.setting, each.state) for each in storage] == [
+        ("europe", BLOBS, "open"),
+        ("europe", BLOBS.replace("europe", "europe2"), "closed"),
+        ("europe", key, "open"),
+        ("japan", BLOBS.replace("europe", "japan"), "closed"),
+        ("india", BLOBS.replace("europe", "india"), "open"),
+    ]
+
+
+@pytest.mark.parametrize(("states", "allowed"), [(["closed", "closed"], True), (["closed", "open"], False)])
+def test_d20_another_deployment_may_serve_a_geo_whose_accounts_here_are_all_closed(
+    states: list[str], allowed: bool
+) -> None:
+    accounts = [{"endpoint": BLOBS.replace("europe", f"europe{n}"), "state": state} for n, state in enumerate(states)]
+    elsewhere = {"europe": "https://europe.example"}
+    settings = {
+        **GOOD,
+        "STORAGE_ACCOUNTS": json.dumps({"europe": accounts}),
+        "GEO_ENDPOINTS": json.dumps(elsewhere),
+    }
+    if allowed:
+        assert Configuration.read(settings).geo_endpoints == elsewhere
+    else:
+        with pytest.raises(ConfigurationError, match="GEO_ENDPOINTS"):
+            Configuration.read(settings)
 
 
 def test_verdicts_are_a_tenants_own_or_those_of_all_others_or_the_usual() -> None:

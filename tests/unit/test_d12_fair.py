@@ -104,7 +104,7 @@ async def test_p9_containers_whose_deletes_hang_keep_the_sweep_from_no_other(mon
     await world.opt_in()
     strays = [put(world, "europe", f"{n:x}" * 32, START.date()) for n in range(16)]
     hang(world, lambda name: name[-1] in "01")
-    heartbeat = (await world.sweep.run())["europe"]
+    heartbeat = (await world.sweep.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-timeout")
     assert sorted(world.containers()) == sorted(strays[:2])
 
@@ -246,7 +246,7 @@ async def test_p6_a_second_look_whose_listing_fails_or_hangs_is_recorded_and_del
 
     world.stores["europe"].list_containers = failing_shard
     world.clock.move(timedelta(minutes=5))
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.error, heartbeat.counts["failures"]) == (code, 1)
     for each in failing:
         failed = state(world, each)
@@ -290,7 +290,7 @@ async def test_p4_ten_hanging_containers_do_not_keep_a_shards_retention_back() -
         raise StoreUnavailable("storage-timeout")
 
     tried = hang(world, lambda name: name in hanging, wait=ten_seconds)
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert heartbeat.postponed is not None
     assert {each.container for each in heartbeat.postponed} == set(hanging)
     assert {(each.failures, each.error) for each in heartbeat.postponed} == {(1, "storage-timeout")}
@@ -314,7 +314,7 @@ async def test_p4_more_hanging_containers_than_a_run_has_time_for_hold_the_rest_
     hanging, others = await _expiring(world, 24, 5)
 
     hang(world, lambda name: name in hanging, wait=partial(_ten_seconds_alone, world))
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert set(others) <= set(world.stores["europe"].containers) and heartbeat.counts["failures"] == 20
     await world.purge.run()
     assert not set(others) & set(world.stores["europe"].containers)
@@ -340,7 +340,7 @@ async def test_p4_a_hanging_delete_costs_a_call_and_not_the_run() -> None:
     hanging, others = await _expiring(world, 2, 6)
     hang(world, lambda name: name in hanging)
     async with asyncio.timeout(5):  # of the ten seconds that a call has unless a run is given less
-        heartbeat = (await world.purge.run())["europe"]
+        heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.error, heartbeat.counts["expiredContainers"]) == ("storage-timeout", 6)
     assert days_of(world) == hanging and others
 
@@ -358,7 +358,7 @@ async def test_p4_a_shard_whose_listing_hangs_keeps_no_other_shard_back() -> Non
             yield each
 
     world.stores["europe"].list_containers = hanging_shard
-    assert (await world.purge.run())["europe"].error == "storage-timeout"
+    assert (await world.purge.run())["steurope"].error == "storage-timeout"
     assert days_of(world) == [names[3]]
 
 
@@ -370,7 +370,7 @@ async def test_p4_time_is_looked_at_inside_a_shard() -> None:
         world.clock.move(timedelta(seconds=10))
 
     tried = hang(world, lambda name: True, wait=slow)
-    assert (await world.purge.run())["europe"].outcome == "more"
+    assert (await world.purge.run())["steurope"].outcome == "more"
     assert len(tried) == 8
 
 
@@ -385,7 +385,7 @@ async def test_p4_what_was_listed_before_time_ran_out_is_deleted_however_slow_th
             yield each
 
     world.stores["europe"].list_containers = slow
-    assert (await world.purge.run())["europe"].outcome == "more"
+    assert (await world.purge.run())["steurope"].outcome == "more"
     assert days_of(world) == expired[1:], "there was time for one"
 
 
@@ -397,7 +397,7 @@ async def test_p4_a_heartbeat_that_somebody_edited_keeps_no_container(edit: dict
     world = World()
     hanging, _ = await _expiring(world, 1, 0)
     hang(world, lambda name: True, wait=_unavailable)
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert heartbeat.postponed is not None
     edited = heartbeat.model_copy(update={"postponed": (heartbeat.postponed[0].model_copy(update=edit),)})
     await world.operations.write(edited)
@@ -426,7 +426,7 @@ async def test_p4_a_container_that_failed_waits_twice_as_long_each_time_and_at_m
     tried = hang(world, lambda name: True, wait=_unavailable)
     waits = []
     for n in range(1, 8):
-        postponed = (await world.purge.run())["europe"].postponed
+        postponed = (await world.purge.run())["steurope"].postponed
         assert postponed is not None
         assert [(each.container, each.failures, each.error) for each in postponed] == [
             (name, n, "storage-503") for name in hanging
@@ -435,12 +435,12 @@ async def test_p4_a_container_that_failed_waits_twice_as_long_each_time_and_at_m
         waits.append((retry_at - world.clock.now()) / timedelta(minutes=1))
         world.clock.set(retry_at - timedelta(microseconds=1))
         number = len(tried)
-        assert (await world.purge.run())["europe"].postponed == postponed
+        assert (await world.purge.run())["steurope"].postponed == postponed
         assert len(tried) == number, "they are left alone"
         world.clock.move(timedelta(microseconds=1))
     assert waits == [5, 10, 20, 40, 60, 60, 60]
     del world.stores["europe"].delete_container  # as it was
-    assert (await world.purge.run())["europe"].postponed is None
+    assert (await world.purge.run())["steurope"].postponed is None
     assert days_of(world) == [live]
 
 
@@ -466,7 +466,7 @@ async def test_p4_of_failing_containers_those_are_remembered_that_failed_most_of
     world.clock.move(timedelta(minutes=5))
     all_of_them, _ = await _expiring(world, 40, 0)
     other_shard = put(world, "europe", "8" * 32, deadlines.newest_expired_day(world.clock.now(), 30))
-    postponed = (await world.purge.run())["europe"].postponed
+    postponed = (await world.purge.run())["steurope"].postponed
     assert postponed is not None
     assert [each.container for each in postponed] == [*often, *all_of_them[20:32], other_shard]
     assert [each.failures for each in postponed] == [2] * 20 + [1] * 13
@@ -476,11 +476,11 @@ async def test_p4_what_is_remembered_of_failing_containers_is_bounded() -> None:
     world = World()
     hanging, _ = await _expiring(world, 400, 0)
     hang(world, lambda name: True, wait=_unavailable)
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert heartbeat.postponed is not None and len(heartbeat.postponed) == 32
     del world.stores["europe"].delete_container  # as it was
     world.clock.move(timedelta(hours=1))
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.postponed) == ("done", None) and hanging
     assert all(DayContainer.parse(name) for name in hanging)
 

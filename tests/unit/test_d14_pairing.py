@@ -41,8 +41,8 @@ async def test_neither_purge_nor_sweep_deletes_in_an_account_that_is_not_the_led
         world.stores["europe"].containers[deployment_container(deployment_id)] = {}
     before = world.containers()
     assert len(before) == 4
-    purged = (await world.purge.run())["europe"]
-    swept = (await world.sweep.run())["europe"]
+    purged = (await world.purge.run())["steurope"]
+    swept = (await world.sweep.run())["steurope"]
     code = "account-of-another-deployment" if found else "account-unpaired"
     assert (purged.outcome, purged.error, swept.outcome) == ("failed", code, "failed")
     assert code in {swept.error, "account-unpaired"}
@@ -81,20 +81,20 @@ async def test_an_account_from_before_is_paired_by_the_sweep_once_the_ledger_kno
     world = await shared()
     unpair(world)
     stranger = put(world, "europe", STRANGER, world.clock.now().date())
-    assert (await world.sweep.run())["europe"].error == "account-unpaired"
+    assert (await world.sweep.run())["steurope"].error == "account-unpaired"
     assert len(world.containers()) == 4
     del world.stores["europe"].containers[stranger]
     await world.sweep.run()
     assert deployment_container(DEPLOYMENT) in world.stores["europe"].containers
-    assert (await world.purge.run())["europe"].outcome == "done"
+    assert (await world.purge.run())["steurope"].outcome == "done"
 
 
 async def test_a_database_that_has_lost_its_id_is_not_taken_for_the_accounts() -> None:
     world = await shared()
     world.operations.deployment = None
     before = world.containers()
-    assert (await world.purge.run())["europe"].error == "account-of-another-deployment"
-    assert (await world.sweep.run())["europe"].error == "account-of-another-deployment"
+    assert (await world.purge.run())["steurope"].error == "account-of-another-deployment"
+    assert (await world.sweep.run())["steurope"].error == "account-of-another-deployment"
     assert world.containers() == before and world.operations.deployment is None
 
 
@@ -103,7 +103,7 @@ async def test_strangers_are_counted_over_the_whole_account_before_the_first_is_
     await world.opt_in()
     for n in range(60):  # four in a shard: no shard alone has many
         put(world, "europe", f"{n % 15:x}{n:031x}", world.clock.now().date())
-    swept = (await world.sweep.run())["europe"]
+    swept = (await world.sweep.run())["steurope"]
     assert (swept.outcome, swept.error, swept.cursor) == ("failed", "ledger-strange", None)
     assert len(world.containers()) == 60
 
@@ -134,5 +134,5 @@ async def test_an_account_that_cannot_be_read_is_not_paired() -> None:
         yield
 
     world.stores["europe"].list_containers = fail
-    assert (await world.purge.run())["europe"].error == "storage-503"
+    assert (await world.purge.run())["steurope"].error == "storage-503"
     assert world.stores["europe"].containers == {}

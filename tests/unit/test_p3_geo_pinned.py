@@ -40,9 +40,11 @@ async def test_an_enrollment_whose_account_was_exchanged_is_refused_rather_than_
     world = World()
     await world.opt_in()
     world.stores["europe"] = MemoryCaptures("stsomeoneelse")
+    world.captures = world.instance()
     with pytest.raises(GeoNotServed):
         await world.post()
     del world.stores["europe"]
+    world.captures = world.instance()
     with pytest.raises(GeoNotServed):
         await world.post()
     assert world.stored_containers() == {}

@@ -137,7 +137,7 @@ async def test_retention_goes_through_every_shard_and_stops_at_the_first_live_da
             store.receive_container(f"{shard}-{day}-{shard}{'0' * 31}")
     for name in ("0-0-notours", "0-notours"):  # listed first, and last
         store.receive_container(name)
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert heartbeat.counts == {"expiredContainers": 32}
     assert heartbeat.outcome == "done"
     assert world.days() == ["2026-11-21"] * 16
@@ -149,7 +149,7 @@ async def test_a_bounded_run_is_taken_up_by_the_next(most: int) -> None:
     world = World(bounds=Bounds(containers=most))
     for day in range(1, 10):
         world.stores["europe"].receive_container(f"0-2026100{day}-0{'0' * 31}")
-    *first, last = [(await world.purge.run())["europe"] for _ in range(9 // most)]
+    *first, last = [(await world.purge.run())["steurope"] for _ in range(9 // most)]
     assert {run.outcome for run in first} == {"more"} and last.outcome == "done"
     assert [run.counts for run in (*first, last)] == [{"expiredContainers": most}] * (9 // most)
     assert world.days() == []
@@ -158,10 +158,10 @@ async def test_a_bounded_run_is_taken_up_by_the_next(most: int) -> None:
 async def test_a_run_out_of_time_stops_and_the_next_goes_on() -> None:
     world = World(bounds=Bounds(seconds=0.0))
     world.stores["europe"].receive_container(f"0-20261001-0{'0' * 31}")
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.counts) == ("more", {})
     world.bounds = Bounds()
-    assert (await world.purge.run())["europe"].counts == {"expiredContainers": 1}
+    assert (await world.purge.run())["steurope"].counts == {"expiredContainers": 1}
 
 
 @pytest.mark.parametrize(("year", "ours"), [(2000, False), (2001, True), (8999, True), (9000, False)])

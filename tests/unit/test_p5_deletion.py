@@ -203,7 +203,7 @@ async def test_an_expedited_purge_races_no_writer_into_silence() -> None:
     await world.purge.run()
     world.stores["europe"].receive_container(deletion.containers[-1].name)
     world.clock.move(deadlines.SECOND_LOOK_DELAY)
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert world.stored_containers() == {}
     assert heartbeat.error == "containers-found"
     assert (await world.deletions.get(TENANT, deletion.enrollment_id)).status == "purged"
@@ -220,7 +220,7 @@ async def test_a_purge_that_fails_tries_again_until_it_is_done_and_the_deadline_
     store.delete_container = fail
     world.clock.set(deletion.not_before)
     for attempts in (1, 2, 3):
-        heartbeat = (await world.purge.run())["europe"]
+        heartbeat = (await world.purge.run())["steurope"]
         assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-503")
         now = await world.deletions.get(TENANT, deletion.enrollment_id)
         assert (now.status, now.attempts, now.last_error) == ("scheduled", attempts, "storage-503")
@@ -292,8 +292,8 @@ async def test_one_geo_that_fails_delays_no_other() -> None:
         world.stores["europe"].delete_container = failure
         world.clock.set(max(event.deadline - timedelta(days=2), world.clock.now() + deadlines.RETRY_FIRST))
         heartbeats = await world.purge.run()
-        assert (heartbeats["europe"].outcome, heartbeats["europe"].error) == ("failed", code)
-        assert heartbeats["unitedstates"].outcome == "done"
+        assert (heartbeats["steurope"].outcome, heartbeats["steurope"].error) == ("failed", code)
+        assert heartbeats["stunitedstates"].outcome == "done"
     assert set(world.stored_containers()) == {"europe"}
 
 

@@ -136,12 +136,12 @@ async def test_without_a_signature_nothing_is_finished_and_a_later_purge_finishe
     world, deletion = await purged()
     monkeypatch.setattr(worlds, "SIGNER", Failing())
     world.clock.move(deadlines.SECOND_LOOK_DELAY)
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.error) == ("failed", code)
     waiting = await world.deletions.get(TENANT, deletion.enrollment_id)
     assert (waiting.status, waiting.receipt) == ("purged", None)
     monkeypatch.undo()
-    assert (await world.purge.run())["europe"].outcome == "done"
+    assert (await world.purge.run())["steurope"].outcome == "done"
     done = await world.deletions.get(TENANT, deletion.enrollment_id)
     assert done.status == "verified" and done.receipt is not None and done.receipt.jws
 

@@ -162,7 +162,7 @@ async def test_what_came_back_is_not_deleted_before_its_receipt_tells(conflicts:
         await replace(deletion, etag)
 
     world.deletion_items.replace = busy
-    heartbeat = (await world.sweep.run())["europe"]
+    heartbeat = (await world.sweep.run())["steurope"]
     opened = (await world.deletions.get(TENANT, done.enrollment_id)).status == "scheduled"
     assert len(told(world)) == 1, "and not once for each attempt"
     assert opened is (conflicts == 2) and bool(world.stored_containers()) is not opened
@@ -186,7 +186,7 @@ async def test_a_vault_that_fails_is_not_asked_for_every_receipt_of_a_run(monkey
     monkeypatch.setattr(world_module, "SIGNER", Vault())
     await world.purge.run()
     world.clock.move(timedelta(minutes=5))
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert (heartbeat.error, len(asked)) == ("vault-timeout", 1)
     assert {stored.value.status for stored in world.deletion_items.items.values()} == {"purged"}
     monkeypatch.undo()

@@ -127,7 +127,7 @@ async def test_p6_nothing_is_signed_that_does_not_follow_from_the_ledger_and_the
 
     monkeypatch.setattr(worlds, "SIGNER", Recording())
     world.clock.move(deadlines.SECOND_LOOK_DELAY)
-    heartbeat = (await world.purge.run())["europe"]
+    heartbeat = (await world.purge.run())["steurope"]
     assert signed == [] and heartbeat.error == "deletion-disagrees"
     assert (await of_tenant(world, deletion)).receipt is None
     assert (await swept(world))["deletionsDisagreeing"] == 1
@@ -144,7 +144,7 @@ async def test_p6_an_account_that_somebody_named_gets_no_receipt_for_another() -
     world, deletion = await purged()
     edit(world, deletion, storage_account="stunitedstates")
     world.clock.move(deadlines.SECOND_LOOK_DELAY)
-    assert (await world.purge.run())["unitedstates"].error == "deletion-disagrees"
+    assert (await world.purge.run())["stunitedstates"].error == "deletion-disagrees"
     assert (await swept(world))["deletionsDisagreeing"] == 1
     await proved_again(world)
     assert (await of_tenant(world, deletion)).storage_account == "steurope"
@@ -156,7 +156,7 @@ async def test_p6_without_one_opt_out_on_the_ledger_nothing_is_signed(events: in
     ledger = world.ledger.events[TENANT]
     ledger[1:] = events * [ledger[1]]
     world.clock.move(deadlines.SECOND_LOOK_DELAY)
-    assert (await world.purge.run())["europe"].error == "deletion-without-event"
+    assert (await world.purge.run())["steurope"].error == "deletion-without-event"
     assert (await of_tenant(world, deletion)).status == "purged"
 
 
@@ -165,7 +165,7 @@ async def test_p6_an_event_from_a_time_to_come_gets_no_receipt() -> None:
     event = world.ledger.events[TENANT][-1]
     world.ledger.events[TENANT][-1] = event.model_copy(update={"at": event.at + 60 * DAY})
     world.clock.move(deadlines.SECOND_LOOK_DELAY)
-    assert (await world.purge.run())["europe"].error == "deletion-disagrees"
+    assert (await world.purge.run())["steurope"].error == "deletion-disagrees"
 
 
 async def test_p6_a_ledger_that_cannot_be_read_is_no_reason_to_sign() -> None:
@@ -297,7 +297,7 @@ async def test_p6_a_tenant_that_never_comes_to_rest_keeps_what_came_back_until_i
     world.ledger.commit = busy
     world.clock.move(HOUR)
     put(world, "europe", done.enrollment_id, done.days[0])
-    assert (await world.sweep.run())["europe"].error == "conflict"
+    assert (await world.sweep.run())["steurope"].error == "conflict"
     assert told(world) == [] and world.stored_containers() != {}
 
 
@@ -348,7 +348,7 @@ async def test_p6_a_forged_receipt_lets_nothing_be_deleted_before_its_time_nor_t
         yield TenantDeletions(TENANT, [])
 
     world.deletion_items.tenants = failing
-    assert (await world.sweep.run())["europe"].outcome == "done"
+    assert (await world.sweep.run())["steurope"].outcome == "done"
     assert world.stored_containers() == before and told(world) == [], "though the sweep of the ledger did not meet it"
     world.deletion_items.tenants = tenants
     assert (await swept(world))["receiptsInvalid"] == 1

@@ -29,7 +29,7 @@ async def test_what_has_no_business_in_an_account_is_deleted_or_reported_and_see
     put(world, "europe", live, today + timedelta(days=2))
     world.stores["europe"].containers["backup-2026"] = {}
     heartbeats = await world.sweep.run()
-    assert heartbeats["europe"].counts == {
+    assert heartbeats["steurope"].counts == {
         "containers": 6,
         "foreignContainers": 1,
         "unknownEnrollment": 1,
@@ -38,7 +38,7 @@ async def test_what_has_no_business_in_an_account_is_deleted_or_reported_and_see
         "impossibleDay": 1,
         "strangers": 1,
     }
-    assert heartbeats["unitedstates"].counts == {"containers": 1, "wrongAccount": 1}
+    assert heartbeats["stunitedstates"].counts == {"containers": 1, "wrongAccount": 1}
     assert world.stored_containers() == {"europe": sorted([*lawful["europe"], "backup-2026"])}
     report = await world.status.report()
     assert report.promises == {"P1": False, "P3": False, "P4": False, "P5": False, "P6": False, "P9": True}
@@ -121,8 +121,8 @@ async def test_an_empty_ledger_is_no_reason_to_delete_everything() -> None:
     world = World()
     put(world, "europe", STRANGER, world.clock.now().date())
     heartbeats = await world.sweep.run()
-    assert (heartbeats["europe"].outcome, heartbeats["europe"].error) == ("failed", "ledger-empty")
-    assert heartbeats["unitedstates"].outcome == "done"
+    assert (heartbeats["steurope"].outcome, heartbeats["steurope"].error) == ("failed", "ledger-empty")
+    assert heartbeats["stunitedstates"].outcome == "done"
     assert world.stored_containers() != {}
     assert not (await world.status.report()).holds
 
@@ -143,7 +143,7 @@ async def test_a_shard_that_cannot_be_judged_keeps_every_stranger_and_no_day_pas
             yield event
 
     world.ledger.events_of_shard = unreadable
-    heartbeat = (await world.sweep.run())["europe"]
+    heartbeat = (await world.sweep.run())["steurope"]
     assert heartbeat.error == "cosmos-item-unreadable"
     assert [name[0] for name in world.stored_containers()["europe"]] == ["0", "f"]
     world.ledger.events_of_shard = events_of_shard
@@ -179,7 +179,7 @@ async def test_one_event_that_nobody_understands_spares_its_enrollment_and_no_ot
             yield STRANGER, None
 
     world.ledger.events_of_shard = events_of_shard
-    heartbeat = (await world.sweep.run())["europe"]
+    heartbeat = (await world.sweep.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.error) == ("failed", "ledger-unclear")
     assert world.stored_containers() == {"europe": [f"f-{today:%Y%m%d}-{STRANGER}"]}
 
@@ -192,7 +192,7 @@ async def test_nothing_is_deleted_on_the_word_of_a_broken_ledger() -> None:
     [event] = world.ledger.events[TENANT]
     for account in ("stelsewhere", "steurope2"):
         world.ledger.events[TENANT][0] = event.model_copy(update={"storage_account": account})
-        heartbeat = (await world.sweep.run())["europe"]
+        heartbeat = (await world.sweep.run())["steurope"]
         assert (heartbeat.outcome, heartbeat.error) == ("failed", "ledger-unsound")
         assert world.stored_containers() == stored
 
@@ -218,7 +218,7 @@ async def test_two_geos_whose_accounts_were_exchanged_lose_nothing() -> None:
     stores = world.stores
     world.stores = {**stores, "europe": stores["unitedstates"], "unitedstates": stores["europe"]}
     heartbeats = await world.sweep.run()
-    assert (heartbeats["unitedstates"].outcome, heartbeats["unitedstates"].error) == ("failed", "geo-exchanged")
+    assert (heartbeats["steurope"].outcome, heartbeats["steurope"].error) == ("failed", "geo-exchanged")
     assert len(stores["europe"].containers) == 2, "the captures, and the name of whose they are"
 
 
@@ -234,7 +234,7 @@ async def test_a_ledger_that_does_not_know_most_of_an_account_is_not_believed(
         put(world, "europe", f"f{n:031x}", world.clock.now().date())
     for n in range(others):
         world.stores["europe"].containers[f"backup-{n}"] = {}
-    heartbeat = (await world.sweep.run())["europe"]
+    heartbeat = (await world.sweep.run())["steurope"]
     assert len(world.containers()) == others + (0 if believed else strangers)
     assert heartbeat.error == (None if believed else "ledger-strange")
 
@@ -253,4 +253,4 @@ async def test_a_name_with_a_year_that_no_clock_shows_is_not_ours_and_stops_noth
         "strangers": 1,
         "unknownEnrollment": 1,
     }
-    assert (await world.status.report()).geos["europe"].oldest_day is None
+    assert (await world.status.report()).accounts["steurope"].oldest_day is None

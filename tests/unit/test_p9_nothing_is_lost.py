@@ -18,8 +18,8 @@ async def test_a_service_that_does_its_work_keeps_its_promises() -> None:
     report = await world.status.report()
     assert report.holds
     assert report.promises == dict.fromkeys(["P1", "P3", "P4", "P5", "P6", "P9"], True)
-    assert str(report.geos["europe"].oldest_day) == "2026-11-21"
-    assert report.geos["unitedkingdom"].oldest_day is None
+    assert str(report.accounts["steurope"].oldest_day) == "2026-11-21"
+    assert report.accounts["stunitedkingdom"].oldest_day is None
 
 
 async def test_a_purge_that_never_ran_or_stopped_running_is_a_broken_promise() -> None:
@@ -38,7 +38,7 @@ async def test_a_day_past_its_deadline_and_an_overdue_deletion_are_seen_whatever
     world.clock.set(deletion.deadline + timedelta(seconds=1))
     report = await world.status.report()
     assert not any(report.promises.values())
-    counts = report.geos["europe"].deletions
+    counts = report.accounts["steurope"].deletions
     assert counts is not None
     assert (counts.pending, counts.overdue, counts.oldest_deadline) == (1, 1, deletion.deadline)
     assert not report.holds
@@ -62,7 +62,7 @@ async def test_what_cannot_be_read_does_not_hold() -> None:
 
     world.deletion_items.counts = fail
     report = await world.status.report()
-    assert report.geos["europe"].error == "cosmos-timeout"
+    assert report.accounts["steurope"].error == "cosmos-timeout"
     assert not report.holds
 
 

@@ -36,17 +36,17 @@ async def test_an_opt_out_that_neither_feed_nor_sweep_takes_up_is_a_broken_promi
         world.clock.set(event.at)
         await world.sweep.run()
         world.clock.set(event.at + age)
-        for geo in world.stores:  # the jobs say that they run, and are not believed
+        for store in world.stores.values():  # the jobs say that they run, and are not believed
             for kind in ("purge", "sweep"):
-                await world.operations.write(_heartbeat(world, kind, geo))
+                await world.operations.write(_heartbeat(world, kind, store.account))
         await world.operations.write(_heartbeat(world, "sweep", None))
         promises = (await world.status.report()).promises
         assert (promises["P5"], promises["P9"]) == (p5, p9), age
 
 
-def _heartbeat(world: World, kind: Any, geo: str | None) -> Any:
+def _heartbeat(world: World, kind: Any, account: str | None) -> Any:
     now = world.clock.now()
-    return Heartbeat(kind=kind, geo=geo, started_at=now, at=now, outcome="done", counts={})
+    return Heartbeat(kind=kind, storage_account=account, started_at=now, at=now, outcome="done", counts={})
 
 
 async def test_a_sweep_that_stopped_running_is_a_broken_promise_within_three_schedules() -> None:

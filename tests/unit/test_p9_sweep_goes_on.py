@@ -93,7 +93,7 @@ async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaire
     outcomes = []
     while world.stored_containers():
         left = sorted(world.containers())
-        heartbeat = (await world.sweep.run())["europe"]
+        heartbeat = (await world.sweep.run())["steurope"]
         outcomes.append((heartbeat.outcome, heartbeat.cursor, heartbeat.counts["unknownEnrollment"]))
         gone = set(left) - set(world.containers())
         assert gone == set(left[:2]), "oldest first"
@@ -117,9 +117,9 @@ async def test_a_sweep_out_of_time_begins_nothing_more_and_the_next_goes_on() ->
     world = World(sweep_bounds=Bounds(seconds=0))
     await world.opt_in()
     put(world, "europe", STRANGER, world.clock.now().date())
-    assert (await world.sweep.run())["europe"].outcome == "more"
+    assert (await world.sweep.run())["steurope"].outcome == "more"
     world.sweep_bounds = Bounds()
-    assert (await world.sweep.run())["europe"].outcome == "done"
+    assert (await world.sweep.run())["steurope"].outcome == "done"
     assert world.stored_containers() == {}
 
 
@@ -140,7 +140,7 @@ async def test_what_was_repaired_is_on_record_though_the_sweep_is_killed_later()
         await world.sweep.run()
     world.stores["europe"].list_containers = list_containers
     assert (await world.status.report()).findings == {"unknownEnrollment": 1}
-    assert (await world.sweep.run())["europe"].counts["unknownEnrollment"] == 2, "the round goes on"
+    assert (await world.sweep.run())["steurope"].counts["unknownEnrollment"] == 2, "the round goes on"
 
 
 async def test_a_geo_that_fails_delays_no_other_and_no_ledger() -> None:
@@ -156,8 +156,8 @@ async def test_a_geo_that_fails_delays_no_other_and_no_ledger() -> None:
 
     world.stores["europe"].delete_container = fail
     heartbeats = await world.sweep.run()
-    assert (heartbeats["europe"].outcome, heartbeats["europe"].error) == ("failed", "storage-503")
-    assert heartbeats["unitedstates"].counts["unknownEnrollment"] == 1
+    assert (heartbeats["steurope"].outcome, heartbeats["steurope"].error) == ("failed", "storage-503")
+    assert heartbeats["stunitedstates"].counts["unknownEnrollment"] == 1
     assert heartbeats[None].counts["deletionsCreated"] == 1
 
 
@@ -194,7 +194,7 @@ async def test_containers_that_cannot_be_deleted_starve_neither_those_behind_the
 
     store.delete_container = leased
     for _ in range(3):
-        heartbeat = (await world.sweep.run())["europe"]
+        heartbeat = (await world.sweep.run())["steurope"]
         assert (heartbeat.outcome, heartbeat.error) == ("failed", "storage-LeaseIdMissing")
         assert (await world.status.report()).promises["P4"] is False, "never told whole while it lies there"
     assert sorted(world.containers()) == sorted(stuck) and behind != other
@@ -257,9 +257,9 @@ async def test_a_round_of_a_sound_account_that_takes_many_runs_looks_at_each_sha
             yield each
 
     store.list_containers = slow
-    outcomes = [(await world.sweep.run())["europe"].outcome]
+    outcomes = [(await world.sweep.run())["steurope"].outcome]
     while outcomes[-1] == "more" and len(outcomes) < 30:
-        outcomes.append((await world.sweep.run())["europe"].outcome)
+        outcomes.append((await world.sweep.run())["steurope"].outcome)
     assert outcomes[-1] == "done" and len(outcomes) > 4
     assert [prefix for prefix in listed if len(prefix) < 3] == ["", *(f"{n:x}-" for n in range(16))]
 
@@ -284,12 +284,12 @@ async def test_a_run_gives_an_account_up_after_three_steps_in_a_row_that_do_not_
             yield each
 
     store.list_containers = flaky
-    heartbeat = (await world.sweep.run())["europe"]
+    heartbeat = (await world.sweep.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.error, heartbeat.cursor) == ("failed", code, "judge-8:12567")
     assert [prefix for prefix in listed if len(prefix) < 3] == ["", *(f"{n}-" for n in range(8))]
     down.clear()
     for left in (2, 0):  # a round that could not judge all of the account deletes no stranger, and the next one does
-        assert (await world.sweep.run())["europe"].cursor is None
+        assert (await world.sweep.run())["steurope"].cursor is None
         assert len(world.containers()) == left
 
 
@@ -306,5 +306,5 @@ async def test_a_run_that_does_not_reach_an_account_twice_goes_on() -> None:
             yield each
 
     store.list_containers = flaky
-    heartbeat = (await world.sweep.run())["europe"]
+    heartbeat = (await world.sweep.run())["steurope"]
     assert (heartbeat.error, heartbeat.cursor) == ("storage-timeout", None)

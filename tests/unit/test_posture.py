@@ -374,10 +374,12 @@ class Deployed:
 
     def __init__(self) -> None:
         self.world = World()
-        self.storage = {geo: Account(store.account, copy.deepcopy(STORAGE)) for geo, store in self.world.stores.items()}
+        self.storage = {
+            place: Account(store.account, copy.deepcopy(STORAGE)) for place, store in self.world.stores.items()
+        }
         self.cosmos = Account(None, copy.deepcopy(COSMOS_DB))
         self.checks = MemoryPosture()
-        self.world.inspected = Inspected(self.storage, self.cosmos, self.checks)
+        self.world.inspected = Inspected(list(self.storage.values()), self.cosmos, self.checks)
 
     @property
     def posture(self) -> Posture:
@@ -411,7 +413,7 @@ async def test_status_tells_p2_to_p6_by_what_they_rest_on(deployed: Deployed) ->
     report = await deployed.status.report()
     assert list(report.promises) == ["P1", "P2", "P3", "P4", "P5", "P6", "P9"]
     assert report.ledger.posture is not None and report.ledger.posture.holds
-    assert all(geo.posture is not None and geo.posture.holds for geo in report.geos.values())
+    assert all(geo.posture is not None and geo.posture.holds for geo in report.accounts.values())
 
 
 @pytest.mark.parametrize(
@@ -435,7 +437,7 @@ async def test_one_account_that_is_set_up_wrongly_breaks_what_rests_on_it(
     with caplog.at_level(logging.ERROR):
         await deployed.run()
     assert await deployed.broken() == promises
-    assert "posture of europe" in caplog.text
+    assert "posture of steurope" in caplog.text
     deployed.storage["europe"].properties = copy.deepcopy(STORAGE)
     await deployed.run()
     assert await deployed.broken() == []
@@ -476,8 +478,8 @@ async def test_logs_that_storage_writes_are_told_and_break_no_promise_of_the_sta
     setting("logging.enabled", value)(deployed.storage["europe"].properties)
     await deployed.run()
     assert await deployed.broken() == []  # P8 is none of those that the status tells
-    assert not deployed.checks.checks["europe"].holds
-    assert "posture of europe: logging.enabled" in caplog.text
+    assert not deployed.checks.checks["steurope"].holds
+    assert "posture of steurope: logging.enabled" in caplog.text
 
 
 async def test_an_account_that_cannot_be_looked_at_breaks_what_rests_on_it(deployed: Deployed) -> None:
@@ -499,7 +501,7 @@ async def test_what_was_checked_three_hours_ago_or_never_does_not_hold(deployed:
     assert await deployed.broken() == ["P2", "P3", "P4", "P5", "P6", "P9"]
     await deployed.posture.check()
     assert await deployed.broken() == []
-    del deployed.checks.checks["europe"]
+    del deployed.checks.checks["steurope"]
     assert await deployed.broken() == ["P3", "P4", "P5", "P6"]
 
 
@@ -509,9 +511,9 @@ async def test_a_check_of_the_account_that_a_geo_had_before_says_nothing(deploye
 
 
 async def test_a_check_by_older_code_does_not_speak_for_a_rule_that_it_did_not_have(deployed: Deployed) -> None:
-    check = deployed.checks.checks["europe"]
+    check = deployed.checks.checks["steurope"]
     older = check.model_copy(update={"findings": tuple(f for f in check.findings if f.path != "sku.name")})
-    deployed.checks.checks["europe"] = older
+    deployed.checks.checks["steurope"] = older
     assert await deployed.broken() == ["P3"]
 
 
@@ -522,7 +524,7 @@ async def test_replication_and_logging_are_not_judged_on_this_machine_and_all_el
     europe.properties["logging"]["enabled"] = True
     await deployed.run()
     assert await deployed.broken() == []
-    findings = {finding.path: finding for finding in deployed.checks.checks["europe"].findings}
+    findings = {finding.path: finding for finding in deployed.checks.checks["steurope"].findings}
     for name, found in (("sku.name", "Standard_RAGRS"), ("logging.enabled", "true")):
         assert (findings[name].found, findings[name].outcome) == (found, Outcome.DEVELOPMENT)
     europe.properties["deleteRetentionPolicy"]["enabled"] = True

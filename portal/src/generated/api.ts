@@ -758,6 +758,29 @@ export interface components {
             lockbox: "notApplicable";
         };
         /**
+         * AccountAnswer
+         * @description What is so in one served storage account; what could not be read is null, and `error` says why.
+         *
+         *     `state` is whether it takes new enrollments. `posture` is how it is set up; null if that was never looked at.
+         *     `unreadable` is how many of its unfinished deletions, heartbeats and checks cannot be read; the log names each.
+         */
+        AccountAnswer: {
+            geo: string;
+            /** @enum {string} */
+            state: "open" | "closed";
+            error: string | null;
+            /** Format: date */
+            oldestDay: string | null;
+            pendingDeletions: number | null;
+            overdueDeletions: number | null;
+            /** Format: date-time */
+            oldestDeadline: string | null;
+            lastPurge: components["schemas"]["HeartbeatAnswer"] | null;
+            lastSweep: components["schemas"]["HeartbeatAnswer"] | null;
+            posture: components["schemas"]["PostureAnswer"] | null;
+            unreadable: number;
+        };
+        /**
          * AgreementAnswer
          * @description How far two reviewers agree on the captures to which both gave a verdict.
          *
@@ -1220,27 +1243,6 @@ export interface components {
             reviewer: string;
         };
         /**
-         * GeoAnswer
-         * @description What is so in one served geo; what could not be read is null, and `error` says why.
-         *
-         *     `posture` is how its account is set up; null if that was never looked at. `unreadable` is how many of its
-         *     unfinished deletions, heartbeats and checks cannot be read; the log names each.
-         */
-        GeoAnswer: {
-            storageAccount: string;
-            error: string | null;
-            /** Format: date */
-            oldestDay: string | null;
-            pendingDeletions: number | null;
-            overdueDeletions: number | null;
-            /** Format: date-time */
-            oldestDeadline: string | null;
-            lastPurge: components["schemas"]["HeartbeatAnswer"] | null;
-            lastSweep: components["schemas"]["HeartbeatAnswer"] | null;
-            posture: components["schemas"]["PostureAnswer"] | null;
-            unreadable: number;
-        };
-        /**
          * GeosAnswer
          * @description All geos that there are, by name.
          */
@@ -1396,7 +1398,7 @@ export interface components {
          * LedgerAnswer
          * @description What is so on the ledger: opt-outs that have no deletion yet, the last sweep of it, its account's posture.
          *
-         *     `unreadable` is how many unfinished deletions, heartbeats and checks of no served geo cannot be read.
+         *     `unreadable` is how many unfinished deletions, heartbeats and checks of no served account cannot be read.
          */
         LedgerAnswer: {
             unscheduledOptOuts: number;
@@ -1897,7 +1899,7 @@ export interface components {
         };
         /**
          * ServedGeoAnswer
-         * @description A geo. `endpoint` is the address of the deployment that serves it, if that is another and known here.
+         * @description A geo. `served` is whether tenants can opt in to it here, `endpoint` where they can instead, if known.
          */
         ServedGeoAnswer: {
             geo: string;
@@ -1928,8 +1930,8 @@ export interface components {
                 [key: string]: number;
             };
             ledger: components["schemas"]["LedgerAnswer"];
-            geos: {
-                [key: string]: components["schemas"]["GeoAnswer"];
+            accounts: {
+                [key: string]: components["schemas"]["AccountAnswer"];
             };
         };
         /**
@@ -3703,16 +3705,16 @@ export interface operations {
                      *       },
                      *       "reasons": {
                      *         "P3": [
-                     *           "europe: sku.name is Standard_GRS"
+                     *           "steurope: sku.name is Standard_GRS"
                      *         ],
                      *         "P4": [
-                     *           "europe: sku.name is Standard_GRS"
+                     *           "steurope: sku.name is Standard_GRS"
                      *         ],
                      *         "P5": [
-                     *           "europe: sku.name is Standard_GRS"
+                     *           "steurope: sku.name is Standard_GRS"
                      *         ],
                      *         "P6": [
-                     *           "europe: sku.name is Standard_GRS"
+                     *           "steurope: sku.name is Standard_GRS"
                      *         ]
                      *       },
                      *       "overdueDeletions": 0,
@@ -3799,9 +3801,10 @@ export interface operations {
                      *         },
                      *         "unreadable": 0
                      *       },
-                     *       "geos": {
-                     *         "europe": {
-                     *           "storageAccount": "steurope",
+                     *       "accounts": {
+                     *         "steurope": {
+                     *           "geo": "europe",
+                     *           "state": "open",
                      *           "error": null,
                      *           "oldestDay": "2026-11-21",
                      *           "pendingDeletions": 1,

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from shared.configuration import is_endpoint, is_this_machine
 from shared.model.geos import GEOS
-from shared.model.items import tenant_in_log
+from shared.model.items import STORAGE_ACCOUNT, tenant_in_log
 from shared.model.posture import LEDGER
 from shared.ports import UNREADABLE_ITEM, Conflict, Page, Setup, StoreUnavailable
 from shared.stores.calls import Calls
@@ -29,7 +29,10 @@ PAGE = 100
 
 _NOT_FOUND = 404
 
-_OUR_IDS = re.compile("setting|head|ledger|cosmos|(event|record)-[0-9]{9}|((grant|export)-)?[0-9a-f]{32}")
+_OUR_IDS = re.compile(
+    f"setting|head|ledger|cosmos|account-{STORAGE_ACCOUNT.pattern}|(event|record)-[0-9]{{9}}"
+    "|((grant|export)-)?[0-9a-f]{32}"
+)
 
 T = TypeVar("T")
 

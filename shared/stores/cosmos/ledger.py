@@ -49,6 +49,14 @@ class CosmosLedger(CosmosContainer):
                 break
         return found
 
+    async def has_enrollment_in(self, storage_account: str) -> bool:
+        """See ``LedgerStore``."""
+        # One that nobody understands counts too: it may be on.
+        query = "SELECT TOP 1 c.id FROM c WHERE c.enrollment.storageAccount = @account"
+        async for _ in self._query(query, {"@account": storage_account}, page_size=1):
+            return True
+        return False
+
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """See ``LedgerStore``."""
         rows = self._query(

@@ -1,6 +1,8 @@
 """Container ``operations``: heartbeats, the checks of the posture, and whose database this is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
 
 from azure.core.exceptions import HttpResponseError
 
@@ -12,17 +14,61 @@ from shared.stores.cosmos.account import CONFLICT, CosmosContainer, call, parsed
 _DEPLOYMENT = "deployment"
 
 _LEDGER_ID, _COSMOS_ID = "ledger", "cosmos"
+_ACCOUNT_PREFIX = "account-"
 
 
-class CosmosOperations(CosmosContainer):
-    """Container ``operations``."""
+class _OfAccount(Protocol):
+    @property
+    def storage_account(self) -> str | None: ...
+
+    @property
+    def at(self) -> datetime: ...
+
+
+T = TypeVar("T", bound=_OfAccount)
+
+
+class _ByAccount(CosmosContainer):
+    """Container ``operations``: what is kept of each storage account, and of what is none."""
 
     _name = "operations"
 
+    async def _keep(self, value: _OfAccount, id_of_none: str, members: Mapping[str, Any]) -> None:
+        account = value.storage_account
+        item_id = id_of_none if account is None else f"{_ACCOUNT_PREFIX}{account}"
+        async with call():
+            await (await self._container()).upsert_item({"id": item_id, **members})
+
+    async def _kept(self, kind: str, id_of_none: str, parse: Callable[[Any], T]) -> Mapping[str | None, T | None]:
+        """Return what is kept by storage account; None for what nobody understands.
+
+        Earlier versions named an item after its geo. It says of which account it is, and counts until there is a newer.
+        """
+        found: dict[str | None, T | None] = {}
+        async for row in self._query("SELECT * FROM c", {}, kind):
+            value, account = self._understood(parse, row), _account_of(row, id_of_none)
+            before = found.get(account)
+            if before is None or (value is not None and value.at > before.at):
+                found[account] = value
+        return found
+
+
+def _account_of(row: Mapping[str, Any], id_of_none: str) -> str | None:
+    item_id = str(row["id"])
+    if item_id == id_of_none:
+        return None
+    if item_id.startswith(_ACCOUNT_PREFIX):
+        return item_id.removeprefix(_ACCOUNT_PREFIX)
+    account = row.get("storageAccount")
+    return account if isinstance(account, str) else f"of {item_id}"  # which no account is called
+
+
+class CosmosOperations(_ByAccount):
+    """Container ``operations``."""
+
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
-        async with call():
-            await (await self._container()).upsert_item({"id": heartbeat.geo or _LEDGER_ID, **heartbeat.to_json()})
+        await self._keep(heartbeat, _LEDGER_ID, heartbeat.to_json())
 
     async def deployment_id(self) -> str | None:
         """See ``OperationStore``."""
@@ -46,25 +92,16 @@ class CosmosOperations(CosmosContainer):
 
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:
         """See ``OperationStore``. The next run writes one that can be understood."""
-        rows = self._query("SELECT * FROM c", {}, kind)
-        return {_geo(row["id"]): self._understood(Heartbeat.from_json, row) async for row in rows}
+        return await self._kept(kind, _LEDGER_ID, Heartbeat.from_json)
 
 
-class CosmosPosture(CosmosContainer):
+class CosmosPosture(_ByAccount):
     """Container ``operations``: the checks of the posture."""
-
-    _name = "operations"
 
     async def write(self, check: PostureCheck) -> None:
         """See ``PostureStore``."""
-        async with call():
-            await (await self._container()).upsert_item({"id": check.geo or _COSMOS_ID, **check.to_json()})
+        await self._keep(check, _COSMOS_ID, check.to_json())
 
     async def read_all(self) -> Mapping[str | None, PostureCheck | None]:
         """See ``PostureStore``. The next check replaces one that cannot be understood."""
-        rows = self._query("SELECT * FROM c", {}, "posture")
-        return {_geo(row["id"]): self._understood(PostureCheck.from_json, row) async for row in rows}
-
-
-def _geo(item_id: str) -> str | None:
-    return None if item_id in {_LEDGER_ID, _COSMOS_ID} else item_id
+        return await self._kept("posture", _COSMOS_ID, PostureCheck.from_json)

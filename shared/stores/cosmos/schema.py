@@ -15,7 +15,7 @@ class Schema:
 
     Attributes:
         partition_key: the path of its partition key.
-        indexed: the properties that queries filter or order by; nothing else is indexed. None indexes everything.
+        indexed: the paths of what queries filter or order by; nothing else is indexed. None indexes everything.
         composite: the properties of each query that orders by several, in its order.
     """
 
@@ -42,7 +42,7 @@ class Schema:
 CONTAINERS: Mapping[str, Schema] = {
     "tenants": Schema(
         "/tenantId",
-        indexed=("tenantId", "kind", "sequence", "enrollmentId", "at", "notice"),
+        indexed=("tenantId", "kind", "sequence", "enrollmentId", "at", "notice", "enrollment/storageAccount"),
     ),
     "deletions": Schema(
         "/tenantId",

@@ -55,7 +55,7 @@ approved = good(review_grants_approve.sync(TENANT, asked.grant_id, client=who("a
 read = good(captures_read.sync(TENANT, first.day, stored.batch_id, client=who("reviewer")))
 
 status = good(status_get.sync(client=who("operator")))
-europe = status.geos["europe"]
+europe = status.accounts["steurope"]
 off = good(data_sharing_set.sync(TENANT, client=who("admin"), body=DataSharingRequest(enabled=False)))
 
 print(

@@ -179,9 +179,9 @@ def _() -> Iterator[None]:
 
 @mutant("an enrollment in another geo's account")
 def _() -> Iterator[None]:
-    def elsewhere(self: Accounts, geo: str) -> Account:
-        stores = dict(zip(self.stores, reversed(self.stores.values()), strict=True))
-        return Account(geo, stores[geo], self.retention_days)
+    def elsewhere(self: Accounts, geo: str, enrollment_id: str) -> Account:
+        others = [account for account in self if account.geo != geo]
+        return replace(others[0], geo=geo)
 
     with patched(Accounts, "for_opt_in", elsewhere):
         yield

@@ -1,0 +1,117 @@
+"""Storage accounts that were served and are configured no more, though they are not empty (D20)."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from shared.accounts import Accounts
+from shared.clock import Clock
+from shared.model.findings import Notable
+from shared.model.heartbeats import Heartbeat
+from shared.model.items import STORAGE_ACCOUNT
+from shared.ports import DeletionStore, LedgerStore, OperationStore
+from shared.problems import Unavailable
+
+_AGAIN_SECONDS = 10.0
+_SERVED_WITHIN = timedelta(minutes=15)
+
+_log = logging.getLogger(__name__)
+
+
+class Abandoned:
+    """Looks for them once, when a process starts, and again only while there are some.
+
+    Nobody purges such an account, and nobody would notice: whose data is in it, its deadlines are missed. So the
+    service takes neither captures nor opt-ins until it is configured again, and tells operators. The jobs go on in all
+    other accounts.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        ledger: LedgerStore,
+        deletions: DeletionStore,
+        operations: OperationStore,
+        clock: Clock,
+    ) -> None:
+        self._accounts = accounts
+        self._ledger = ledger
+        self._deletions = deletions
+        self._operations = operations
+        self._clock = clock
+        self._none = False
+        self._refused_until = float("-inf")
+        self._look: asyncio.Task[None] | None = None
+
+    async def refuse(self) -> None:
+        """Go on if there are none; once that is known nothing is read any more, and until then requests share a look.
+
+        Raises:
+            Unavailable: if there are some; the log names them.
+            StoreUnavailable: if that cannot be read; then the next request looks again.
+        """
+        if not self._none:
+            if self._look is None:
+                self._look = asyncio.create_task(self._look_now())
+                self._look.add_done_callback(self._finish_look)
+            # One request that is cancelled must not take the shared look away from the others.
+            await asyncio.shield(self._look)
+
+    async def among(
+        self, purges: Mapping[str | None, Heartbeat | None], sweeps: Mapping[str | None, Heartbeat | None]
+    ) -> Sequence[str]:
+        """Return the names of those that the last heartbeats of purge and sweep, by account, tell of.
+
+        Raises:
+            StoreUnavailable: if it cannot be read whether one is empty.
+        """
+        now, served = self._clock.now(), {account.name for account in self._accounts}
+        found = []
+        for name in sorted(name for name in {*purges, *sweeps} if name is not None and name not in served):
+            # What somebody else has written there under another name than ours is counted as unreadable, and no more.
+            if not STORAGE_ACCOUNT.fullmatch(name) or self._is_elsewhere(purges.get(name), now):
+                continue
+            if not await self._is_empty(name, sweeps.get(name), now):
+                found.append(name)
+        return found
+
+    async def _look_now(self) -> None:
+        if self._clock.monotonic() >= self._refused_until:
+            purges, sweeps = await self._operations.read_all("purge"), await self._operations.read_all("sweep")
+            found = await self.among(purges, sweeps)
+            if not found:
+                self._none = True
+                return
+            self._refused_until = self._clock.monotonic() + _AGAIN_SECONDS
+            for name in found:
+                _log.error("account-abandoned: %s is not configured and not empty", name)
+        raise Unavailable(Unavailable.NOT_READY)
+
+    def _finish_look(self, task: "asyncio.Task[None]") -> None:
+        self._look = None
+        if not task.cancelled():
+            task.exception()  # whoever waits for it gets it; if all of them are gone, nobody needs it
+
+    def _is_elsewhere(self, last_purge: Heartbeat | None, now: datetime) -> bool:
+        """Tell whether another deployment on this ledger serves an account, as its heartbeat shows."""
+        if last_purge is None or last_purge.geo not in self._accounts.elsewhere:
+            return False
+        return now - last_purge.at <= _SERVED_WITHIN
+
+    async def _is_empty(self, name: str, sweep: Heartbeat | None, now: datetime) -> bool:
+        if sweep is None or sweep.outcome == "failed" or any(map(_containers, _rounds(sweep))):
+            return False
+        if sweep.cursor is not None and sweep.previous_counts is None:
+            return False  # nobody has seen all of it yet
+        if (await self._deletions.counts(name, now)).pending:
+            return False
+        return not await self._ledger.has_enrollment_in(name)
+
+
+def _rounds(sweep: Heartbeat) -> Sequence[Mapping[str, int]]:
+    return [sweep.counts, *([] if sweep.previous_counts is None or sweep.cursor is None else [sweep.previous_counts])]
+
+
+def _containers(counts: Mapping[str, int]) -> int:
+    return counts.get("containers", 0) - counts.get(Notable.FOREIGN_CONTAINER, 0)
