@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.model.heartbeats import Heartbeat, Job
-from shared.ports import ContainerStore, ListedContainer, StoreUnavailable
+from shared.ports import ContainerPage, ContainerStore, ListedContainer, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -160,6 +160,13 @@ class BriefStore:
             if each is None:
                 return
             yield each
+
+    async def container_page(
+        self, prefix: str, marker: str | None, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> ContainerPage:
+        """See ``ContainerStore``."""
+        async with self._brief():
+            return await self.store.container_page(prefix, marker, include_deleted=include_deleted, page_size=page_size)
 
     @asynccontextmanager
     async def _brief(self) -> AsyncIterator[None]:

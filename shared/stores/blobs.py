@@ -24,7 +24,9 @@ from shared.ports import (
     ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
+    ContainerPage,
     ListedContainer,
+    MarkerRefused,
     Permit,
     Put,
     Setup,
@@ -47,7 +49,7 @@ _BATCH_HEADERS = {
 }
 _BESIDE_HEADERS = {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": "application/octet-stream"}
 _LOG_HEADERS = {"x-ms-blob-type": "AppendBlob"}
-_CREATED, _NOT_FOUND, _PRECONDITION_FAILED = 201, 404, 412
+_CREATED, _BAD_REQUEST, _NOT_FOUND, _PRECONDITION_FAILED = 201, 400, 404, 412
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 # With a signature that only creates, Azure may say that an overwrite is not authorised where it would have said that
 # the blob exists; Azurite says so in words of its own.
@@ -307,17 +309,31 @@ class AzureCaptureStore:
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
         """See ``CaptureStore``."""
-        pages = self._client.list_containers(
-            name_starts_with=prefix, include_deleted=include_deleted, results_per_page=page_size
-        ).by_page()
+        marker: str | None = None
         while True:
-            async with _call():
-                page = await anext(pages, None)
-                if page is None:
-                    return
-                listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
-            for each in listed:
+            page = await self.container_page(prefix, marker, include_deleted=include_deleted, page_size=page_size)
+            for each in page.containers:
                 yield each
+            marker = page.next_marker
+            if marker is None:
+                return
+
+    async def container_page(
+        self, prefix: str, marker: str | None, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> ContainerPage:
+        """See ``CaptureStore``."""
+        pages: Any = self._client.list_containers(
+            name_starts_with=prefix, include_deleted=include_deleted, results_per_page=page_size
+        ).by_page(marker)
+        async with _call():
+            try:
+                page = await anext(pages)
+            except HttpResponseError as error:
+                if marker is not None and error.status_code == _BAD_REQUEST:
+                    raise MarkerRefused from None
+                raise
+            listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
+        return ContainerPage(listed, pages.continuation_token or None)
 
 
 def _block_id(name: str) -> str:
