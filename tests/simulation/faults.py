@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from shared.ports import Conflict, ConsentExpired, Permit, StoreUnavailable, TryAgain
+from shared.ports import Conflict, ConsentExpired, MarkerRefused, Permit, StoreUnavailable, TryAgain
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
 
 LANDING_MAX = 20.0
@@ -35,12 +35,12 @@ ITERATORS = frozenset(
         "due",
         "unverified",
         "ledgers",
-        "events_of_shard",
+        "events_of_enrollments",
         "opt_outs_since",
         "events_after",
         "tenants",
         "of_sequences",
-        "verified_of_shard",
+        "verified_among",
         "opted_out_since",
         "downloads",
     }
@@ -57,6 +57,7 @@ WRITES = frozenset(
     {"mark", "deploy", "commit", "move_head", "create", "replace", "create_container", "write", *UPLOADS}
     | {"delete_container", "delete_beside"}
 )
+_MARKER_REFUSED = 0.02
 _CONDITIONAL = frozenset({"commit", "replace", "move_head"})
 
 
@@ -238,6 +239,9 @@ class Faulty:
                 raise StoreUnavailable("storage-timeout")
             if faults.calm:
                 return await carry_out()
+            if method == "container_page" and args[1] is not None and faults.random.random() < _MARKER_REFUSED:
+                faults.count("marker refused")
+                raise MarkerRefused
             permit = args[0] if method == "create_container" else None
             return await self._call_in_storm(method, carry_out, work, permit)
         except StoreUnavailable as error:
