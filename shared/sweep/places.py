@@ -38,6 +38,11 @@ class Place(Item):
         """The place as a text."""
         return self.model_dump_json(by_alias=True, exclude_defaults=True)
 
+    def found_of(self, enrollment_id: str) -> list[DayContainer]:
+        """Return what an enrollment would have on the days under which something was found."""
+        parsed = [DayContainer.parse(f"{prefix}{enrollment_id}") for prefix in self.found]
+        return [container for container in parsed if container is not None]
+
     def after_judging(self, next_marker: str | None, found: Iterable[DayContainer]) -> "Place":
         """Return the place after a page of all names, on which there was something."""
         prefixes = set(self.found)

@@ -257,7 +257,8 @@ class StorageSweep:
     async def _confirmed(self, intruder: Intruder, sound_ledgers: dict[str, bool]) -> Intruder | None:
         """Return it if it is one by the word of a ledger that can be believed, and is still there.
 
-        After a receipt, with all that there is of the enrollment's days: the ledger is told once, of all of them.
+        After a receipt, with all that there is of the enrollment's days and of those under which something was found:
+        the ledger is told once, of all of them.
 
         Args:
             intruder: what seems to have no business in the account.
@@ -273,15 +274,20 @@ class StorageSweep:
                 self.round.run.note("ledger-unsound")
         if not sound_ledgers[event.tenant_id]:
             return None
-        asked_for = {container.name: container for container in intruder.containers}
+        elsewhere = set[DayContainer]()
         if intruder.trespass is Trespass.AFTER_RECEIPT:
             proved = await self._proved(event)
             if proved is None:
                 return None  # nothing was, whatever the deletion says; the sweep of the ledger lets it begin again
-            asked_for |= {container.name: container for container in proved[0].value.containers}
+            place = Place.parse(self.round.cursor) or Place()
+            elsewhere = {*proved[0].value.containers, *place.found_of(event.enrollment_id)} - set(intruder.containers)
         # Purged and proved, they may have gone since they were listed; then nothing has come back.
-        there = [asked_for[name] for name in sorted(asked_for) if await self._is_there(asked_for[name])]
-        return replace(intruder, containers=there) if there else None
+        for container in intruder.containers:
+            if await self._is_there(container):
+                there = [each for each in elsewhere if await self._is_there(each)]
+                everything = sorted([*intruder.containers, *there], key=lambda each: each.name)
+                return replace(intruder, containers=everything)
+        return None
 
     async def _is_there(self, container: DayContainer) -> bool:
         async for listed in self._containers.list_containers(container.name):

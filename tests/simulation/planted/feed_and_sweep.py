@@ -12,9 +12,7 @@ from shared.model.ledger import OptedOut
 from shared.ports import ContainerPage, StoreUnavailable
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import reconciliation
-from shared.sweep import storage as storage_sweep
 from shared.sweep.ledger import LedgerSweep
-from shared.sweep.places import Place
 from shared.sweep.storage import StorageSweep
 from shared.sweep.sweep import Sweep
 from tests.simulation.planted.registry import mutant, patched
@@ -125,39 +123,6 @@ def _() -> Iterator[None]:
         return await look_at(self, page)
 
     with patched(StorageSweep, "_look_at", greedy):
-        yield
-
-
-@mutant("the sweep leaves out the last name of a page")
-def _() -> Iterator[None]:
-    ours = storage_sweep._ours
-
-    def short(page: ContainerPage) -> Any:
-        return ours(page)[: None if page.next_marker is None else -1]
-
-    with patched(storage_sweep, "_ours", short):
-        yield
-
-
-@mutant("the sweep takes a page for the account")
-def _() -> Iterator[None]:
-    after_judging = Place.after_judging
-
-    def over(self: Place, next_marker: str | None, found: Any) -> Place:
-        return after_judging(self, None, found)
-
-    with patched(Place, "after_judging", over):
-        yield
-
-
-@mutant("the sweep forgets what it found on the page before")
-def _() -> Iterator[None]:
-    after_judging = Place.after_judging
-
-    def forgetful(self: Place, next_marker: str | None, found: Any) -> Place:
-        return after_judging(Place(marker=self.marker), next_marker, found)
-
-    with patched(Place, "after_judging", forgetful):
         yield
 
 
