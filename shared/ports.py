@@ -27,6 +27,10 @@ RETRY_AFTER_MAX = 300.0
 """In seconds. No store is believed to ask for a longer wait: what is further ahead is an error, or hostile."""
 
 
+ENROLLMENTS_MAX = 100
+"""About how many enrollments a store is asked at once."""
+
+
 class StoreUnavailable(Exception):
     """A store did not do what it was asked; whether it did it without telling is unknown.
 
@@ -53,6 +57,10 @@ class Conflict(Exception):
 
 class ContainerMissing(Exception):
     """The container of a batch does not exist: never created, or deleted."""
+
+
+class MarkerRefused(Exception):
+    """Storage does not go on with a listing where its marker says."""
 
 
 class BatchMissing(Exception):
@@ -167,10 +175,13 @@ class LedgerStore(Protocol):
         """
         ...
 
-    def events_of_shard(self, shard: str) -> AsyncIterator[tuple[str, Event | None]]:
-        """Yield the events of all tenants' enrollments whose id begins with ``shard``, with that id, in no order.
+    def events_of_enrollments(self, enrollment_ids: Sequence[str]) -> AsyncIterator[tuple[str, Event | None]]:
+        """Yield the events of these enrollments, whosever they are, each with its enrollment's id, in no order.
 
         Instead of an event that nobody understands, None.
+
+        Args:
+            enrollment_ids: at most ``ENROLLMENTS_MAX``.
         """
         ...
 
@@ -297,8 +308,12 @@ class DeletionStore(Protocol):
         """
         ...
 
-    def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
-        """Yield the ids of the enrollments that begin with ``shard`` and whose deletion is verified, in no order."""
+    def verified_among(self, enrollment_ids: Sequence[str]) -> AsyncIterator[str]:
+        """Yield those of these enrollments whose deletion is verified, in no order.
+
+        Args:
+            enrollment_ids: at most ``ENROLLMENTS_MAX``.
+        """
         ...
 
     async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
@@ -612,6 +627,19 @@ class ListedContainer:
     deleted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerPage:
+    """A page of a listing; it may be short, or empty, though there is a next one.
+
+    Attributes:
+        containers: those on it, in the order of their names.
+        next_marker: storage's own word for where the next page begins, which may be kept; None if there is none.
+    """
+
+    containers: Sequence[ListedContainer]
+    next_marker: str | None
+
+
 class ContainerStore(Protocol):
     """The containers of one geo-pinned storage account (P3)."""
 
@@ -643,6 +671,22 @@ class ContainerStore(Protocol):
             prefix: what the names begin with.
             include_deleted: also those that soft delete keeps.
             page_size: how many to ask for at a time; fewer if only the first are of interest.
+        """
+        ...
+
+    async def container_page(
+        self, prefix: str, marker: str | None, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> ContainerPage:
+        """Return one page of what ``list_containers`` yields.
+
+        Args:
+            prefix: what the names begin with.
+            marker: that of the page; None for the first.
+            include_deleted: also those that soft delete keeps.
+            page_size: of how many at most.
+
+        Raises:
+            MarkerRefused: if storage does not take the marker, for instance because it was kept for too long.
         """
         ...
 

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar, cast
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.model.heartbeats import THROTTLED, Heartbeat, Job
-from shared.ports import ContainerStore, ListedContainer, StoreUnavailable, TryAgain
+from shared.ports import ContainerPage, ContainerStore, ListedContainer, StoreUnavailable, TryAgain
 
 T = TypeVar("T")
 
@@ -387,6 +387,13 @@ class BriefStore:
 
         while (each := await self._brief(next_listed)) is not None:
             yield each
+
+    async def container_page(
+        self, prefix: str, marker: str | None, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> ContainerPage:
+        """See ``ContainerStore``."""
+        asked = partial(self.store.container_page, include_deleted=include_deleted, page_size=page_size)
+        return await self._brief(partial(asked, prefix, marker))
 
     async def _brief(self, call: Callable[[], Awaitable[T]]) -> T:
         async def bounded() -> T:

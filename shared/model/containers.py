@@ -25,6 +25,11 @@ class DayContainer:
         """The container's name, ``{shard}-{yyyymmdd}-{enrollmentId}``."""
         return f"{shard_of(self.enrollment_id)}-{self.day:%Y%m%d}-{self.enrollment_id}"
 
+    @property
+    def day_prefix(self) -> str:
+        """What the names of all containers of its shard and day begin with."""
+        return f"{shard_of(self.enrollment_id)}-{self.day:%Y%m%d}-"
+
     @classmethod
     def parse(cls, name: str) -> "DayContainer | None":
         """Return the container that ``name`` denotes, or None if no container of ours is named so."""

@@ -3,7 +3,8 @@
 import base64
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from azure.core import MatchConditions
@@ -26,7 +27,9 @@ from shared.ports import (
     ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
+    ContainerPage,
     ListedContainer,
+    MarkerRefused,
     Permit,
     Put,
     Setup,
@@ -49,7 +52,7 @@ _BATCH_HEADERS = {
 }
 _BESIDE_HEADERS = {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": "application/octet-stream"}
 _LOG_HEADERS = {"x-ms-blob-type": "AppendBlob"}
-_CREATED, _NOT_FOUND, _PRECONDITION_FAILED = 201, 404, 412
+_CREATED, _BAD_REQUEST, _NOT_FOUND, _PRECONDITION_FAILED = 201, 400, 404, 412
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _TOO_MANY_REQUESTS = 429
 _THROTTLES = frozenset({StorageErrorCode.SERVER_BUSY.value, StorageErrorCode.OPERATION_TIMED_OUT.value})
@@ -328,17 +331,32 @@ class AzureCaptureStore:
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
         """See ``CaptureStore``."""
-        found = self._client.list_containers(
+        return _Listing(partial(self.container_page, prefix, include_deleted=include_deleted, page_size=page_size))
+
+    async def container_page(
+        self, prefix: str, marker: str | None, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> ContainerPage:
+        """See ``CaptureStore``."""
+        pages: Any = self._client.list_containers(
             name_starts_with=prefix, include_deleted=include_deleted, results_per_page=page_size
-        )
-        return _Listing(found.by_page())
+        ).by_page(marker)
+        async with _call():
+            try:
+                page = await anext(pages)
+            except HttpResponseError as error:
+                if marker is not None and error.status_code == _BAD_REQUEST:
+                    raise MarkerRefused from None
+                raise
+            listed = [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
+        return ContainerPage(listed, pages.continuation_token or None)
 
 
 class _Listing:
     """The containers on some pages. A page that could not be had is asked for again, unlike by a generator."""
 
-    def __init__(self, pages: AsyncIterator[AsyncIterator[Any]]) -> None:
-        self._pages = pages
+    def __init__(self, page_from: Callable[[str | None], Awaitable[ContainerPage]]) -> None:
+        self._page_from = page_from
+        self._marker: str | None = None
         self._listed = deque[ListedContainer]()
         self._is_last = False
 
@@ -349,14 +367,9 @@ class _Listing:
         while not self._listed:
             if self._is_last:
                 raise StopAsyncIteration
-            async with _call():
-                page = await anext(self._pages, None)
-                if page is None:
-                    self._is_last = True
-                else:
-                    self._listed.extend(
-                        [ListedContainer(str(each.name), deleted=bool(each.deleted)) async for each in page]
-                    )
+            page = await self._page_from(self._marker)
+            self._listed.extend(page.containers)
+            self._marker, self._is_last = page.next_marker, page.next_marker is None
         return self._listed.popleft()
 
 

@@ -22,8 +22,10 @@ from shared.ports import (
     ConsentExpired,
     ContainerBeingDeleted,
     ContainerMissing,
+    ContainerPage,
     DeletionCounts,
     ListedContainer,
+    MarkerRefused,
     Page,
     Permit,
     Put,
@@ -99,10 +101,10 @@ class MemoryLedger:
                 setting = None if stored is None else stored.value
                 yield TenantLedger(tenant_id, setting, events[:at_most], whole=whole)
 
-    async def events_of_shard(self, shard: str) -> AsyncIterator[tuple[str, Event | None]]:
+    async def events_of_enrollments(self, enrollment_ids: Sequence[str]) -> AsyncIterator[tuple[str, Event | None]]:
         """See ``LedgerStore``."""
         for event in self._all_events():
-            if event.enrollment_id.startswith(shard):
+            if event.enrollment_id in enrollment_ids:
                 yield event.enrollment_id, event
 
     async def last_commit(self) -> int | None:
@@ -222,10 +224,10 @@ class MemoryDeletions:
             if tenant == tenant_id and (after < stored.value.sequence <= until or after == 0 >= stored.value.sequence):
                 yield stored
 
-    async def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
+    async def verified_among(self, enrollment_ids: Sequence[str]) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
         for (_, enrollment_id), stored in _in_no_order(self.items.items()):
-            if enrollment_id.startswith(shard) and stored.value.status == "verified":
+            if enrollment_id in enrollment_ids and stored.value.status == "verified":
                 yield enrollment_id
 
     async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
@@ -376,8 +378,9 @@ class MemoryPosture:
 class MemoryCaptures:
     """One storage account.
 
-    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would, and give the account a
-    clock of its own by ``now``; without one it has that of whoever writes.
+    A test may put a container's name into ``being_deleted`` or ``soft_deleted``, as Azure would, let a page of a
+    listing hold ``page_max`` containers, refuse the markers of ``refused_markers``, and give the account a clock of its
+    own by ``now``; without one it has that of whoever writes.
     """
 
     def __init__(self, account: str) -> None:
@@ -392,6 +395,8 @@ class MemoryCaptures:
         self._etags = count(1)
         self.being_deleted: set[str] = set()
         self.soft_deleted: set[str] = set()
+        self.page_max = 5000
+        self.refused_markers: set[str | None] = set()
 
     @property
     def account(self) -> str:
@@ -584,12 +589,28 @@ class MemoryCaptures:
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
         """See ``CaptureStore``."""
+        for each in self._listed(prefix, include_deleted=include_deleted):
+            yield each
+
+    async def container_page(
+        self, prefix: str, marker: str | None, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> ContainerPage:
+        """See ``CaptureStore``."""
+        if marker in self.refused_markers:
+            raise MarkerRefused
+        listed = self._listed(prefix, include_deleted=include_deleted)
+        rest = [each for each in listed if marker is None or each.name >= marker]
+        size = min(page_size, self.page_max)
+        # What soft delete keeps may have the name of what is there: a page ends between names.
+        while 0 < size < len(rest) and rest[size].name == rest[size - 1].name:
+            size += 1
+        return ContainerPage(rest[:size], rest[size].name if size < len(rest) else None)
+
+    def _listed(self, prefix: str, *, include_deleted: bool) -> Sequence[ListedContainer]:
         listed = [ListedContainer(name) for name in self.containers]
         if include_deleted:
             listed += [ListedContainer(name, deleted=True) for name in self.soft_deleted]
-        for each in sorted(listed, key=lambda container: container.name):
-            if each.name.startswith(prefix):
-                yield each
+        return sorted((each for each in listed if each.name.startswith(prefix)), key=lambda each: each.name)
 
     def _refuse_late(self, permit: WritePermit) -> None:
         now = self.now or permit.read_at.clock.now

@@ -100,21 +100,34 @@ def ledger_faults(ledger: TenantLedger, deleted: Collection[str]) -> Counter[str
 
 @dataclass(slots=True)
 class Enrollments:
-    """What the ledger and the deletions say of the enrollments whose containers were found in a shard.
+    """What the ledger and the deletions say of the enrollments whose containers were found on a page.
 
     Attributes:
         events: of each enrollment one event, if the ledger has any.
         unclear: the enrollments of which the ledger says two different things, or what nobody understands.
         ended: the enrollments that were opted out.
         verified: the enrollments whose deletion has its receipt.
-        ledger_has_shard: whether the ledger has any enrollment of the shard, found or not.
     """
 
     events: dict[str, Event] = field(default_factory=dict)
     unclear: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     verified: set[str] = field(default_factory=set)
-    ledger_has_shard: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether the ledger has said anything of any of them."""
+        return bool(self.events or self.unclear)
+
+    def alive_in(self, account: Account) -> set[str]:
+        """Return those that are pinned to an account and were not opted out; of these the day alone is to be judged."""
+        return {
+            enrollment_id
+            for enrollment_id, event in self.events.items()
+            if account.holds(event)
+            and not account.is_of_another_geo(event)
+            and enrollment_id not in self.unclear | self.ended
+        }
 
     def learn(self, enrollment_id: str, event: Event | None) -> None:
         """Take in one event of an enrollment; None is one that nobody understands."""
@@ -138,7 +151,7 @@ class Intruder:
 
     Attributes:
         trespass: why.
-        containers: which; after a receipt all that there are of the enrollment, else one.
+        containers: which; after a receipt all that were found of the enrollment, else one.
         event: an event of the enrollment, or None if the ledger has none.
     """
 
@@ -149,15 +162,22 @@ class Intruder:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What became of a shard's containers.
+    """What became of a page's containers.
 
     Attributes:
         intruders: those to drive out.
         doubts: the codes of what keeps some of them from being judged.
+        spared: the containers of which that is so.
     """
 
     intruders: Sequence[Intruder]
     doubts: Sequence[str]
+    spared: Sequence[DayContainer] = ()
+
+    @property
+    def found(self) -> Sequence[DayContainer]:
+        """All containers of which something is to be done, or told."""
+        return [*self.spared, *(container for each in self.intruders for container in each.containers)]
 
     @property
     def strangers(self) -> int:
@@ -166,7 +186,7 @@ class Judgement:
 
 
 def judge(containers: Sequence[DayContainer], enrollments: Enrollments, account: Account, now: datetime) -> Judgement:
-    """Tell which containers of a shard have no business in the account in which they were found.
+    """Tell which containers of a page have no business in the account in which they were found.
 
     Args:
         containers: what was found, in the order of their names.
@@ -174,17 +194,19 @@ def judge(containers: Sequence[DayContainer], enrollments: Enrollments, account:
         account: where they were found.
         now: the time of the comparison.
     """
-    intruders = list[Intruder]()
+    intruders, spared = list[Intruder](), list[DayContainer]()
     came_back: defaultdict[str, list[DayContainer]] = defaultdict(list)
     doubts = ["ledger-unclear"] if enrollments.unclear else []
     for container in containers:
         enrollment_id = container.enrollment_id
         if enrollment_id in enrollments.unclear:
+            spared.append(container)
             continue
         event = enrollments.events.get(enrollment_id)
         if event is not None and account.is_of_another_geo(event):
             # The container lies just where it belongs; the setting gives the account to another geo.
             doubts.append("geo-exchanged")
+            spared.append(container)
             continue
         verified = enrollment_id in enrollments.verified and enrollment_id in enrollments.ended
         found = trespass(container, account, event, verified=verified, now=now)
@@ -196,7 +218,7 @@ def judge(containers: Sequence[DayContainer], enrollments: Enrollments, account:
         Intruder(Trespass.AFTER_RECEIPT, returned, enrollments.events[enrollment_id])
         for enrollment_id, returned in came_back.items()
     ]
-    return Judgement(intruders, list(dict.fromkeys(doubts)))
+    return Judgement(intruders, list(dict.fromkeys(doubts)), spared)
 
 
 def trespass(
@@ -217,6 +239,11 @@ def trespass(
         return Trespass.WRONG_ACCOUNT  # P3
     if verified:
         return Trespass.AFTER_RECEIPT  # P5, P6
+    return day_trespass(container, account, now)
+
+
+def day_trespass(container: DayContainer, account: Account, now: datetime) -> Trespass | None:
+    """Return why a container may not be where it is because of its day alone (P4), or None."""
     if now >= deadlines.day_deadline(container.day, account.retention_days):
         return Trespass.PAST_DEADLINE  # P4
     if container.day > (deadlines.latest_capture(now) + deadlines.CLOCK_SKEW).date():

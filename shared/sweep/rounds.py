@@ -55,6 +55,12 @@ class Round:
         """Return what a count has come to in this round."""
         return self._counts_before[count] + self.run.counts[count]
 
+    def forget(self, *counts: str) -> None:
+        """Take back what the round has counted, because it is counted anew."""
+        for count in counts:
+            self._totals_before[count] -= self._counts_before.pop(count, 0)
+            self.run.counts.pop(count, None)
+
     async def report(self) -> None:
         """Keep what the round has come to by now; a failure to do so is noted."""
         if self.cursor is None and self.run.cut_short:

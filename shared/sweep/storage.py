@@ -1,51 +1,58 @@
 """The sweep of an account: what has no business there is driven out, and receipts are looked at again (P1, P3-P6)."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from shared.accounts import Account
 from shared.clock import Clock
-from shared.model.containers import DEPLOYMENT_PREFIX, SHARDS, DayContainer, shard_prefix
+from shared.model.containers import DEPLOYMENT_PREFIX, DayContainer
 from shared.model.deletion import Deletion, Reappearance
 from shared.model.findings import Notable, Trespass
 from shared.model.heartbeats import THROTTLED
 from shared.model.ledger import Event
 from shared.pairing import UNPAIRED, Pairing
-from shared.ports import Conflict, DeletionStore, LedgerStore, ListedContainer, Stored, StoreUnavailable
+from shared.ports import (
+    ENROLLMENTS_MAX,
+    Conflict,
+    ContainerPage,
+    DeletionStore,
+    LedgerStore,
+    MarkerRefused,
+    Stored,
+    StoreUnavailable,
+)
 from shared.runs import BriefStore
 from shared.sweep.ledger import settled_faults
+from shared.sweep.places import Place
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import SignedReceipts
-from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, judge
+from shared.sweep.reconciliation import Enrollments, Intruder, Judgement, day_trespass, judge
 from shared.sweep.rounds import Round
 
-_ALL_NAMES = "all"
-_JUDGE, _MARKED = "judge-", ":"
-# All of the account is judged before anything in it is deleted (D14).
-_STEPS = (_ALL_NAMES, *(f"{_JUDGE}{shard}" for shard in SHARDS), *SHARDS)
 _CHUNK_MAX = 100
 _FAILURES_MAX = 200
 _STRANGERS_MAX = 50
+_ALIVE_MAX = 200_000
 _STRANGERS, _UNJUDGED = "strangers", "unjudged"
-_COUNTED_ANEW = ("containers", _STRANGERS, _UNJUDGED, Notable.FOREIGN_CONTAINER, Notable.SOFT_DELETED)
-_UNREACHABLE_STEPS_MAX = 3
+_WALKED = ("containers", Notable.FOREIGN_CONTAINER, Notable.SOFT_DELETED, _STRANGERS, _UNJUDGED)
+_MARKER_REFUSED = "storage-marker-refused"
+_FAILED_STEPS_MAX = 3
 _UNREACHABLE = frozenset({"storage-unreachable", "storage-timeout"})
 _ATTEMPTS_MAX = 3
 
 
-def _marking(step: str, marked: str) -> str:
-    """Return the cursor at a step: with the shards in which the judge has found something, if there are any."""
-    return f"{step}{_MARKED}{marked}" if marked else step
-
-
 @dataclass(frozen=True, slots=True)
 class StorageSweep:
-    """One run that compares an account with the ledger, shard by shard and within a shard oldest first.
+    """One run that compares an account with the ledger, page by page of the names of its containers.
+
+    First the whole account is judged, then what was found is driven out: nothing is deleted before all is judged (D14).
+    After each page the counts and the place are kept together, so that a run that is killed leaves a page to be looked
+    at again and nothing else. What comes to be behind the place is found by the next round.
 
     Attributes:
-        round: the round that it takes further; its cursor is the step that comes next.
+        round: the round that it takes further; its cursor names the page that comes next.
         account: the account.
         pairing: what tells whether the account and the ledger belong together.
         ledger: the ledger.
@@ -54,6 +61,8 @@ class StorageSweep:
         reappearances: how the ledger is told of data that came back.
         clock: time.
         max_deletes: how many containers it deletes.
+        alive: enrollments that were seen to be alive and the account's, of which only the day is judged further on; an
+            enrollment's containers lie on as many pages as it has days.
     """
 
     round: Round
@@ -65,6 +74,7 @@ class StorageSweep:
     reappearances: Reappearances
     clock: Clock
     max_deletes: int
+    alive: set[str] = field(default_factory=set)
 
     @property
     def _containers(self) -> BriefStore:
@@ -76,43 +86,48 @@ class StorageSweep:
         await self.round.report()
 
     async def _go_on(self) -> None:
-        run = self.round.run
-        paired = await self._is_paired()
-        cursor, _, marked = (self.round.cursor or "").partition(_MARKED)
-        begin = _STEPS.index(cursor) if cursor in _STEPS else 0
-        unreachable_steps = 0
-        for step, following in zip(_STEPS[begin:], (*_STEPS[begin + 1 :], None), strict=True):
-            self.round.cursor = _marking(step, marked)
-            if step in SHARDS and step not in marked:
-                continue  # nothing was found there
+        run, round_ = self.round.run, self.round
+        paired, may_delete = await self._is_paired(), None
+        if Place.parse(round_.cursor) is None:
+            round_.forget(*_WALKED)
+            round_.cursor = Place().cursor
+        failed_steps = 0
+        while (place := Place.parse(round_.cursor)) is not None:
+            if place.judged and may_delete is None:
+                may_delete = await self._may_delete(paired=paired)
+            if place.judged and not (may_delete and place.found):
+                round_.cursor = None  # also if nothing may be deleted: the next round judges again
+                return
             if run.out_of_time():
                 return
-            if step in SHARDS and not await self._may_delete(paired=paired):
-                break
-            errors_before, marks, counts_before = len(run.errors), set[str](), run.counts.copy()
-            code = await run.isolated(self._take(step, marks))
-            if code == THROTTLED and step not in SHARDS:  # all of it is counted again by the next run
-                run.counts.update({name: counts_before[name] - run.counts[name] for name in _COUNTED_ANEW})
+            errors_before = len(run.errors)
+            await run.isolated(self._take(place))
             if run.more:
                 return
-            marked = "".join(sorted({*marked, *marks}))
-            self.round.cursor = _marking(following, marked) if following else None
-            unreachable = set(run.errors[errors_before:]) & _UNREACHABLE
-            unreachable_steps = unreachable_steps + 1 if unreachable else 0
-            if unreachable_steps == _UNREACHABLE_STEPS_MAX:
-                return  # each further step would only wait as long
-        self.round.cursor = None  # also if nothing may be deleted: the next round judges again
+            failed = round_.cursor == place.cursor or not _UNREACHABLE.isdisjoint(run.errors[errors_before:])
+            failed_steps = failed_steps + 1 if failed else 0
+            if failed_steps == _FAILED_STEPS_MAX or run.errors.count(_MARKER_REFUSED) > 1:
+                return  # each further step would only wait as long, or begin again as often
+            await round_.report()
 
-    async def _take(self, step: str, marks: set[str]) -> None:
-        if step == _ALL_NAMES:
-            await self._sweep_names()
-        elif step in SHARDS:
-            await self._sweep_shard(step)
-        else:
-            shard = step.removeprefix(_JUDGE)
-            marks.add(shard)  # unless it turns out that there is nothing to drive out
-            if not await self._judge_shard(shard):
-                marks.clear()
+    async def _take(self, place: Place) -> None:
+        """Judge a page, or drive out what is found on it; where it cannot be listed the place stays."""
+        prefix = place.found[0] if place.judged else ""
+        try:
+            page = await self._containers.container_page(prefix, place.marker, include_deleted=not place.judged)
+        except MarkerRefused:
+            # From a page whose beginning nobody knows, nothing can be skipped.
+            self.round.run.note(_MARKER_REFUSED)
+            if not place.judged:
+                self.round.forget(*_WALKED)
+            self.round.cursor = (Place(judged=True, found=place.found) if place.judged else Place()).cursor
+            return
+        if place.judged:
+            await self.round.run.isolated(self._drive_out_of(page))
+            if not self.round.run.more:
+                self.round.cursor = place.after_driving_out(page.next_marker).cursor
+        elif (found := await self._look_at(page)) is not None:
+            self.round.cursor = place.after_judging(page.next_marker, found).cursor
 
     # Whether the ledger is this account's
 
@@ -125,23 +140,45 @@ class StorageSweep:
             return False
         return True
 
-    async def _judge_shard(self, shard: str) -> bool:
-        """Count the containers that the ledger does not know, and tell whether anything is to be driven out or told.
+    async def _look_at(self, page: ContainerPage) -> Sequence[DayContainer] | None:
+        """Count a page's containers, and return those of which something is to be done or told.
+
+        They are all of them if the page cannot be judged; then no stranger is deleted, in whichever place. None if a
+        store keeps asking for fewer requests: nothing is counted, and the next run takes the page again.
+        """
+        containers, found = _ours(page), list[DayContainer]()
+        code = await self.round.run.isolated(self._judge(containers, found))
+        if code == THROTTLED:
+            return None
+        counts = self.round.run.counts
+        # Storage keeps what we delete, and nothing of ours can help it.
+        counts[Notable.SOFT_DELETED] += sum(each.deleted for each in page.containers)
+        names = [
+            each.name for each in page.containers if not each.deleted and not each.name.startswith(DEPLOYMENT_PREFIX)
+        ]
+        counts["containers"] += len(names)
+        counts[Notable.FOREIGN_CONTAINER] += len(names) - len(containers)  # not ours to delete
+        counts[_UNJUDGED] += code is not None
+        return found if code is None else containers
+
+    async def _judge(self, containers: Sequence[DayContainer], found: list[DayContainer]) -> None:
+        """Count the containers that the ledger does not know, and add to ``found`` what is to be driven out or told.
 
         Raises:
-            StoreUnavailable: if the shard cannot be judged; then no stranger is deleted, in whichever shard.
+            StoreUnavailable: if they cannot be judged.
         """
-        counts = self.round.run.counts
-        counts[_UNJUDGED] += 1
-        listed = [each async for each in self._containers.list_containers(shard_prefix(shard), include_deleted=True)]
-        # Storage keeps what we delete, and nothing of ours can help it.
-        counts[Notable.SOFT_DELETED] += sum(each.deleted for each in listed)
-        judgement, enrollments = await self._judgement_of(shard, listed)
-        if judgement.strangers and not enrollments.ledger_has_shard and not await self._has_ledger():
+        now = self.clock.now()
+        of_the_living = [each for each in containers if each.enrollment_id in self.alive]
+        others = [each for each in containers if each.enrollment_id not in self.alive]
+        judgement, enrollments = await self._judgement_of(others)
+        if judgement.strangers and not enrollments.known and not await self._has_ledger():
             raise StoreUnavailable("ledger-empty")
-        counts[_STRANGERS] += judgement.strangers
-        counts[_UNJUDGED] -= 1
-        return bool(judgement.intruders or judgement.doubts)
+        self.round.run.counts[_STRANGERS] += judgement.strangers
+        found += judgement.found
+        found += [each for each in of_the_living if day_trespass(each, self.account, now) is not None]
+        if len(self.alive) > _ALIVE_MAX:
+            self.alive.clear()
+        self.alive.update(enrollments.alive_in(self.account))
 
     async def _may_delete(self, *, paired: bool) -> bool:
         """Tell whether anything in the account may be deleted on the word of this ledger, and say why not."""
@@ -157,49 +194,31 @@ class StorageSweep:
             await self.pairing.pair(self._containers)  # the ledger knows all that lies in it
         return True
 
-    async def _sweep_names(self) -> None:
-        """Count the containers of the account, and those that are not ours."""
-        counts = self.round.run.counts
-        async for listed in self._containers.list_containers(""):
-            if listed.name.startswith(DEPLOYMENT_PREFIX):
-                continue
-            counts["containers"] += 1
-            if DayContainer.parse(listed.name) is None:
-                counts[Notable.FOREIGN_CONTAINER] += 1  # not ours to delete
-
-    async def _sweep_shard(self, shard: str) -> None:
-        listed = [each async for each in self._containers.list_containers(shard_prefix(shard))]
-        judgement, _ = await self._judgement_of(shard, listed)
+    async def _drive_out_of(self, page: ContainerPage) -> None:
+        judgement, _ = await self._judgement_of(_ours(page))
         for doubt in judgement.doubts:
-            self.round.run.note(doubt)
+            if doubt not in self.round.run.errors:
+                self.round.run.note(doubt)
         wholly_judged = not self.round.so_far(_UNJUDGED)
         await self._drive_out([each for each in judgement.intruders if wholly_judged or each.event is not None])
 
-    async def _judgement_of(self, shard: str, listed: Iterable[ListedContainer]) -> tuple[Judgement, Enrollments]:
-        """Judge what a listing of the shard has shown.
+    async def _judgement_of(self, containers: Sequence[DayContainer]) -> tuple[Judgement, Enrollments]:
+        """Judge what a page has shown.
 
         Storage is listed before the ledger is read: a writer that created a container had read the ledger before that,
         so what is read now knows of it.
         """
-        parsed = [DayContainer.parse(each.name) for each in listed if not each.deleted]
-        containers = [container for container in parsed if container is not None]
-        if not containers:
-            return Judgement([], []), Enrollments()
-        enrollments = await self._enrollments_of(shard, {container.enrollment_id for container in containers})
+        enrollments = Enrollments()
+        enrollment_ids = list(dict.fromkeys(each.enrollment_id for each in containers))
+        for n in range(0, len(enrollment_ids), ENROLLMENTS_MAX):
+            some = enrollment_ids[n : n + ENROLLMENTS_MAX]
+            async for enrollment_id, event in self.ledger.events_of_enrollments(some):
+                enrollments.learn(enrollment_id, event)
+            async for enrollment_id in self.deletions.verified_among(some):
+                enrollments.verified.add(enrollment_id)
         return judge(containers, enrollments, self.account, self.clock.now()), enrollments
 
     # What there is
-
-    async def _enrollments_of(self, shard: str, wanted: Collection[str]) -> Enrollments:
-        enrollments = Enrollments()
-        async for enrollment_id, event in self.ledger.events_of_shard(shard):
-            enrollments.ledger_has_shard = True
-            if enrollment_id in wanted:
-                enrollments.learn(enrollment_id, event)
-        async for enrollment_id in self.deletions.verified_of_shard(shard):
-            if enrollment_id in wanted:
-                enrollments.verified.add(enrollment_id)
-        return enrollments
 
     async def _has_ledger(self) -> bool:
         async for _ in self.ledger.ledgers("", at_most=1):
@@ -215,7 +234,7 @@ class StorageSweep:
         waiting = deque(intruders)
         while waiting:
             chunk = self._next_chunk(waiting)
-            confirmed = [intruder for intruder in chunk if await self._is_confirmed(intruder, sound_ledgers)]
+            confirmed = [each for seen in chunk if (each := await self._confirmed(seen, sound_ledgers)) is not None]
             for intruder in confirmed:
                 run.counts[intruder.trespass] += len(intruder.containers)
             await self.round.report()  # on record, even if this run is killed before or after it has deleted them
@@ -236,8 +255,11 @@ class StorageSweep:
             size += len(chunk[-1].containers)
         return chunk
 
-    async def _is_confirmed(self, intruder: Intruder, sound_ledgers: dict[str, bool]) -> bool:
-        """Tell whether it is one by the word of a ledger that can be believed, and still there.
+    async def _confirmed(self, intruder: Intruder, sound_ledgers: dict[str, bool]) -> Intruder | None:
+        """Return it if it is one by the word of a ledger that can be believed, and is still there.
+
+        After a receipt, with all that there is of the enrollment's days and of those under which something was found:
+        the ledger is told once, of all of them.
 
         Args:
             intruder: what seems to have no business in the account.
@@ -245,21 +267,28 @@ class StorageSweep:
         """
         event = intruder.event
         if event is None or intruder.trespass not in {Trespass.WRONG_ACCOUNT, Trespass.AFTER_RECEIPT}:
-            return True
+            return intruder
         if event.tenant_id not in sound_ledgers:
             faults = await settled_faults(self.ledger, event.tenant_id)
             sound_ledgers[event.tenant_id] = faults is not None and not faults
             if faults:
                 self.round.run.note("ledger-unsound")
         if not sound_ledgers[event.tenant_id]:
-            return False
-        if intruder.trespass is Trespass.AFTER_RECEIPT and await self._proved(event) is None:
-            return False  # nothing was, whatever the deletion says; the sweep of the ledger lets it begin again
+            return None
+        elsewhere = set[DayContainer]()
+        if intruder.trespass is Trespass.AFTER_RECEIPT:
+            proved = await self._proved(event)
+            if proved is None:
+                return None  # nothing was, whatever the deletion says; the sweep of the ledger lets it begin again
+            place = Place.parse(self.round.cursor) or Place()
+            elsewhere = {*proved[0].value.containers, *place.found_of(event.enrollment_id)} - set(intruder.containers)
         # Purged and proved, they may have gone since they were listed; then nothing has come back.
         for container in intruder.containers:
             if await self._is_there(container):
-                return True
-        return False
+                there = [each for each in elsewhere if await self._is_there(each)]
+                everything = sorted([*intruder.containers, *there], key=lambda each: each.name)
+                return replace(intruder, containers=everything)
+        return None
 
     async def _is_there(self, container: DayContainer) -> bool:
         async for listed in self._containers.list_containers(container.name):
@@ -305,3 +334,9 @@ class StorageSweep:
         stored = await self.deletions.read(event.tenant_id, event.enrollment_id)
         second_look = None if stored is None else await self.receipts.second_look(stored.value)
         return None if stored is None or second_look is None else (stored, second_look)
+
+
+def _ours(page: ContainerPage) -> Sequence[DayContainer]:
+    """Return the containers of captures that a page shows to be there."""
+    parsed = [DayContainer.parse(each.name) for each in page.containers if not each.deleted]
+    return [container for container in parsed if container is not None]

@@ -72,8 +72,19 @@ async def test_a_shard_is_listed_oldest_day_first_across_pages(captures: Capture
         assert all(each.name.startswith("c-") for each in found)
         return [each.name for each in found if each.name in names]
 
+    async def by_pages(size: int) -> list[str]:
+        marker, found = None, list[str]()
+        while not found or marker is not None:
+            page = await captures.container_page("c-", marker, page_size=size)
+            assert len(page.containers) <= size
+            found += [each.name for each in page.containers if each.name in names]
+            marker = page.next_marker
+        return found
+
     for options in ({"page_size": 2}, {"page_size": 5000}, {"include_deleted": True}):
         assert await listed(**options) == sorted(names)
+    for size in (1, 2, 5000):
+        assert await by_pages(size) == sorted(names), "each once"
     for name in names:
         await captures.delete_container(name)
     assert await listed(include_deleted=True) == []

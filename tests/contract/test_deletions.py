@@ -10,7 +10,7 @@ import pytest
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Enrollment, OptedOut
-from shared.ports import LOOKUP_MAX, Conflict, DeletionStore, OperationStore
+from shared.ports import ENROLLMENTS_MAX, LOOKUP_MAX, Conflict, DeletionStore, OperationStore
 from tests.clocks import START
 from tests.contract.items import deletion, new_account
 
@@ -213,16 +213,17 @@ async def test_the_deletions_come_by_tenant_and_those_of_one_by_ranges_of_sequen
         assert sorted(stored.value.sequence for stored in some if stored) == sequences
 
 
-async def test_verified_of_a_shard_are_its_finished_enrollments_alone(deletions: DeletionStore) -> None:
-    def of_shard(shard: str) -> Deletion:
-        return deletion(enrollment_id=(shard + uuid.uuid4().hex)[:32])
-
-    finished = [verified(of_shard(shard), START) for shard in ("5", "6", "7")]
-    unfinished = [of_shard("6"), of_shard("6").purged(START, deleted=0)]
+@pytest.mark.parametrize("more", [0, ENROLLMENTS_MAX - 4])
+async def test_verified_among_some_enrollments_are_the_finished_ones_of_them(
+    deletions: DeletionStore, more: int
+) -> None:
+    finished = [verified(deletion(), START) for _ in range(3)]
+    unfinished = [deletion(), deletion().purged(START, deleted=0)]
     for each in (*finished, *unfinished):
         await deletions.create(each)
-    found = {enrollment_id async for enrollment_id in deletions.verified_of_shard("6")}
-    assert [each.enrollment_id in found for each in (*finished, *unfinished)] == [False, True, False, False, False]
+    asked = [each.enrollment_id for each in (*finished[:2], *unfinished)] + [uuid.uuid4().hex for _ in range(more)]
+    found = [enrollment_id async for enrollment_id in deletions.verified_among(asked)]
+    assert sorted(found) == sorted(each.enrollment_id for each in finished[:2])
 
 
 async def test_of_some_enrollments_those_that_have_a_deletion_are_told_whatever_became_of_it(

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.model.ledger import Change, Enrollment, OptedOut, Reappeared
-from shared.ports import Conflict, LedgerStore
+from shared.ports import ENROLLMENTS_MAX, Conflict, LedgerStore
 from tests.clocks import START
 from tests.contract.items import new_account, opt_in, opt_out
 
@@ -162,13 +162,22 @@ async def test_the_events_of_a_tenant_come_by_sequence_from_any_on(ledger: Ledge
         assert [event and event.sequence for event in events] == list(range(after + 1, 131))
 
 
-async def test_the_events_of_a_shard_are_those_of_its_enrollments_alone(ledger: LedgerStore) -> None:
-    changes = [opt_in(str(uuid.uuid4()), shard=shard) for shard in ("0", "7" + 31 * "0", "7" + 31 * "f", "8", "f")]
+@pytest.mark.parametrize("wanted", [1, 3, ENROLLMENTS_MAX])
+async def test_the_events_of_some_enrollments_are_all_of_theirs_whosever_they_are_and_no_others(
+    ledger: LedgerStore, wanted: int
+) -> None:
+    changes = [opt_in(str(uuid.uuid4())) for _ in range(4)]
     for change in changes:
         await ledger.commit(change, None)
-    found = [each async for each in ledger.events_of_shard("7")]
-    assert [(change.event.enrollment_id, change.event) in found for change in changes] == [0, 1, 1, 0, 0]
-    assert all(enrollment_id.startswith("7") for enrollment_id, _ in found)
+    tenant = changes[0].event.tenant_id
+    ended = opt_out(changes[0])
+    await ledger.commit(ended, await etag_of(ledger, tenant))
+    asked = [change.event.enrollment_id for change in changes[:3]]
+    asked = (asked + [uuid.uuid4().hex for _ in range(ENROLLMENTS_MAX)])[:wanted]
+    found = [each async for each in ledger.events_of_enrollments(asked)]
+    events = [ended.event, *(change.event for change in changes)]
+    expected = [(event.enrollment_id, event) for event in events if event.enrollment_id in asked]
+    assert len(found) == len(expected) and all(each in found for each in expected)
 
 
 async def test_opt_outs_come_in_the_order_of_their_commits_whatever_instants_stand_in_them(ledger: LedgerStore) -> None:

@@ -347,11 +347,11 @@ async def test_items_of_other_types_in_any_partition_break_no_query(address: Add
     assert await CosmosDeletions(account).overdue(now) >= 18
     async for _ in CosmosDeletions(account).tenants("", at_most=9):
         pass
-    for shard in "0123456789abcdef":
-        async for _ in CosmosDeletions(account).verified_of_shard(shard):
-            pass
-        async for _ in CosmosLedger(account).events_of_shard(shard):
-            pass
+    enrollment_ids = [change.event.enrollment_id for change in changes]
+    async for _ in CosmosDeletions(account).verified_among(enrollment_ids):
+        pass
+    async for _ in CosmosLedger(account).events_of_enrollments(enrollment_ids):
+        pass
     async for _ in CosmosLedger(account).opt_outs_committed(0):
         pass
     found = {each.tenant_id async for each in CosmosLedger(account).ledgers("", at_most=9)}

@@ -9,7 +9,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from local.ports import free_ports
-from shared.ports import ListedContainer, StoreUnavailable
+from shared.ports import ContainerPage, ListedContainer, MarkerRefused, StoreUnavailable
 from shared.stores.blobs import AzureCaptureStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -25,6 +25,7 @@ class Listing:
         pages: the names on each page; those of deleted containers begin with ``!`` and are there only if asked for.
         fails_at: the number of the page that is answered with 503, as often as it is asked for.
         passing: whether it is answered so only once.
+        refuses: the number of the page whose marker is refused.
         asked: the query of each request that came.
     """
 
@@ -32,6 +33,7 @@ class Listing:
     pages: Sequence[Sequence[str]] = ()
     fails_at: int | None = None
     passing: bool = False
+    refuses: int | None = None
     asked: list[Mapping[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -41,6 +43,8 @@ class Listing:
             self.fails_at = None if self.passing else number
             headers = {"Retry-After": "3"} if self.passing else {}
             return web.Response(status=503, headers={"x-ms-error-code": "ServerBusy", **headers})
+        if number == self.refuses:
+            return web.Response(status=400, headers={"x-ms-error-code": "OutOfRangeInput"})
         kind = "Blob" if "restype" in request.query else "Container"
         assert request.method == "GET" and request.query["comp"] == "list"
         with_deleted = "deleted" in request.query.get("include", "").split(",")
@@ -112,6 +116,31 @@ async def test_deleted_containers_are_asked_for_on_every_page_and_only_on_demand
     found = [each async for each in store.list_containers("7-", include_deleted=True)]
     assert found == [ListedContainer("7-a"), ListedContainer("7-b", deleted=True), ListedContainer("7-a", deleted=True)]
     assert [asked["include"] for asked in listing.asked] == ["deleted"] * 4
+
+
+@pytest.mark.parametrize("pages", UNKIND)
+async def test_a_listing_goes_on_where_a_kept_marker_says_whatever_the_pages(
+    listing: Listing, store: AzureCaptureStore, pages: list[list[str]]
+) -> None:
+    listing.pages = pages
+    marker, found = None, list[ContainerPage]()
+    while not found or marker is not None:
+        found.append(await store.container_page("7-", marker, include_deleted=True, page_size=3))
+        marker = found[-1].next_marker
+    assert [[each.name for each in page.containers] for page in found] == pages
+    assert {(asked["maxresults"], asked["include"]) for asked in listing.asked} == {("3", "deleted")}
+
+
+async def test_a_marker_that_storage_does_not_take_is_refused_and_no_other_request(
+    listing: Listing, store: AzureCaptureStore
+) -> None:
+    listing.pages, listing.refuses = [["7-a"], ["7-b"]], 1
+    marker = (await store.container_page("7-", None)).next_marker
+    with pytest.raises(MarkerRefused):
+        await store.container_page("7-", marker)
+    listing.refuses = 0
+    with pytest.raises(StoreUnavailable, match="storage-OutOfRangeInput"):
+        await store.container_page("7-", None)
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 3])

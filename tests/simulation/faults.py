@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from shared.ports import Conflict, ConsentExpired, Permit, StoreUnavailable, TryAgain
+from shared.ports import Conflict, ConsentExpired, MarkerRefused, Permit, StoreUnavailable, TryAgain
 from tests.simulation.scheduler import CURRENT_REQUEST, Process, VirtualLoop
 
 LANDING_MAX = 20.0
@@ -38,12 +38,12 @@ ITERATORS = frozenset(
         "due",
         "unverified",
         "ledgers",
-        "events_of_shard",
+        "events_of_enrollments",
         "opt_outs_committed",
         "events_after",
         "tenants",
         "of_sequences",
-        "verified_of_shard",
+        "verified_among",
         "downloads",
     }
 )
@@ -61,6 +61,7 @@ WRITES = frozenset(
 )
 BUSY = "storage-ServerBusy"
 _REFUSED = {"cosmos": "cosmos-429"}
+_MARKER_REFUSED = 0.02
 _CONDITIONAL = frozenset({"commit", "replace", "move_head"})
 
 
@@ -269,6 +270,9 @@ class Faulty:
                 raise StoreUnavailable("storage-timeout")
             if faults.calm:
                 return await carry_out()
+            if method == "container_page" and args[1] is not None and faults.random.random() < _MARKER_REFUSED:
+                faults.count("marker refused")
+                raise MarkerRefused
             permit = args[0] if method == "create_container" else None
             busy = faults.weather.busy.get(self._name)
             if busy is not None and busy.refuses(faults.loop.time(), faults.random, (method, repr(args[:1]))):

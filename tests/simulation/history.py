@@ -31,7 +31,6 @@ from shared.review import exporting as making
 from shared.review import scanning
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
-from shared.sweep import storage
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
@@ -260,17 +259,13 @@ class History:
         """Give the rules those constants that the history has drawn; a planted bug may have its own."""
         with ExitStack() as changed:
             changed.enter_context(mock.patch.object(ledger_sweep, "_ITEMS_MAX", self.setup.part))
-            for module in (purge, storage, pairing, status):
+            for module in (purge, pairing, status):
                 if module.SHARDS == SHARDS:
                     changed.enter_context(mock.patch.object(module, "SHARDS", self.setup.shards))
             constants = {"_PIECE_BATCHES": self.setup.pieces, "REQUEST_SECONDS": self.setup.request}
             for name, value in {**constants, "_RUN_SECONDS": self.setup.made, "PART_MAX_BYTES": PART_BYTES}.items():
                 changed.enter_context(mock.patch.object(making, name, value))
             changed.enter_context(mock.patch.object(scanning, "_NAMES", (self.setup.blobs, self.setup.blobs)))
-            steps = tuple(
-                each for each in storage._STEPS if each[-1] in self.setup.shards or each == storage._ALL_NAMES
-            )
-            changed.enter_context(mock.patch.object(storage, "_STEPS", steps))
             if ReceiptKeys.read is _READ:
                 changed.enter_context(mock.patch.object(ReceiptKeys, "read", _read_once()))
             if _Event.hash is _HASH:
@@ -726,6 +721,7 @@ async def whole_story(history: History) -> None:
             faults.count("soft delete switched on")
         if store.collecting is not None:
             faults.count("names not free at once")
+        store.page_max = random.choice((1, 2, 3, 5000))
     if random.random() < 0.15:
         cloud.purge_bounds = PurgeBounds(seconds=60.0, containers=1, deletions=1)
         cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)

@@ -1,6 +1,6 @@
 """P1, P3, P4, P9: what has no business in an account is driven out, and nothing else is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -79,16 +79,16 @@ async def test_a_container_that_comes_while_the_ledger_is_read_is_never_taken_fo
     world = World()
     await world.opt_in(OTHER_TENANT)
     await world.post(tenant=OTHER_TENANT)
-    events_of_shard = world.ledger.events_of_shard
+    events_of = world.ledger.events_of_enrollments
 
-    async def opt_in_meanwhile(shard: str) -> AsyncIterator[Any]:
-        async for each in events_of_shard(shard):
+    async def opt_in_meanwhile(enrollment_ids: Sequence[str]) -> AsyncIterator[Any]:
+        async for each in events_of(enrollment_ids):
             yield each
         tenant = tenant_id(len(world.ledger.events))
         await world.opt_in(tenant)
         await world.post(tenant=tenant)
 
-    world.ledger.events_of_shard = opt_in_meanwhile
+    world.ledger.events_of_enrollments = opt_in_meanwhile
     world.ids = (f"1{n:031x}" for n in range(9, 99))
     for _ in range(3):
         before = world.stored_containers()
@@ -101,18 +101,18 @@ async def test_what_has_gone_since_it_was_listed_has_not_come_back() -> None:
     """A slow listing may be older than the second look, and than the receipt."""
     world, done = await verified()
     container = put(world, "europe", done.enrollment_id, done.days[0])
-    verified_of_shard = world.deletion_items.verified_of_shard
+    verified_among = world.deletion_items.verified_among
     reads = 0
 
-    async def purge_meanwhile(shard: str) -> AsyncIterator[str]:
+    async def purge_meanwhile(enrollment_ids: Sequence[str]) -> AsyncIterator[str]:
         nonlocal reads
         reads += 1
         if reads == 2:  # the judge has seen it, and the listing on which it is to be driven out has it too
             del world.stores["europe"].containers[container]
-        async for each in verified_of_shard(shard):
+        async for each in verified_among(enrollment_ids):
             yield each
 
-    world.deletion_items.verified_of_shard = purge_meanwhile
+    world.deletion_items.verified_among = purge_meanwhile
     assert "afterReceipt" not in await swept(world, "europe")
     assert reads == 2 and await world.deletions.get(TENANT, done.enrollment_id) == done
 
@@ -127,26 +127,27 @@ async def test_an_empty_ledger_is_no_reason_to_delete_everything() -> None:
     assert not (await world.status.report()).holds
 
 
-async def test_a_shard_that_cannot_be_judged_keeps_every_stranger_and_no_day_past_its_deadline() -> None:
+async def test_a_page_that_cannot_be_judged_keeps_every_stranger_and_no_day_past_its_deadline() -> None:
     world = World()
     await world.opt_in()
     today = world.clock.now().date()
     for enrollment_id in ("0" * 32, STRANGER):
         put(world, "europe", enrollment_id, today)
     put(world, "europe", world.ledger.settings[TENANT].value.enrollment.enrollment_id, today - timedelta(days=30))
-    events_of_shard = world.ledger.events_of_shard
+    world.stores["europe"].page_max = 1
+    events_of = world.ledger.events_of_enrollments
 
-    async def unreadable(shard: str) -> AsyncIterator[Any]:
-        if shard == "0":
+    async def unreadable(enrollment_ids: Sequence[str]) -> AsyncIterator[Any]:
+        if enrollment_ids[0][0] == "0":
             raise StoreUnavailable("cosmos-item-unreadable")
-        async for event in events_of_shard(shard):
+        async for event in events_of(enrollment_ids):
             yield event
 
-    world.ledger.events_of_shard = unreadable
+    world.ledger.events_of_enrollments = unreadable
     heartbeat = (await world.sweep.run())["steurope"]
     assert heartbeat.error == "cosmos-item-unreadable"
     assert [name[0] for name in world.stored_containers()["europe"]] == ["0", "f"]
-    world.ledger.events_of_shard = events_of_shard
+    world.ledger.events_of_enrollments = events_of
     await world.sweep.run()
     assert world.stored_containers() == {}
 
@@ -174,11 +175,10 @@ async def test_one_event_that_nobody_understands_spares_its_enrollment_and_no_ot
     for enrollment_id in ("f" + 31 * "0", STRANGER):
         put(world, "europe", enrollment_id, today)
 
-    async def events_of_shard(shard: str) -> AsyncIterator[Any]:
-        if shard == "f":
-            yield STRANGER, None
+    async def not_understood(enrollment_ids: Sequence[str]) -> AsyncIterator[Any]:
+        yield STRANGER, None
 
-    world.ledger.events_of_shard = events_of_shard
+    world.ledger.events_of_enrollments = not_understood
     heartbeat = (await world.sweep.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.error) == ("failed", "ledger-unclear")
     assert world.stored_containers() == {"europe": [f"f-{today:%Y%m%d}-{STRANGER}"]}

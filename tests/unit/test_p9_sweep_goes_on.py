@@ -1,14 +1,15 @@
 """P9: a sweep that stops, is stopped, or fails somewhere loses nothing; the next one goes on from there."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from shared.ports import ListedContainer, StoreUnavailable
+from shared.ports import ContainerPage, StoreUnavailable
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import storage as storage_sweep
+from shared.sweep.places import Place
 from shared.sweep.sweep import Bounds
 from tests.unit.sweeps import STRANGER, put, tenant_id
 from tests.world import TENANT, Crash, World
@@ -97,7 +98,16 @@ async def test_a_bounded_sweep_of_an_account_goes_on_until_everything_is_repaire
         outcomes.append((heartbeat.outcome, heartbeat.cursor, heartbeat.counts["unknownEnrollment"]))
         gone = set(left) - set(world.containers())
         assert gone == set(left[:2]), "oldest first"
-    assert outcomes == [("more", "f:f", 2), ("more", "f:f", 4), ("done", None, 5)]
+    places = [cursor and Place.parse(cursor) for _, cursor, _ in outcomes]
+    assert all(place is None or place.judged for place in places)
+    assert [
+        (outcome, place and len(place.found), count)
+        for (outcome, _, count), place in zip(outcomes, places, strict=True)
+    ] == [
+        ("more", 3, 2),
+        ("more", 1, 4),
+        ("done", None, 5),
+    ]
 
 
 async def test_a_bounded_sweep_of_an_account_deletes_just_as_many_as_it_may_however_it_takes_them_together(
@@ -129,16 +139,15 @@ async def test_what_was_repaired_is_on_record_though_the_sweep_is_killed_later()
     put(world, "europe", "0" * 32, world.clock.now().date())
     put(world, "europe", STRANGER, world.clock.now().date())
 
-    async def kill(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
-        if prefix == "f-" and not more.get("include_deleted"):  # when that shard's turn to be repaired has come
+    async def kill(prefix: str, *which: Any, **more: Any) -> ContainerPage:
+        if prefix.startswith("f-"):  # when that day's turn to be repaired has come
             raise Crash
-        async for each in list_containers(prefix, **more):
-            yield each
+        return await container_page(prefix, *which, **more)  # type: ignore[no-any-return]
 
-    list_containers, world.stores["europe"].list_containers = world.stores["europe"].list_containers, kill
+    container_page, world.stores["europe"].container_page = world.stores["europe"].container_page, kill
     with pytest.raises(Crash):
         await world.sweep.run()
-    world.stores["europe"].list_containers = list_containers
+    world.stores["europe"].container_page = container_page
     assert (await world.status.report()).findings == {"unknownEnrollment": 1}
     assert (await world.sweep.run())["steurope"].counts["unknownEnrollment"] == 2, "the round goes on"
 
@@ -200,7 +209,7 @@ async def test_containers_that_cannot_be_deleted_starve_neither_those_behind_the
     assert sorted(world.containers()) == sorted(stuck) and behind != other
 
 
-async def test_what_cannot_be_deleted_is_tried_so_often_in_each_shard_and_what_is_behind_it_has_its_turn(
+async def test_what_cannot_be_deleted_is_tried_so_often_on_each_page_and_what_is_behind_it_has_its_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(storage_sweep, "_CHUNK_MAX", 2)
@@ -208,9 +217,9 @@ async def test_what_cannot_be_deleted_is_tried_so_often_in_each_shard_and_what_i
     world = World()
     await world.opt_in()
     days = [world.clock.now().date() - timedelta(days=9 - n) for n in range(9)]
-    many = {put(world, "europe", "0" * 32, day) for day in days}
-    few = {put(world, "europe", STRANGER, day) for day in days[:3]}
-    behind = put(world, "europe", STRANGER, days[-1])
+    many = {put(world, "europe", f"0{n:031x}", days[0]) for n in range(9)}
+    few = {put(world, "europe", f"f{n:031x}", days[0]) for n in range(3)}
+    behind = put(world, "europe", STRANGER, days[0])
     store, tried = world.stores["europe"], list[str]()
     delete = store.delete_container
 
@@ -231,80 +240,67 @@ async def test_a_sweep_that_takes_all_its_time_to_look_still_does_something_of_w
     await world.opt_in()
     put(world, "europe", "0" * 32, world.clock.now().date())
     put(world, "europe", STRANGER, world.clock.now().date())
-    events_of_shard = world.ledger.events_of_shard
+    events_of = world.ledger.events_of_enrollments
 
-    async def slow(shard: str) -> AsyncIterator[Any]:
+    async def slow(enrollment_ids: Sequence[str]) -> AsyncIterator[Any]:
         world.clock.move(timedelta(seconds=150))
-        async for each in events_of_shard(shard):
+        async for each in events_of(enrollment_ids):
             yield each
 
-    world.ledger.events_of_shard = slow
+    world.ledger.events_of_enrollments = slow
+    world.stores["europe"].page_max = 2  # the account's own name is on the second page
     for left in (2, 2, 1, 0):  # two runs to judge the account, then
         await world.sweep.run()
         assert len(world.containers()) == left
 
 
-async def test_a_round_of_a_sound_account_that_takes_many_runs_looks_at_each_shard_once() -> None:
+async def test_a_round_of_a_sound_account_that_takes_many_runs_looks_at_each_page_once() -> None:
     world = World()
     await world.opt_in()
-    store, listed = world.stores["europe"], list[str]()
-    list_containers = store.list_containers
+    live = world.ledger.settings[TENANT].value.enrollment.enrollment_id
+    for n in range(9):
+        put(world, "europe", live, world.clock.now().date() - timedelta(days=n))
+    store, markers = world.stores["europe"], list[str | None]()
+    store.page_max, container_page = 2, store.container_page
 
-    async def slow(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
-        listed.append(prefix)
+    async def slow(prefix: str, marker: str | None, **more: Any) -> ContainerPage:
+        assert prefix == ""
+        markers.append(marker)
         world.clock.move(timedelta(seconds=90))
-        async for each in list_containers(prefix, **more):
-            yield each
+        return await container_page(prefix, marker, **more)  # type: ignore[no-any-return]
 
-    store.list_containers = slow
+    store.container_page = slow
     outcomes = [(await world.sweep.run())["steurope"].outcome]
     while outcomes[-1] == "more" and len(outcomes) < 30:
         outcomes.append((await world.sweep.run())["steurope"].outcome)
-    assert outcomes[-1] == "done" and len(outcomes) > 4
-    assert [prefix for prefix in listed if len(prefix) < 3] == ["", *(f"{n:x}-" for n in range(16))]
+    assert outcomes == ["more", "done"]
+    assert len(markers) == len(set(markers)) == 5
 
 
-@pytest.mark.parametrize("code", ["storage-unreachable", "storage-timeout"])
-async def test_a_run_gives_an_account_up_after_three_steps_in_a_row_that_do_not_reach_it_and_the_next_goes_on(
+@pytest.mark.parametrize("code", ["storage-unreachable", "storage-timeout", "storage-503"])
+async def test_a_run_gives_an_account_up_after_three_listings_in_a_row_that_fail_and_the_next_goes_on(
     code: str,
 ) -> None:
     world = World()
     await world.opt_in()
     today = world.clock.now().date()
-    for enrollment_id in ("1" * 32, "a" * 32):
+    for enrollment_id in ("1" * 32, "a" * 32, "f" * 32):
         put(world, "europe", enrollment_id, today)
-    store, listed, down = world.stores["europe"], list[str](), {"1-", "2-", "5-", "6-", "7-"}
-    list_containers = store.list_containers
+    store, asked, failing = world.stores["europe"], 0, {2, 3, 5, 6, 7}
+    store.page_max, container_page = 1, store.container_page
 
-    async def flaky(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
-        listed.append(prefix)
-        if prefix in down:
+    async def flaky(*which: Any, **more: Any) -> ContainerPage:
+        nonlocal asked
+        asked += 1
+        if asked in failing:
             raise StoreUnavailable(code)
-        async for each in list_containers(prefix, **more):
-            yield each
+        return await container_page(*which, **more)  # type: ignore[no-any-return]
 
-    store.list_containers = flaky
+    store.container_page = flaky
     heartbeat = (await world.sweep.run())["steurope"]
-    assert (heartbeat.outcome, heartbeat.error, heartbeat.cursor) == ("failed", code, "judge-8:12567")
-    assert [prefix for prefix in listed if len(prefix) < 3] == ["", *(f"{n}-" for n in range(8))]
-    down.clear()
-    for left in (2, 0):  # a round that could not judge all of the account deletes no stranger, and the next one does
-        assert (await world.sweep.run())["steurope"].cursor is None
-        assert len(world.containers()) == left
-
-
-async def test_a_run_that_does_not_reach_an_account_twice_goes_on() -> None:
-    world = World()
-    await world.opt_in()
-    store, down = world.stores["europe"], {"", "0-"}
-    list_containers = store.list_containers
-
-    async def flaky(prefix: str, **more: Any) -> AsyncIterator[ListedContainer]:
-        if prefix in down:
-            raise StoreUnavailable("storage-timeout")
-        async for each in list_containers(prefix, **more):
-            yield each
-
-    store.list_containers = flaky
+    assert (heartbeat.outcome, heartbeat.error, heartbeat.counts["containers"], asked) == ("failed", code, 2, 7)
+    place = Place.parse(heartbeat.cursor)
+    assert place is not None and not place.judged and place.marker is not None
     heartbeat = (await world.sweep.run())["steurope"]
-    assert (heartbeat.error, heartbeat.cursor) == ("storage-timeout", None)
+    assert (heartbeat.outcome, heartbeat.cursor, heartbeat.counts["strangers"]) == ("done", None, 3)
+    assert world.containers() == {}

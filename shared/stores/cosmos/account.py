@@ -263,9 +263,10 @@ def sequence_below(before: int | None) -> int:
     return 1_000_000_000 if before is None else before  # above any sequence: event ids have nine digits
 
 
-def shard_range(shard: str) -> Mapping[str, object]:
-    """Return the parameters of a query for the enrollments of a shard."""
-    return {"@first": shard + 31 * "0", "@last": shard + 31 * "f"}
+def one_of(name: str, values: Sequence[str]) -> tuple[str, Mapping[str, object]]:
+    """Return the condition that a member is one of some values, which its index answers, and its parameters."""
+    parameters: Mapping[str, object] = {f"@{name}{n}": value for n, value in enumerate(values)}
+    return f"c.{name} IN ({', '.join(parameters)})", parameters
 
 
 def parsed(parse: Callable[[Any], T], item: Mapping[str, Any]) -> T:

@@ -19,9 +19,9 @@ from shared.stores.cosmos.account import (
     PRECONDITION_FAILED,
     CosmosContainer,
     call,
+    one_of,
     parsed,
     sequence_below,
-    shard_range,
 )
 
 _MAY_BE_TRIED = "(NOT IS_STRING(c.retryAt) OR c.retryAt <= @now OR c.retryAt > @latest)"
@@ -167,13 +167,11 @@ class CosmosDeletions(CosmosContainer):
         async for row in self._query(query, {"@after": after, "@until": until}, tenant_id):
             yield self._stored(row)
 
-    def verified_of_shard(self, shard: str) -> AsyncIterator[str]:
+    def verified_among(self, enrollment_ids: Sequence[str]) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
-        query = (
-            "SELECT VALUE c.enrollmentId FROM c WHERE c.status = 'verified'"
-            " AND c.enrollmentId >= @first AND c.enrollmentId <= @last"
-        )
-        return self._query(query, shard_range(shard), page_size=LARGE_PAGE)
+        condition, parameters = one_of("enrollmentId", enrollment_ids)
+        query = f"SELECT VALUE c.enrollmentId FROM c WHERE c.status = 'verified' AND {condition}"  # noqa: S608 (only our own text)
+        return self._query(query, parameters, page_size=LARGE_PAGE)
 
     async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
         """See ``DeletionStore``."""

@@ -9,7 +9,7 @@ from shared.deletion.deletions import Deletions
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
 from shared.model.ledger import OptedOut
-from shared.ports import StoreUnavailable
+from shared.ports import ContainerPage, StoreUnavailable
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import opt_outs as opt_out_search
 from shared.sweep import reconciliation
@@ -96,16 +96,17 @@ def _() -> Iterator[None]:
     sweep = StorageSweep.run
 
     async def old_news(self: StorageSweep) -> None:
-        events = {shard: [found async for found in self.ledger.events_of_shard(shard)] for shard in "0123456789abcdef"}
+        events = [event for events in self.ledger._inner.events.values() for event in events]
 
         class Ledger:
             ledgers = staticmethod(self.ledger.ledgers)
             read_setting = staticmethod(self.ledger.read_setting)
             events_after = staticmethod(self.ledger.events_after)
 
-            async def events_of_shard(_, shard: str) -> Any:
-                for found in events[shard]:
-                    yield found
+            async def events_of_enrollments(_, enrollment_ids: Sequence[str]) -> Any:
+                for event in events:
+                    if event.enrollment_id in enrollment_ids:
+                        yield event.enrollment_id, event
 
         await sweep(replace(self, ledger=Ledger()))
 
@@ -115,15 +116,15 @@ def _() -> Iterator[None]:
 
 @mutant("sweep deletes what is not ours")
 def _() -> Iterator[None]:
-    names = StorageSweep._sweep_names
+    look_at = StorageSweep._look_at
 
-    async def greedy(self: StorageSweep) -> None:
-        await names(self)
-        async for listed in self.account.store.list_containers(""):
+    async def greedy(self: StorageSweep, page: ContainerPage) -> Any:
+        for listed in page.containers:
             if DayContainer.parse(listed.name) is None:
                 await self.account.store.delete_container(listed.name)
+        return await look_at(self, page)
 
-    with patched(StorageSweep, "_sweep_names", greedy):
+    with patched(StorageSweep, "_look_at", greedy):
         yield
 
 

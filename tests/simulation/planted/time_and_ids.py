@@ -73,10 +73,10 @@ def _() -> Iterator[None]:
             enrollments.verified |= enrollments.ended
         return judge(containers, enrollments, *more)
 
-    async def confirmed(self: storage_sweep.StorageSweep, *what: Any) -> bool:
-        return True
+    async def confirmed(self: storage_sweep.StorageSweep, intruder: Any, *what: Any) -> Any:
+        return intruder
 
-    with patched(storage_sweep, "judge", lumped), patched(storage_sweep.StorageSweep, "_is_confirmed", confirmed):
+    with patched(storage_sweep, "judge", lumped), patched(storage_sweep.StorageSweep, "_confirmed", confirmed):
         yield
 
 

@@ -1,0 +1,131 @@
+"""``python -m bench.sweep --containers N``: what the sweep of an account of so many containers takes.
+
+The account and the ledger are made up as they are asked for, in the process itself, so that its peak memory is the
+sweep's. What Azure takes to list, and the SDK to read its answers, is not in it.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import ECKey
+
+from shared.accounts import Account, Accounts
+from shared.clock import SystemClock
+from shared.model.containers import SHARDS, deployment_container
+from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn
+from shared.pairing import Pairing
+from shared.ports import ContainerPage, ListedContainer
+from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
+from shared.stores.receipt_keys import LocalSigner
+from shared.sweep.sweep import Sweep
+
+DAYS = 31
+_DEPLOYMENT = "d" * 32
+
+
+class MadeUpAccount(MemoryCaptures):
+    """An account in which equally many enrollments of each shard have a container for each of 31 days, name by name."""
+
+    def __init__(self, account: str, containers: int, today: datetime) -> None:
+        """Hold so many containers, or a few less; ``today`` is the last day."""
+        super().__init__(account)
+        self.containers[deployment_container(_DEPLOYMENT)] = {}
+        self.of_a_day = containers // (len(SHARDS) * DAYS)
+        self._days = [f"{today - timedelta(days=DAYS - 1 - n):%Y%m%d}" for n in range(DAYS)]
+        self.total = self.of_a_day * len(SHARDS) * DAYS
+
+    async def container_page(
+        self, prefix: str, marker: str | None, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> ContainerPage:
+        """See ``ContainerStore``; the prefix is always that of all names."""
+        first = int(marker or 0)
+        last = min(self.total, first + page_size)
+        return ContainerPage([self._at(n) for n in range(first, last)], str(last) if last < self.total else None)
+
+    def _at(self, number: int) -> ListedContainer:
+        place, n = divmod(number, self.of_a_day)
+        shard, day = divmod(place, DAYS)
+        return ListedContainer(f"{SHARDS[shard]}-{self._days[day]}-{SHARDS[shard]}{n:031x}")
+
+
+class MadeUpLedger(MemoryLedger):
+    """A ledger that knows every enrollment that it is asked about, and one tenant."""
+
+    def __init__(self, account: str, at: datetime) -> None:
+        """Pin all enrollments to an account; they began at ``at``."""
+        super().__init__()
+        self._account, self._at = account, at
+        self.asked = 0
+
+    async def events_of_enrollments(self, enrollment_ids: Sequence[str]) -> AsyncIterator[tuple[str, Event | None]]:
+        """See ``LedgerStore``."""
+        self.asked += 1
+        for enrollment_id in enrollment_ids:
+            yield (
+                enrollment_id,
+                OptedIn(
+                    enrollment_id=enrollment_id,
+                    geo="europe",
+                    storage_account=self._account,
+                    started_at=self._at,
+                    tenant_id="00000000-0000-4000-8000-000000000000",
+                    sequence=1,
+                    at=self._at,
+                    actor="admin",
+                    previous_hash=FIRST_PREVIOUS_HASH,
+                ),
+            )
+
+
+async def measure(containers: int) -> dict[str, Any]:
+    """Sweep, run after run as the timer would, until the round is over."""
+    now = datetime.now(UTC)
+    store = MadeUpAccount("stsweep", containers, now)
+    ledger = MadeUpLedger(store.account, now - timedelta(days=60))
+    operations = MemoryOperations()
+    operations.deployment = _DEPLOYMENT
+    accounts = Accounts([Account("europe", store, DAYS)], DAYS)
+    signer = LocalSigner([ECKey.generate_key("P-256")])
+    seconds, cpu = list[float](), list[float]()
+    while True:
+        sweep = Sweep(
+            accounts, Pairing(operations, lambda: ""), ledger, MemoryDeletions(), operations, signer, SystemClock()
+        )
+        began, used = time.monotonic(), time.process_time()
+        heartbeat = (await sweep.run())[store.account]
+        seconds.append(time.monotonic() - began)
+        cpu.append(time.process_time() - used)
+        if heartbeat.cursor is None:
+            break
+    return {
+        "containers": heartbeat.counts["containers"],
+        "outcome": heartbeat.outcome,
+        "runs": len(seconds),
+        "longest run s": max(seconds),
+        "CPU s": sum(cpu),
+        "queries to the ledger": ledger.asked,
+        "peak MB": _peak_megabytes(),
+    }
+
+
+def _peak_megabytes() -> float:
+    [kib] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(kib) * 1024 / 1_000_000
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.sweep", description=__doc__)
+    parser.add_argument("--containers", type=int, default=1_000_000)
+    print(json.dumps(asyncio.run(measure(parser.parse_args().containers)), indent=1))
+
+
+if __name__ == "__main__":
+    main()
