@@ -22,6 +22,7 @@ from local.stack import Stack
 from shared.model.deadlines import SECOND_LOOK_DELAY
 from shared.model.items import format_instant
 from tests.e2e.deletions import deletion_of
+from tests.spans import chat, span
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 
@@ -53,9 +54,9 @@ class Deployment:
     stack: Stack
     host: Process
     client: Client
+    exit_stack: AsyncExitStack
     serving: Mapping[str, str] = field(default_factory=lambda: BOTH_OPEN)
     sharing: list[Sharing] = field(default_factory=list)
-    tenants: int = 0
 
     async def serve(self, accounts: Mapping[str, str]) -> None:
         """Have ``accounts`` of the geo, name to state, and restart the host if it has others."""
@@ -72,8 +73,7 @@ class Deployment:
         }
         await self.host.stop()
         self.host = await self.stack.start_host({"STORAGE_ACCOUNTS": json.dumps(setting)})
-        await self.client.__aexit__()
-        self.client = await Client(self.stack, self.host.url).__aenter__()
+        self.client = await self.exit_stack.enter_async_context(Client(self.stack, self.host.url))
         self.serving = accounts
 
     async def begin(self, geo: str = GEO) -> Sharing:
@@ -132,26 +132,18 @@ class Deployment:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def started(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     async with AsyncExitStack() as exit_stack:
         stack = await exit_stack.enter_async_context(
             Stack(tmp_path_factory.mktemp("accounts"), (OTHER_GEO, GEO), settings=OFF, storage_on_disk=False)
         )
-        client = await Client(stack).__aenter__()
-        deployment = Deployment(stack, stack.processes["host"], client)
-        exit_stack.push_async_callback(lambda: deployment.client.__aexit__())
+        client = await exit_stack.enter_async_context(Client(stack))
+        deployment = Deployment(stack, stack.processes["host"], client, exit_stack)
         await deployment.run("purge")  # which makes the accounts this ledger's (D14)
         await asyncio.gather(*(deployment.begin() for _ in range(TENANTS)), deployment.begin(OTHER_GEO))
         answers = await asyncio.gather(*(deployment.post(each) for each in deployment.sharing))
         assert [answer.status for answer in answers] == [201] * (TENANTS + 1)
         yield deployment
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def deployment(started: Deployment) -> Deployment:
-    """The deployment as it is at first: both accounts open."""
-    await started.serve(BOTH_OPEN)
-    return started
 
 
 def members_of(receipt: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,14 +163,17 @@ async def verified(deployment: Deployment, each: Sharing) -> None:
 async def test_each_enrollment_lies_in_the_account_that_the_hash_of_its_id_says_and_nowhere_else(
     deployment: Deployment,
 ) -> None:
+    await deployment.serve(BOTH_OPEN)
     expected: dict[str, set[str]] = {FIRST: set(), SECOND: set(), ELSEWHERE: set()}
     for each in deployment.sharing:
         expected[each.account].add(each.enrollment)
     assert all(expected.values()), "each account has some"
     assert await deployment.holding() == expected
+    assert all(blobs for found in (await deployment.stored()).values() for blobs in found.values())
 
 
 async def test_both_accounts_are_purged_and_swept_and_shown(deployment: Deployment) -> None:
+    await deployment.serve(BOTH_OPEN)
     now = await deployment.client.now()
     expired, stray = f"0-{now - timedelta(days=40):%Y%m%d}-{'0' * 32}", f"f-{now:%Y%m%d}-{'f' * 32}"
     for place in (GEO, f"{GEO}/2"):
@@ -186,9 +181,9 @@ async def test_both_accounts_are_purged_and_swept_and_shown(deployment: Deployme
             await deployment.client.create_container(place, name)
     before = await deployment.holding()
     await deployment.run("purge", "sweep")
-    assert await deployment.holding() == {
-        account: held - {"0" * 32, "f" * 32} for account, held in before.items()
-    }, "what does not belong there is gone, and all else is there"
+    assert await deployment.holding() == {account: held - {"0" * 32, "f" * 32} for account, held in before.items()}, (
+        "what does not belong there is gone, and all else is there"
+    )
     status = await deployment.client.status()
     assert {name: (each["geo"], each["state"]) for name, each in status["accounts"].items()} == {
         FIRST: (GEO, OPEN),
@@ -197,7 +192,7 @@ async def test_both_accounts_are_purged_and_swept_and_shown(deployment: Deployme
     }
     for name in (FIRST, SECOND):
         purge, sweep = (status["accounts"][name][last] for last in ("lastPurge", "lastSweep"))
-        assert (purge["outcome"], purge["counts"]) == ("done", {"expiredContainers": 1})
+        assert (purge["outcome"], purge["counts"]["expiredContainers"]) == ("done", 1)
         assert (sweep["outcome"], sweep["counts"]["unknownEnrollment"]) == ("done", 1)
         assert status["accounts"][name]["oldestDay"] is not None
     assert status["findings"] == {"unknownEnrollment": 2}
@@ -248,6 +243,7 @@ def unavailable(answer: Answer) -> bool:
 async def test_an_account_that_is_taken_out_while_it_holds_data_stops_all_sharing_until_it_is_put_back(
     deployment: Deployment,
 ) -> None:
+    await deployment.serve({FIRST: CLOSED, SECOND: CLOSED})
     await deployment.run("purge", "sweep")
     goes, goes_elsewhere = deployment.one_in(FIRST), deployment.one_in(SECOND)
     tenant = str(uuid.uuid4())
@@ -259,12 +255,14 @@ async def test_an_account_that_is_taken_out_while_it_holds_data_stops_all_sharin
     for geo in (GEO, OTHER_GEO):
         assert unavailable(await deployment.client.opt_in(tenant, geo))
     for name in (FIRST, SECOND, ELSEWHERE):
-        assert unavailable(await deployment.post(deployment.one_in(name)))
+        each = deployment.one_in(name)
+        assert unavailable(await deployment.post(each))
+        exported = span(await deployment.client.now(), 1, {**chat("?"), "microsoft.tenant.id": each.tenant})
+        assert (await deployment.client.export([exported])).status == 503
     assert await deployment.stored() == before
     assert (await deployment.client.as_admin("GET", tenant, "data-sharing/history")).body["value"] == []
 
-    for each in (goes, goes_elsewhere):
-        await deployment.opt_out(each)
+    await asyncio.gather(deployment.opt_out(goes), deployment.opt_out(goes_elsewhere))
     await deployment.purge_twice()
     await deployment.run("sweep")
     await verified(deployment, goes_elsewhere)
@@ -274,9 +272,8 @@ async def test_an_account_that_is_taken_out_while_it_holds_data_stops_all_sharin
     status = await deployment.client.status()
     assert status["accounts"].keys() == {SECOND, ELSEWHERE}
     assert all(each["lastSweep"]["outcome"] == "done" for each in status["accounts"].values())
-    assert status["reasons"] == dict.fromkeys(
-        ("P4", "P5", "P9"), [f"{FIRST}: it is configured no more, and not empty"]
-    )
+    why = [f"{FIRST}: it is configured no more, and not empty"]
+    assert status["reasons"] == dict.fromkeys(("P4", "P5", "P9"), why)
 
     await deployment.serve(BOTH_OPEN)
     assert (await deployment.client.call("GET", "health")).body == {"status": "ready"}
