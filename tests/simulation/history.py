@@ -699,13 +699,13 @@ class Storm:
         kinds = random.sample(_FAULTS, random.randint(1, 6))
         weather.rates = {kind: random.choice((0.01, 0.03, 0.1)) for kind in kinds}
         if random.random() < 0.15:
-            where = random.choice(("cosmos", "europe", "unitedstates"))
+            where = random.choice(("cosmos", *ACCOUNTS))
             weather.down[where] = self.faults.loop.time() + random.choice((1.0, 60.0, HOUR)) * random.random()
         if random.random() < 0.15:
-            where = random.choice(("cosmos", "europe", "unitedstates"))
+            where = random.choice(("cosmos", *ACCOUNTS))
             weather.slow[where] = self.faults.loop.time() + random.choice((10.0, 600.0, HOUR)) * random.random()
         if random.random() < 0.15:
-            where = random.choice(("cosmos", "europe", "unitedstates"))
+            where = random.choice(("cosmos", *ACCOUNTS))
             until = self.faults.loop.time() + random.choice((1.0, 60.0, HOUR)) * random.random()
             weather.busy[where] = Throttle(until, random.choice((0.1, 0.5, 0.9)), random.choice((None, 0.5, 20.0)))
 
