@@ -37,8 +37,10 @@ class HeartbeatAnswer(Heartbeat):
     """The last run of a job. ``geo`` and ``storageAccount`` are absent for the ledger, ``error`` if there was none.
 
     A sweep may take several runs to come round: ``counts`` are those of the round so far, ``previousCounts`` those of
-    the last whole round, ``totals`` those of all rounds ever; ``cursor`` is where the next run goes on; ``postponed``
-    are the expired containers that a purge could not delete and leaves alone until their ``retryAt``.
+    the last whole round, ``totals`` those of all rounds ever; ``cursor`` is where the next run goes on, and
+    ``roundStartedAt`` when the round began; ``postponed`` are the expired containers that a purge could not delete and
+    leaves alone until their ``retryAt``. Each opt-out that was committed before ``scheduledUntil``, in seconds since
+    1970, has its deletion.
     """
 
     geo: Annotated[str | None, Field(exclude_if=_is_none)] = None
@@ -48,6 +50,8 @@ class HeartbeatAnswer(Heartbeat):
     totals: Annotated[Mapping[str, int] | None, Field(exclude_if=_is_none)] = None
     cursor: Annotated[str | None, Field(exclude_if=_is_none)] = None
     postponed: Annotated[tuple[Postponed, ...] | None, Field(exclude_if=_is_none)] = None
+    round_started_at: Annotated[Instant | None, Field(exclude_if=_is_none)] = None
+    scheduled_until: Annotated[int | None, Field(exclude_if=_is_none)] = None
 
     @classmethod
     def of(cls, heartbeat: Heartbeat | None) -> Self | None:
@@ -227,6 +231,8 @@ _LEDGER_SWEEP = HeartbeatAnswer(
     counts={"ledgers": 120},
     previous_counts={"ledgers": 120, "deletionsCreated": 1},
     totals={"ledgers": 2400, "deletionsCreated": 1},
+    round_started_at=_AT - timedelta(minutes=40),
+    scheduled_until=int((_AT - timedelta(minutes=50)).timestamp()),
 )
 _SWEEP = _LEDGER_SWEEP.model_copy(
     update={
@@ -235,6 +241,7 @@ _SWEEP = _LEDGER_SWEEP.model_copy(
         "counts": {"containers": 900},
         "previous_counts": {"containers": 901, "wrongAccount": 1},
         "totals": {"containers": 18001, "wrongAccount": 1},
+        "scheduled_until": None,
     }
 )
 _COSMOS = {

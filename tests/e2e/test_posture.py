@@ -95,6 +95,6 @@ async def test_soft_delete_that_somebody_switches_on_is_found_and_told_until_it_
     assert broken(status) == ["P4", "P5", "P6"] and status["holds"] is False
     assert found(status, "europe")["deleteRetentionPolicy.enabled"] == ("true", "broken")
     assert found(status, "unitedstates")["deleteRetentionPolicy.enabled"] == ("false", "holds")
-    assert b"posture of europe: deleteRetentionPolicy.enabled is true" in everything_written(stack)["host.log"]
+    assert b"posture of steurope: deleteRetentionPolicy.enabled is true" in everything_written(stack)["host.log"]
     await europe.set_service_properties(delete_retention_policy=RetentionPolicy(enabled=False))
     assert broken(await swept(client)) == []

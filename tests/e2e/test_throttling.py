@@ -65,7 +65,7 @@ class Busy:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def busy(stack: Stack, client: Client) -> AsyncIterator[Busy]:
     account = stack.description.cosmos
-    storage = stack.description.storage
+    storage = json.loads(stack.app_settings["STORAGE_ACCOUNTS"])
     async with (
         BusyProxy(account.endpoint.rstrip("/")) as to_cosmos,
         BusyProxy(stack.processes["storage-europe"].url) as to_storage,

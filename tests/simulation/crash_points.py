@@ -71,8 +71,8 @@ async def back_again(history: History) -> None:
     await history.purge()
     for term in [each for each in history.oracle.terms.values() if each.verified is not None]:
         name = f"{term.id[0]}-{history.setup.base:%Y%m%d}-{term.id}"
-        history.oracle.plant("after receipt", "europe", name, term.id)
-        history.oracle.plant("wrong account", "unitedstates", name, term.id)
+        history.oracle.plant("after receipt", term.account, name, term.id)
+        history.oracle.plant("wrong account", "stunitedstates", name, term.id)
     await history.sweep()
     await _end(history)
 

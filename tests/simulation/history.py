@@ -699,13 +699,13 @@ class Storm:
         kinds = random.sample(_FAULTS, random.randint(1, 6))
         weather.rates = {kind: random.choice((0.01, 0.03, 0.1)) for kind in kinds}
         if random.random() < 0.15:
-            where = random.choice(("cosmos", "europe", "unitedstates"))
+            where = random.choice(("cosmos", *ACCOUNTS))
             weather.down[where] = self.faults.loop.time() + random.choice((1.0, 60.0, HOUR)) * random.random()
         if random.random() < 0.15:
-            where = random.choice(("cosmos", "europe", "unitedstates"))
+            where = random.choice(("cosmos", *ACCOUNTS))
             weather.slow[where] = self.faults.loop.time() + random.choice((10.0, 600.0, HOUR)) * random.random()
         if random.random() < 0.15:
-            where = random.choice(("cosmos", "europe", "unitedstates"))
+            where = random.choice(("cosmos", *ACCOUNTS))
             until = self.faults.loop.time() + random.choice((1.0, 60.0, HOUR)) * random.random()
             weather.busy[where] = Throttle(until, random.choice((0.1, 0.5, 0.9)), random.choice((None, 0.5, 20.0)))
 
@@ -1085,7 +1085,7 @@ async def month(history: History, storm: Storm, until: float | None) -> None:
             await history.status()
             await history.wait_until(blackout_ends)
         await history.wait_until(due[0][0])
-        keeps = any(store.soft_delete for store in history.cloud.captures.values())
+        keeps = any(store.soft_delete or store.soft_deleted for store in history.cloud.captures.values())
         in_time = not keeps and due[0][1] - history.loop.time() > 5 * HOUR
         if history.cloud.purge_bounds is None and in_time and random.random() < 0.15:
             await _while_busy(history, due[0])
@@ -1120,7 +1120,8 @@ async def _while_busy(history: History, due: tuple[float, float]) -> None:
     weather.clear()
     await history.clients_done()
     end = min(due[1], history.loop.time() + 6 * HOUR)
-    busy = random.choice((["cosmos"], list(history.setup.geos), ["cosmos", *history.setup.geos]))
+    accounts = list(history.cloud.captures)
+    busy = random.choice((["cosmos"], accounts, ["cosmos", *accounts]))
     for where in busy:
         # Cosmos DB asks for moments, or a second look, which asks it ten times in turn, would need more than a run has.
         asks = random.choice((None, 1.0) if where == "cosmos" else (None, 1.0, 20.0))

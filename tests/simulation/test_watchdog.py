@@ -48,7 +48,7 @@ def test_what_was_owed_and_is_gone_when_it_falls_due_ends_the_month() -> None:
 
     async def story(history: History) -> None:
         name = f"a-20261121-{'a' * 32}"
-        history.oracle.plant("unknown enrollment", "europe", name, "")
+        history.oracle.plant("unknown enrollment", "steurope", name, "")
         [(begins, _)] = history.due(None)
         history.loop.call_at(begins - 1, history.cloud.captures["steurope"].containers.pop, name)
         await month(history, Storm(history.random, history.faults, calm=True), begins + DAY)

@@ -446,11 +446,11 @@ async def test_p9_a_sweep_that_is_refused_passes_nothing_over_and_goes_on() -> N
     put(world, "europe", STRANGER, START.date())
     await world.purge.run()
     refusing.refuses = lambda n: True
-    heartbeat = (await world.sweep.run())["europe"]
+    heartbeat = (await world.sweep.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.error) == ("more", None), "although it has come nowhere"
     assert not (await world.status.report()).promises["P1"], "nobody has seen everything"
     refusing.refuses = lambda n: False
-    after = (await world.sweep.run())["europe"]
+    after = (await world.sweep.run())["steurope"]
     assert (after.outcome, after.counts["unknownEnrollment"], after.counts["strangers"]) == ("done", 1, 1)
     assert after.counts.get("unjudged", 0) == 0
 
@@ -466,13 +466,13 @@ async def test_p9_a_sweep_that_is_refused_at_any_call_finds_the_same_as_one_that
         await world.purge.run()
         refusing.calls = 0
         refusing.refuses = lambda n, nth=nth: n >= nth  # type: ignore[misc]
-        first = (await world.sweep.run())["europe"]
+        first = (await world.sweep.run())["steurope"]
         refusing.refuses = lambda n: False
         last = first
         for _ in range(3):
             if last.outcome == "done" and last.cursor is None:
                 break
-            last = (await world.sweep.run())["europe"]
+            last = (await world.sweep.run())["steurope"]
         found = {
             name: last.counts.get(name) for name in ("containers", "foreignContainers", "softDeleted", "strangers")
         }

@@ -1317,8 +1317,10 @@ export interface components {
          * @description The last run of a job. `geo` and `storageAccount` are absent for the ledger, `error` if there was none.
          *
          *     A sweep may take several runs to come round: `counts` are those of the round so far, `previousCounts` those of
-         *     the last whole round, `totals` those of all rounds ever; `cursor` is where the next run goes on; `postponed`
-         *     are the expired containers that a purge could not delete and leaves alone until their `retryAt`.
+         *     the last whole round, `totals` those of all rounds ever; `cursor` is where the next run goes on, and
+         *     `roundStartedAt` when the round began; `postponed` are the expired containers that a purge could not delete and
+         *     leaves alone until their `retryAt`. Each opt-out that was committed before `scheduledUntil`, in seconds since
+         *     1970, has its deletion.
          */
         HeartbeatAnswer: {
             /** @enum {string} */
@@ -3746,8 +3748,8 @@ export interface operations {
                      *             "ledgers": 2400,
                      *             "deletionsCreated": 1
                      *           },
-                     *           "roundStartedAt": null,
-                     *           "scheduledUntil": null
+                     *           "roundStartedAt": "2026-11-21T11:20:00.000000Z",
+                     *           "scheduledUntil": 1795259400
                      *         },
                      *         "posture": {
                      *           "at": "2026-11-21T12:00:00.000000Z",
@@ -3824,9 +3826,7 @@ export interface operations {
                      *             "outcome": "done",
                      *             "counts": {
                      *               "expiredContainers": 3
-                     *             },
-                     *             "roundStartedAt": null,
-                     *             "scheduledUntil": null
+                     *             }
                      *           },
                      *           "lastSweep": {
                      *             "kind": "sweep",
@@ -3846,8 +3846,7 @@ export interface operations {
                      *               "containers": 18001,
                      *               "wrongAccount": 1
                      *             },
-                     *             "roundStartedAt": null,
-                     *             "scheduledUntil": null
+                     *             "roundStartedAt": "2026-11-21T11:20:00.000000Z"
                      *           },
                      *           "posture": {
                      *             "at": "2026-11-21T12:00:00.000000Z",
