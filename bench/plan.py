@@ -72,7 +72,7 @@ DEFAULT = Plan(
     waiting=64,
     memory_captures=100_000,
     swept_containers=1_000_000,
-    ended=(1_000, 50_000),
+    ended=(1_000, 20_000),
 )
 
 LARGE = replace(DEFAULT, swept_containers=31_000_000, ended=(1_000, 1_000_000))
