@@ -46,9 +46,9 @@ class Term:
 
     @property
     def keys(self) -> tuple[str, str]:
-        """What to order by, never NULL; of a column in a way in which SQLite's index on it has that order."""
+        """What to order by, never NULL; a column first and as it is, so that SQLite's index on it has that order."""
         if self.rank.isdigit():
-            return f"({self.rank} + 0)", self.value  # a number alone would be that of a column of the result
+            return self.value, f"({self.rank} + 0)"  # a number alone would be that of a column of the result
         return f"COALESCE({self.rank}, 0)", f"COALESCE({self.value}, 0)"
 
 
