@@ -1,4 +1,4 @@
-"""``python -m bench [--quick] [--only NAME]... [--repeat N] [--anyway] [--resume]``: measure, and tell it."""
+"""``python -m bench [--quick] [--only NAME [--large]]... [--repeat N] [--anyway] [--resume]``: measure, and tell it."""
 
 import asyncio
 import json
@@ -11,10 +11,24 @@ from pathlib import Path
 from typing import Protocol
 
 from audit.command_line import Parser, count
-from bench import batches, captures, cold_start, concurrency, consent, memory, purge, report, retention, spans, toggle
+from bench import (
+    batches,
+    captures,
+    cold_start,
+    concurrency,
+    consent,
+    memory,
+    purge,
+    report,
+    retention,
+    spans,
+    status,
+    sweep,
+    toggle,
+)
 from bench.generator import Generator
 from bench.machine import MachineBusy, Watch
-from bench.plan import DEFAULT, QUICK, Plan
+from bench.plan import DEFAULT, LARGE, QUICK, Plan
 from bench.results import BenchError, Results
 from bench.scenario import GEO, TIMERS_OFF, Bench, kept
 from bench.targets import Target
@@ -46,6 +60,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cold-start": cold_start,
     "memory": memory,
     "concurrency": concurrency,
+    "sweep": sweep,
+    "status": status,
 }
 
 _RESULTS = ROOT / "bench" / "results"
@@ -73,10 +89,13 @@ def main() -> int:
     some.add_argument("--resume", action="store_true", help="go on with the whole run that ended early")
     parser.add_argument("--repeat", type=count, help="exactly so many rounds, unless the time is over before")
     parser.add_argument("--anyway", action="store_true", help="measure beside other work too; the figures are marked")
+    parser.add_argument("--large", action="store_true", help="sizes that take minutes for each round; with --only")
     options = parser.parse_args()
     if options.resume and options.quick:
         parser.error("--resume goes on with a whole run, which is never quick")
-    plan = QUICK if options.quick else DEFAULT
+    if options.large and (options.quick or not options.only):
+        parser.error("--large is for what --only names, and never quick")
+    plan = QUICK if options.quick else LARGE if options.large else DEFAULT
     if options.repeat:
         plan = replace(plan, rounds_least=options.repeat, rounds_most=options.repeat)
     wanted = [of_targets.get(each, each) for each in options.only or SCENARIOS]

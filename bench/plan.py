@@ -1,6 +1,6 @@
-"""How much of everything is measured: ``--quick`` proves that it runs, the default measures."""
+"""How much is measured: ``--quick`` proves that it runs, the default measures, ``--large`` measures what takes long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Plan:
         opt_outs: tenants that opt in and out in each round.
         waiting: opt-outs that wait while others post.
         memory_captures: sent in batches of 100 between the two looks at the host's memory.
+        swept_containers: of the account that is swept.
+        ended: tenants that have opted out and whose deletion is finished, where the status is told, smallest first.
     """
 
     rounds_least: int
@@ -46,6 +48,8 @@ class Plan:
     opt_outs: int
     waiting: int
     memory_captures: int
+    swept_containers: int
+    ended: tuple[int, int]
 
 
 DEFAULT = Plan(
@@ -67,7 +71,11 @@ DEFAULT = Plan(
     opt_outs=100,
     waiting=64,
     memory_captures=100_000,
+    swept_containers=1_000_000,
+    ended=(1_000, 20_000),
 )
+
+LARGE = replace(DEFAULT, swept_containers=31_000_000, ended=(1_000, 1_000_000))
 
 QUICK = Plan(
     rounds_least=1,
@@ -88,4 +96,6 @@ QUICK = Plan(
     opt_outs=3,
     waiting=4,
     memory_captures=200,
+    swept_containers=20_000,
+    ended=(20, 60),
 )

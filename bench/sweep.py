@@ -1,6 +1,6 @@
-"""``python -m bench.sweep --containers N``: what the sweep of an account of so many containers takes.
+"""What the sweep of a large account takes; ``python -m bench.sweep --containers N`` sweeps once.
 
-The account and the ledger are made up as they are asked for, in the process itself, so that its peak memory is the
+The account and the ledger are made up as they are asked for, in a process of its own, so that its peak memory is the
 sweep's. What Azure takes to list, and the SDK to read its answers, is not in it.
 """
 
@@ -9,13 +9,20 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from joserfc.jwk import ECKey
 
+from bench.generator import run_once
+from bench.plan import Plan
+from bench.results import BenchError
+from bench.rounds import rounds
+from bench.scenario import Bench
+from bench.targets import Target
+from local.stack import Stack
 from shared.accounts import Account, Accounts
 from shared.clock import SystemClock
 from shared.model.containers import SHARDS, deployment_container
@@ -26,8 +33,31 @@ from shared.stores.memory import MemoryCaptures, MemoryDeletions, MemoryLedger, 
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Sweep
 
+SCENARIO = "sweep"
 DAYS = 31
 _DEPLOYMENT = "d" * 32
+_LONGEST, _PEAK = "longest run s", "peak MB"
+
+
+def of(containers: int) -> str:
+    """Return the case of an account with so many containers."""
+    return f"{containers:,} containers"
+
+
+def targets(plan: Plan) -> Sequence[Target]:
+    """Return this scenario's targets."""
+    case = of(plan.swept_containers)
+    return [
+        Target("sweep-memory", f"sweep of {case}: peak memory, MB", "<=", 200, SCENARIO, (case, _PEAK)),
+        Target("sweep-run", f"sweep of {case}: longest run, s", "<=", 240, SCENARIO, (case, _LONGEST)),
+    ]
+
+
+async def measure(bench: Bench, stack: Stack) -> None:
+    """Sweep an account; nothing of the stack is asked."""
+    containers = bench.plan.swept_containers
+    sweeping = partial(run_once, "bench.sweep", f"--containers={containers}")
+    await rounds(bench, SCENARIO, {of(containers): sweeping}, targets(bench.plan))
 
 
 class MadeUpAccount(MemoryCaptures):
@@ -84,8 +114,12 @@ class MadeUpLedger(MemoryLedger):
             )
 
 
-async def measure(containers: int) -> dict[str, Any]:
-    """Sweep, run after run as the timer would, until the round is over."""
+async def _sweep(containers: int) -> Mapping[str, float]:
+    """Sweep, run after run as the timer would, until the round is over.
+
+    Raises:
+        BenchError: if it has not seen all containers, or something failed.
+    """
     now = datetime.now(UTC)
     store = MadeUpAccount("stsweep", containers, now)
     ledger = MadeUpLedger(store.account, now - timedelta(days=60))
@@ -104,14 +138,17 @@ async def measure(containers: int) -> dict[str, Any]:
         cpu.append(time.process_time() - used)
         if heartbeat.cursor is None:
             break
+        if heartbeat.outcome == "failed":
+            raise BenchError(f"the sweep failed: {heartbeat.error}")
+    if heartbeat.outcome != "done" or heartbeat.counts["containers"] != store.total:
+        raise BenchError(f"the sweep is {heartbeat.outcome} with {heartbeat.counts['containers']} containers")
     return {
-        "containers": heartbeat.counts["containers"],
-        "outcome": heartbeat.outcome,
+        "containers": store.total,
         "runs": len(seconds),
-        "longest run s": max(seconds),
+        _LONGEST: max(seconds),
         "CPU s": sum(cpu),
         "queries to the ledger": ledger.asked,
-        "peak MB": _peak_megabytes(),
+        _PEAK: _peak_megabytes(),
     }
 
 
@@ -124,7 +161,7 @@ def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.sweep", description=__doc__)
     parser.add_argument("--containers", type=int, default=1_000_000)
-    print(json.dumps(asyncio.run(measure(parser.parse_args().containers)), indent=1))
+    print(json.dumps(asyncio.run(_sweep(parser.parse_args().containers))))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import batches, captures, cold_start, concurrency, consent, memory, purge, retention, spans, toggle
+from bench import (
+    batches,
+    captures,
+    cold_start,
+    concurrency,
+    consent,
+    memory,
+    purge,
+    retention,
+    spans,
+    status,
+    sweep,
+    toggle,
+)
 from bench.plan import QUICK
 from local.process import ROOT
 
@@ -38,6 +51,8 @@ EXPECTED = {
     },
     cold_start.SCENARIO: {cold_start.SDKS, cold_start.APP, cold_start.FIRST_ANSWER},
     memory.SCENARIO: {memory.CASE},
+    sweep.SCENARIO: {sweep.of(QUICK.swept_containers)},
+    status.SCENARIO: {each for ended in QUICK.ended for each in (status.of(ended), status.search(ended))},
 }
 
 

@@ -31,6 +31,9 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE INDEX IF NOT EXISTS items_by_range ON items (container, range_of(partition), number);
 CREATE INDEX IF NOT EXISTS changes_by_range ON items (container, range_of(partition), lsn);
 CREATE INDEX IF NOT EXISTS items_by_time ON items (container, ts);
+CREATE INDEX IF NOT EXISTS items_by_range_and_time ON items (container, range_of(partition), ts);
+CREATE INDEX IF NOT EXISTS items_by_status
+    ON items (container, range_of(partition), json_extract(body, '$."status"'));
 CREATE INDEX IF NOT EXISTS items_by_id ON items (container, id);
 CREATE INDEX IF NOT EXISTS items_by_expiry ON items (expires) WHERE expires IS NOT NULL;
 """

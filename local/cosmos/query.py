@@ -71,7 +71,7 @@ def run(
         [(order.path, order.descending) for order in select.ordering],
     )
     digest = hashlib.sha256(json.dumps([container.rid, scope, text, parameters]).encode()).hexdigest()[:16]
-    keys = [f"COALESCE({part}, 0)" for order in select.ordering for part in (order.term.rank, order.term.value)]
+    keys = [key for order in select.ordering for key in order.term.keys]
     if token is None:
         return Page([], _encode(digest, _Position(0, [], select.take)))
     position = _decode(token, digest, len(keys) + 1)

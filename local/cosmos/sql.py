@@ -44,10 +44,19 @@ class Term:
     rank: str
     value: str
 
+    @property
+    def keys(self) -> tuple[str, str]:
+        """What to order by, never NULL; a column first and as it is, so that SQLite's index on it has that order."""
+        if self.rank.isdigit():
+            return self.value, f"({self.rank} + 0)"  # a number alone would be that of a column of the result
+        return f"COALESCE({self.rank}, 0)", f"COALESCE({self.value}, 0)"
+
 
 # What every item has, always of one type, and what SQLite keeps in a column with an index.
 _COLUMNS = {("id",): Term("4", "id"), ("_ts",): Term("3", "ts")}
 _ORDERED = {"2", "3", "4"}
+# What SQLite has an index on, as that spells it: looked up before types are compared.
+_INDEXED: Mapping[tuple[str, ...], str] = {("status",): """'$."status"'"""}
 
 
 @dataclass(frozen=True)
@@ -259,7 +268,13 @@ class _Translation:
         term = self.term(node)
         if choices and term.rank.isdigit():  # so that SQLite can look them up
             return f"({term.value} IN ({', '.join(each.value for each in choices if each.rank == term.rank)}))"
-        return f"({' OR '.join(_equal(term, choice) for choice in choices)})" if choices else "0"
+        equal = f"({' OR '.join(_equal(term, choice) for choice in choices)})" if choices else "0"
+        if choices and self._is_indexed(node) and all(choice.rank in _ORDERED for choice in choices):
+            return f"({term.value} IN ({', '.join(choice.value for choice in choices)}) AND {equal})"
+        return equal
+
+    def _is_indexed(self, node: exp.Expression) -> bool:
+        return isinstance(node, exp.Column) and self._path(node) in _INDEXED
 
     def term(self, node: exp.Expression) -> Term:
         """A path, a literal or a parameter."""
@@ -274,7 +289,7 @@ class _Translation:
         path = self._path(node)
         if path in _COLUMNS:
             return _COLUMNS[path]
-        name = self._bind("$" + "".join(f'."{step}"' for step in path))
+        name = _INDEXED.get(path) or self._bind("$" + "".join(f'."{step}"' for step in path))
         return Term(_RANK.format(path=name), f"json_extract(body, {name})")
 
     def ordering(self, node: exp.Expression, *, descending: bool) -> Ordering:

@@ -129,6 +129,28 @@ async def test_conditions(container: ContainerProxy, condition: str, expected: s
     assert "".join(sorted(found)) == expected
 
 
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("c.status IN ('on', 'off')", "ab"),
+        ("c.status NOT IN ('on')", "bcde"),  # other types are unequal; an undefined one is neither
+        ("c.status IN ('true', '{}', '1')", ""),
+        ("c.status IN (1)", "c"),
+    ],
+)
+async def test_what_is_looked_up_by_an_index_is_compared_by_its_type(
+    container: ContainerProxy, condition: str, expected: str
+) -> None:
+    kinds = {"a": "on", "b": "off", "c": 1, "d": None, "e": {}}
+    definition = await container.read()
+    key = definition["partitionKey"]["paths"][0].strip("/")
+    for name, status in kinds.items():
+        await container.create_item({"id": f"status-{name}", key: "statuses", "status": status})
+    await container.create_item({"id": "status-f", key: "statuses"})
+    found = await ask(container, f"SELECT VALUE c.id FROM c WHERE {condition}", "statuses")
+    assert "".join(sorted(each.removeprefix("status-") for each in found)) == expected
+
+
 async def test_projections(container: ContainerProxy) -> None:
     everything = await ask(container, "SELECT * FROM c WHERE c.id = 'a'")
     assert everything == [await container.read_item("a", "t")]
