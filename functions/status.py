@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal, Self
@@ -392,8 +393,9 @@ async def health_head(call: Call) -> func.HttpResponse:
 
 async def _health() -> func.HttpResponse:
     try:
-        await services().abandoned.refuse()
-    except (ConfigurationError, Unavailable, StoreUnavailable) as error:
+        with suppress(StoreUnavailable):  # an outage of the ledger is every instance's: who needs it is told
+            await services().abandoned.refuse()
+    except (ConfigurationError, Unavailable) as error:
         _log.error("not ready: %s", error)
         return json_answer(HealthAnswer(status="not ready").to_json(), status=503)
     return json_answer(HealthAnswer(status="ready").to_json())

@@ -294,6 +294,19 @@ async def test_d20_geos_tells_where_a_tenant_can_opt_in(api: Api, monkeypatch: p
     assert told["japan"] == (False, None)
 
 
+async def test_an_instance_is_ready_although_the_ledger_cannot_be_read_and_still_lets_nothing_in(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(kind: str) -> Any:
+        raise StoreUnavailable("cosmos-unreachable")
+
+    monkeypatch.setattr(api.world.operations, "read_all", unreadable)
+    monkeypatch.setattr(bootstrap._Process, "services", api.world.services(verifier(Issuer(), api.world.clock)))
+    assert (await api.call("health", role=None))[:2] == (200, {"status": "ready"})
+    refused = await api.call("data_sharing", "PUT", body={"enabled": True, "geo": "europe", **AGREED})
+    assert refused[:2] == (503, "unavailable") and not api.world.ledger.settings
+
+
 async def test_with_wrong_settings_nothing_works_and_only_the_log_says_which(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
