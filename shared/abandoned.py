@@ -100,17 +100,13 @@ class Abandoned:
         return now - last_purge.at <= _SERVED_WITHIN
 
     async def _is_empty(self, name: str, sweep: Heartbeat | None, now: datetime) -> bool:
-        if sweep is None or sweep.outcome == "failed" or any(map(_containers, _rounds(sweep))):
+        if sweep is None or sweep.outcome == "failed" or any(map(_containers, sweep.rounds)):
             return False
-        if sweep.cursor is not None and sweep.previous_counts is None:
-            return False  # nobody has seen all of it yet
+        if not sweep.saw_everything:
+            return False
         if (await self._deletions.counts(name, now)).pending:
             return False
         return not await self._ledger.has_enrollment_in(name)
-
-
-def _rounds(sweep: Heartbeat) -> Sequence[Mapping[str, int]]:
-    return [sweep.counts, *([] if sweep.previous_counts is None or sweep.cursor is None else [sweep.previous_counts])]
 
 
 def _containers(counts: Mapping[str, int]) -> int:

@@ -1,6 +1,6 @@
 """What a timer's last run came to, in one storage account or on the ledger (container ``operations``)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from shared.model.items import EnrollmentId, Instant, Item
@@ -56,3 +56,18 @@ class Heartbeat(Item):
     postponed: tuple[Postponed, ...] | None = None
     round_started_at: Instant | None = None
     scheduled_until: int | None = None
+
+    @property
+    def saw_everything(self) -> bool:
+        """Whether a round of the sweep has come to its end: this one, or the one before."""
+        return self.cursor is None or self.previous_counts is not None
+
+    @property
+    def rounds(self) -> Sequence[Mapping[str, int]]:
+        """A sweep's counts of the round that it is in, and while that is under way those of the last whole one too."""
+        under_way = self.cursor is not None
+        return [self.counts, *([self.previous_counts] if under_way and self.previous_counts is not None else [])]
+
+    def most(self, count: str) -> int:
+        """Return what one of the counts came to in one of these rounds, whichever had more."""
+        return max(counts.get(count, 0) for counts in self.rounds)

@@ -225,7 +225,7 @@ class Status:
                 name: replace(status, posture=checks.get(name), unreadable=unreadable[name])
                 for name, status in by_account.items()
             },
-            late=_standing(sweeps.get(None), LATE),
+            late=0 if (swept := sweeps.get(None)) is None else swept.most(LATE),
         )
 
     async def overdue(self, limit: int) -> Sequence[Deletion]:
@@ -327,12 +327,9 @@ def _faults(place: str, sweep: Heartbeat | None, now: datetime, kinds: Iterable[
     idle = _idle(place, sweep, now, SWEEP_MAX_AGE)
     if sweep is None or idle is not None:
         return [idle or ""]
-    rounds = [sweep.counts]
-    if sweep.cursor is not None:  # under way: the one before counts too, and without one nobody has seen everything
-        if sweep.previous_counts is None:
-            return [f"{place}: the first round of the sweep is not over"]
-        rounds.append(sweep.previous_counts)
-    found = {kind: max(counts.get(kind, 0) for counts in rounds) for kind in ("failures", *kinds)}
+    if not sweep.saw_everything:
+        return [f"{place}: the first round of the sweep is not over"]
+    found = {kind: sweep.most(kind) for kind in ("failures", *kinds)}
     return [f"{place}: the sweep has {number} {kind}" for kind, number in found.items() if number]
 
 
@@ -342,14 +339,6 @@ def _slow(place: str, sweep: Heartbeat | None, now: datetime) -> list[str]:
         return []
     began = sweep.round_started_at
     return [f"{place}: the sweep's round began at {format_instant(began)}"] * (now - began > ROUND_MAX_AGE)
-
-
-def _standing(sweep: Heartbeat | None, kind: str) -> int:
-    """Return what the last whole round has counted, or the one under way if that is more by now."""
-    if sweep is None:
-        return 0
-    rounds = [sweep.counts, (sweep.cursor is not None and sweep.previous_counts) or {}]
-    return max(counts.get(kind, 0) for counts in rounds)
 
 
 async def _oldest_day(store: CaptureStore) -> date | None:

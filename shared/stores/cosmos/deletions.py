@@ -175,10 +175,10 @@ class CosmosDeletions(CosmosContainer):
 
     async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
         """See ``DeletionStore``."""
-        parameters = {f"@id{n}": enrollment_id for n, (_, enrollment_id) in enumerate(keys)}
-        if not parameters:
+        if not keys:
             return ()
-        query = f"SELECT c.tenantId, c.id FROM c WHERE c.id IN ({', '.join(parameters)})"  # noqa: S608 (only our own text)
+        condition, parameters = one_of("id", [enrollment_id for _, enrollment_id in keys])
+        query = f"SELECT c.tenantId, c.id FROM c WHERE {condition}"  # noqa: S608 (only our own text)
         # Another tenant's of the same name is none of these.
         found = [(row["tenantId"], row["id"]) async for row in self._query(query, parameters, page_size=LOOKUP_MAX)]
         return set(found) & set(keys)
