@@ -288,8 +288,8 @@ class DeletionStore(Protocol):
     def unreadable(self) -> AsyncIterator[str | None]:
         """Yield, for each deletion that is not finished and that nobody understands, the account that it names.
 
-        None if it names none. What a query cannot see, the sweep finds: so it is with a status that is null, a list or an
-        object, or that is not there at all. It takes as long however many are finished.
+        None if it names none. What a query cannot see, the sweep finds: so it is with a status that is null, a list or
+        an object, or that is not there at all. It takes as long however many are finished.
         """
         ...
 
