@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 _CONCURRENCY = 8
 _EXPIRING = 4  # in each of 16 shards
-_PAGE = 200  # a run in which few days expire reads little more than their names
+_PAGE = 50  # a run in which few days expire reads little more than their names, and each delete costs more than one
 _LISTED = 10_000
 _AHEAD = timedelta(days=2)
 _CONCLUDING_SECONDS = 60.0
