@@ -33,12 +33,15 @@ T = TypeVar("T")
 _CONCURRENCY = 8
 _EXPIRING = 4  # in each of 16 shards
 _PAGE = 50  # a run in which few days expire reads little more than their names, and each delete costs more than one
-_LISTED = 10_000
 _AHEAD = timedelta(days=2)
 _CONCLUDING_SECONDS = 60.0
-_SIGNED_AT_A_TIME = (
-    8  # a tenant's receipts take turns at the head of its access log, and none may have to try too often
-)
+
+LISTED = 10_000
+"""How many of a shard's names, or a few more, a second look reads before it asks for those of each deletion alone."""
+
+SIGNED_AT_A_TIME = 8
+"""How many receipts; a tenant's take turns at the head of its access log, and none may have to try too often."""
+
 _NOT_ITS_OWN = ("cosmos-", "vault-", THROTTLED)
 """What these codes tell is no fault of one deletion: they would take all of them out of the queue."""
 
@@ -124,7 +127,7 @@ class Purge:
         self._receipts = receipts
         self._clock = clock
         self._bounds = bounds or Bounds()
-        self._signing = asyncio.Semaphore(_SIGNED_AT_A_TIME)
+        self._signing = asyncio.Semaphore(SIGNED_AT_A_TIME)
 
     async def run(self) -> Mapping[str, Heartbeat]:
         """Purge all served accounts and return the heartbeat of each; a failure is told there and not raised."""
@@ -280,7 +283,7 @@ class Purge:
         async for listed in store.list_containers(shard_prefix(shard), include_deleted=True):
             day = seen.take(listed) or day
             read += 1
-            if read < _LISTED:
+            if read < LISTED:
                 continue
             if day > newest_expired:
                 break

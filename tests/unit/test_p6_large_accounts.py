@@ -50,7 +50,7 @@ class Unkind(MemoryCaptures):
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purge, "_LISTED", LISTED)
+    monkeypatch.setattr(purge, "LISTED", LISTED)
 
 
 async def purged_among(others: int) -> tuple[World, Unkind, Deletion]:
@@ -232,9 +232,9 @@ async def test_receipts_are_signed_some_at_a_time_and_by_deadline(
     deletions = unproved(world, 30, tenants)
     await world.purge.run()
     assert {state(world, each).status for each in deletions} == {"verified"}
-    assert vault.most == purge._SIGNED_AT_A_TIME
+    assert vault.most == purge.SIGNED_AT_A_TIME
     order = [vault.asked.index(each.enrollment_id) for each in deletions]
-    assert all(abs(place - n) < purge._SIGNED_AT_A_TIME for n, place in enumerate(order))
+    assert all(abs(place - n) < purge.SIGNED_AT_A_TIME for n, place in enumerate(order))
 
 
 async def test_a_vault_that_asks_to_wait_is_spared_and_nothing_is_postponed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,4 +283,4 @@ async def test_a_vault_that_hangs_is_asked_for_a_few_receipts_and_not_for_all(mo
     world = World()
     unproved(world, 30, 30)
     assert (await world.purge.run())["steurope"].error == "vault-timeout"
-    assert len(vault.asked) <= purge._SIGNED_AT_A_TIME
+    assert len(vault.asked) <= purge.SIGNED_AT_A_TIME
