@@ -17,6 +17,7 @@ from bench import (
     cold_start,
     concurrency,
     consent,
+    ledgers,
     memory,
     purge,
     report,
@@ -61,6 +62,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "memory": memory,
     "concurrency": concurrency,
     "sweep": sweep,
+    "ledgers": ledgers,
     "status": status,
 }
 

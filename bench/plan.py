@@ -27,6 +27,7 @@ class Plan:
         waiting: opt-outs that wait while others post.
         memory_captures: sent in batches of 100 between the two looks at the host's memory.
         swept_containers: of the account that is swept.
+        ledgers: that a round of the sweep compares, fewest first.
         ended: tenants that have opted out and whose deletion is finished, where the status is told, smallest first.
     """
 
@@ -49,6 +50,7 @@ class Plan:
     waiting: int
     memory_captures: int
     swept_containers: int
+    ledgers: tuple[int, int]
     ended: tuple[int, int]
 
 
@@ -72,10 +74,11 @@ DEFAULT = Plan(
     waiting=64,
     memory_captures=100_000,
     swept_containers=1_000_000,
+    ledgers=(1_000, 20_000),
     ended=(1_000, 20_000),
 )
 
-LARGE = replace(DEFAULT, swept_containers=31_000_000, ended=(1_000, 1_000_000))
+LARGE = replace(DEFAULT, swept_containers=31_000_000, ledgers=(1_000, 1_000_000), ended=(1_000, 1_000_000))
 
 QUICK = Plan(
     rounds_least=1,
@@ -97,5 +100,6 @@ QUICK = Plan(
     waiting=4,
     memory_captures=200,
     swept_containers=20_000,
+    ledgers=(20, 60),
     ended=(20, 60),
 )

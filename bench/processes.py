@@ -1,6 +1,8 @@
 """What processes have used: CPU time and memory, as the operating system counts them."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
@@ -13,6 +15,12 @@ def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
 def resident_megabytes(pid: int) -> float:
     """Return the memory of a process that is in RAM, in MB (1,000,000 bytes)."""
     return float(psutil.Process(pid).memory_info().rss) / 1e6
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process has had in RAM, in MB (1,000,000 bytes)."""
+    [kib] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(kib) * 1024 / 1_000_000
 
 
 def _seconds(process: psutil.Process) -> float:

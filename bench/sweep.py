@@ -7,17 +7,16 @@ sweep's. What Azure takes to list, and the SDK to read its answers, is not in it
 import argparse
 import asyncio
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 from joserfc.jwk import ECKey
 
 from bench.generator import run_once
 from bench.plan import Plan
+from bench.processes import peak_megabytes
 from bench.results import BenchError
 from bench.rounds import rounds
 from bench.scenario import Bench
@@ -148,13 +147,8 @@ async def _sweep(containers: int) -> Mapping[str, float]:
         _LONGEST: max(seconds),
         "CPU s": sum(cpu),
         "queries to the ledger": ledger.asked,
-        _PEAK: _peak_megabytes(),
+        _PEAK: peak_megabytes(),
     }
-
-
-def _peak_megabytes() -> float:
-    [kib] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(kib) * 1024 / 1_000_000
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from bench import (
     cold_start,
     concurrency,
     consent,
+    ledgers,
     memory,
     purge,
     retention,
@@ -52,6 +53,7 @@ EXPECTED = {
     cold_start.SCENARIO: {cold_start.SDKS, cold_start.APP, cold_start.FIRST_ANSWER},
     memory.SCENARIO: {memory.CASE},
     sweep.SCENARIO: {sweep.of(QUICK.swept_containers)},
+    ledgers.SCENARIO: {ledgers.of(number) for number in QUICK.ledgers},
     status.SCENARIO: {each for ended in QUICK.ended for each in (status.of(ended), status.search(ended))},
 }
 

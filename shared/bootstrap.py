@@ -40,7 +40,7 @@ from shared.review.exporting import Exporting
 from shared.review.finding import Finding
 from shared.review.labelling import Labelling
 from shared.review.record import Record
-from shared.runs import COSMOS, sparing
+from shared.runs import COSMOS, VAULT, sparing
 from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.consent_receipts import ConsentReceipts
@@ -224,7 +224,7 @@ def assemble(
     operations = sparing(stores.operations, OperationStore, COSMOS)
     access = sparing(stores.access, AccessStore, COSMOS)
     pairing = Pairing(operations, new_id)
-    receipts = Receipts(ledger, access, stores.signer, clock)
+    receipts = Receipts(ledger, access, sparing(stores.signer, ReceiptSigner, VAULT), clock)
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
     record = Record(access, ledger, deletions, accounts, clock, new_id)
     abandoned = Abandoned(accounts, ledger, deletions, operations, clock)

@@ -17,18 +17,14 @@ from shared.model.posture import PostureCheck
 
 T = TypeVar("T")
 
-LOOKUP_MAX = 250
-"""How many items one query may ask for by their names."""
+LOOKUP_MAX = 100
+"""How many enrollments one query may ask for by their ids."""
 
 UNREADABLE_ITEM = "cosmos-item-unreadable"
 """The code of ``StoreUnavailable`` where there is an item that nobody understands."""
 
 RETRY_AFTER_MAX = 300.0
 """In seconds. No store is believed to ask for a longer wait: what is further ahead is an error, or hostile."""
-
-
-ENROLLMENTS_MAX = 100
-"""About how many enrollments a store is asked at once."""
 
 
 class StoreUnavailable(Exception):
@@ -181,7 +177,7 @@ class LedgerStore(Protocol):
         Instead of an event that nobody understands, None.
 
         Args:
-            enrollment_ids: at most ``ENROLLMENTS_MAX``.
+            enrollment_ids: at most ``LOOKUP_MAX``.
         """
         ...
 
@@ -288,7 +284,8 @@ class DeletionStore(Protocol):
     def unreadable(self) -> AsyncIterator[str | None]:
         """Yield, for each deletion that is not finished and that nobody understands, the account that it names.
 
-        None if it names none. What a query cannot see of it, the sweep finds.
+        None if it names none. What a query cannot see, the sweep finds: so it is with a status that is null, a list or
+        an object, or that is not there at all. It takes as long however many are finished.
         """
         ...
 
@@ -312,7 +309,7 @@ class DeletionStore(Protocol):
         """Yield those of these enrollments whose deletion is verified, in no order.
 
         Args:
-            enrollment_ids: at most ``ENROLLMENTS_MAX``.
+            enrollment_ids: at most ``LOOKUP_MAX``.
         """
         ...
 

@@ -27,8 +27,8 @@ T = TypeVar("T")
 CALL_SECONDS = 10.0
 """How long one call of a run to storage may take."""
 
-COSMOS = "Cosmos DB"
-"""That store's name; an account's is its own, and none has a space in it."""
+COSMOS, VAULT = "Cosmos DB", "Key Vault"
+"""Those stores' names; an account's is its own, and none has a space in it."""
 
 PAUSE_FIRST, PAUSE_MAX = 1.0, 30.0
 """In seconds: how long a store that does not say is left alone at first, and at most; each time twice as long."""

@@ -29,7 +29,6 @@ var containers = [
         { path: '/kind/?' }
         { path: '/sequence/?' }
         { path: '/enrollmentId/?' }
-        { path: '/at/?' }
         { path: '/notice/?' }
         { path: '/enrollment/storageAccount/?' }
       ]
@@ -49,7 +48,6 @@ var containers = [
         { path: '/sequence/?' }
         { path: '/storageAccount/?' }
         { path: '/status/?' }
-        { path: '/optedOutAt/?' }
         { path: '/notBefore/?' }
         { path: '/purgedAt/?' }
         { path: '/deadline/?' }

@@ -93,8 +93,10 @@ def run(
     columns = "".join(f", {key}" for key in keys)
     directions = [" DESC" if order.descending else "" for order in select.ordering for _ in range(2)]
     order_by = "".join(f"{key}{direction}, " for key, direction in zip(keys, directions, strict=True))
+    # The sign keeps SQLite from going through all items in that order instead of looking up what is asked for.
+    last = "+number" if select.looks_up else "number"
     rows = database.connection.execute(
-        f"SELECT body{columns}, number FROM items WHERE {where} ORDER BY {order_by}number LIMIT :size OFFSET :skip",  # noqa: S608 (values are bound)
+        f"SELECT body{columns}, number FROM items WHERE {where} ORDER BY {order_by}{last} LIMIT :size OFFSET :skip",  # noqa: S608 (values are bound)
         {**bound, "size": size, "skip": 0 if position.keys else select.skip},
     ).fetchall()
     results = [result for row in rows if (result := select.project(json.loads(row[0]))) is not sql.UNDEFINED]

@@ -25,7 +25,8 @@ _RANK = (
     "CASE json_type(body, {path}) WHEN 'null' THEN 1 WHEN 'false' THEN 2 WHEN 'true' THEN 2 WHEN 'integer' THEN 3"
     " WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 6 END"
 )
-_TYPES = {"IS_DEFINED": "NOT NULL", "IS_NULL": "1", "IS_NUMBER": "3", "IS_STRING": "4"}
+_TYPES = {"IS_DEFINED": "NOT NULL", "IS_NULL": "1", "IS_BOOL": "2", "IS_NUMBER": "3", "IS_STRING": "4"}
+_BEFORE_TEXTS = {"IS_BOOL", "IS_NUMBER"}
 _COMPARISONS: dict[type[exp.Expression], str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 _SELECT_MEMBERS = {"expressions", "from_", "where", "order", "offset", "limit"}
 
@@ -70,7 +71,8 @@ class Ordering:
 class Select:
     """A translated query. ``condition`` and ``ordering`` refer to ``bound`` by name.
 
-    ``project`` makes a result of an item; with ``count``, there is one result, made of the number of items.
+    ``project`` makes a result of an item; with ``count``, there is one result, made of the number of items. With
+    ``looks_up``, SQLite can look up in an index some of what the condition asks for.
     """
 
     condition: str
@@ -81,6 +83,7 @@ class Select:
     is_value: bool
     skip: int
     take: int | None
+    looks_up: bool
 
     @property
     def is_servable_across_ranges(self) -> bool:
@@ -115,8 +118,9 @@ def translate(text: str, parameters: Mapping[str, Any]) -> Select:
         raise NotImplementedHere("COUNT is implemented only as SELECT VALUE COUNT(1) without ORDER BY, TOP and LIMIT.")
     take = parsed.top or _expression(tree, "limit")
     skip = _expression(tree, "offset")
+    condition = translation.condition(where.this) if where else "1"
     return Select(
-        condition=translation.condition(where.this) if where else "1",
+        condition=condition,
         ordering=tuple(
             translation.ordering(node.this, descending=bool(node.args.get("desc")))
             for node in (order.expressions if order else ())
@@ -127,6 +131,7 @@ def translate(text: str, parameters: Mapping[str, Any]) -> Select:
         is_value=parsed.is_value,
         skip=translation.count(skip) if skip is not None else 0,
         take=translation.count(take) if take is not None else None,
+        looks_up=translation.looks_up,
     )
 
 
@@ -225,22 +230,56 @@ class _Translation:
     alias: str
     parameters: Mapping[str, Any]
     bound: dict[str, Any] = field(default_factory=dict)
+    looks_up: bool = False
 
-    def condition(self, node: exp.Expression) -> str:
-        """A condition that is 1, 0 or NULL."""
+    def condition(self, node: exp.Expression, *, negated: bool = False) -> str:
+        """A condition that is 1, 0 or NULL.
+
+        Args:
+            node: what is translated.
+            negated: whether it stands under a NOT, for which 0 and NULL are not the same: then it is not looked up.
+        """
         if isinstance(node, exp.Paren):
-            return self.condition(node.this)
+            return self.condition(node.this, negated=negated)
         if isinstance(node, exp.And | exp.Or):
             word = "AND" if isinstance(node, exp.And) else "OR"
-            return f"({self.condition(node.this)} {word} {self.condition(node.expression)})"
+            sides = (self.condition(each, negated=negated) for each in (node.this, node.expression))
+            return f"({f' {word} '.join(sides)})"
         if isinstance(node, exp.Not):
-            return f"(NOT {self.condition(node.this)})"
+            return f"(NOT {self.condition(node.this, negated=True)})"
+        looked_up = None if negated else self._looked_up(node)
+        return looked_up or self._compared(node)
+
+    def _compared(self, node: exp.Expression) -> str:
         if isinstance(node, exp.EQ | exp.NEQ):
             equal = _equal(self.term(node.this), self.term(node.expression))
             return equal if isinstance(node, exp.EQ) else f"(NOT {equal})"
         if type(node) in _COMPARISONS:
             return _compare(self.term(node.this), _COMPARISONS[type(node)], self.term(node.expression))
         return self._function_or_flag(node)
+
+    def _looked_up(self, node: exp.Expression) -> str | None:
+        """The same condition behind one that SQLite looks up in its index, as Cosmos DB would; None if there is none.
+
+        The index has no types: undefined and null are both NULL there, and every number comes before every text. As
+        ``unlikely``, or SQLite guesses that each of these conditions finds a part of all items.
+        """
+        if (
+            isinstance(node, exp.Anonymous)
+            and node.name.upper() in _BEFORE_TEXTS
+            and self._is_indexed(*node.expressions)
+        ):
+            self.looks_up = True
+            return f"(unlikely({self.term(node.expressions[0]).value} < '') AND {self._function_or_flag(node)})"
+        operator = "=" if isinstance(node, exp.EQ) else _COMPARISONS.get(type(node))
+        if operator is None or not self._is_indexed(node.this):
+            return None
+        term, other = self.term(node.this), self.term(node.expression)
+        if other.rank not in _ORDERED:
+            return None
+        self.looks_up = True
+        typed = _equal(term, other) if operator == "=" else _compare(term, operator, other)
+        return f"(unlikely({term.value} {operator} {other.value}) AND {typed})"
 
     def _function_or_flag(self, node: exp.Expression) -> str:
         if isinstance(node, exp.In) and node.expressions:
@@ -270,6 +309,7 @@ class _Translation:
             return f"({term.value} IN ({', '.join(each.value for each in choices if each.rank == term.rank)}))"
         equal = f"({' OR '.join(_equal(term, choice) for choice in choices)})" if choices else "0"
         if choices and self._is_indexed(node) and all(choice.rank in _ORDERED for choice in choices):
+            self.looks_up = True
             return f"({term.value} IN ({', '.join(choice.value for choice in choices)}) AND {equal})"
         return equal
 

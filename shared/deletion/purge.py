@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -13,13 +14,14 @@ from shared.clock import Clock
 from shared.deletion.postponed import PostponedDays
 from shared.deletion.receipts import Receipts
 from shared.model import deadlines
-from shared.model.containers import SHARDS, DayContainer, shard_of, shard_prefix
+from shared.model.containers import SHARDS, DayContainer, prefixes_after, shard_of, shard_prefix
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import THROTTLED, Heartbeat
 from shared.pairing import Pairing
 from shared.ports import (
     Conflict,
     DeletionStore,
+    ListedContainer,
     OperationStore,
     Stored,
     StoreUnavailable,
@@ -30,8 +32,16 @@ T = TypeVar("T")
 
 _CONCURRENCY = 8
 _EXPIRING = 4  # in each of 16 shards
-_PAGE = 200  # a run in which few days expire reads little more than their names
+_PAGE = 50  # a run in which few days expire reads little more than their names, and each delete costs more than one
+_AHEAD = timedelta(days=2)
 _CONCLUDING_SECONDS = 60.0
+
+LISTED = 10_000
+"""How many of a shard's names, or a few more, a second look reads before it asks for those of each deletion alone."""
+
+SIGNED_AT_A_TIME = 8
+"""How many receipts; a tenant's take turns at the head of its access log, and none may have to try too often."""
+
 _NOT_ITS_OWN = ("cosmos-", "vault-", THROTTLED)
 """What these codes tell is no fault of one deletion: they would take all of them out of the queue."""
 
@@ -54,6 +64,37 @@ class Bounds:
     deletions: int = 1_000
     of_tenant: int = 10
     call_seconds: float = CALL_SECONDS
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a second look has seen of the enrollments of one shard that it looks for.
+
+    Attributes:
+        wanted: which.
+        found: the containers of each that are there.
+        kept: those of which soft delete keeps one.
+        days_left: the days of which the look has not read all names yet.
+        cut_short: whether it has not seen enough to prove anything.
+    """
+
+    wanted: Collection[str]
+    found: defaultdict[str, list[DayContainer]] = field(default_factory=lambda: defaultdict(list))
+    kept: set[str] = field(default_factory=set)
+    days_left: Sequence[date] = ()
+    cut_short: bool = False
+
+    def take(self, listed: ListedContainer) -> date | None:
+        """Take in what is listed, and return the day that its name has; None if it is none of ours."""
+        container = DayContainer.parse(listed.name)
+        if container is None:
+            return None
+        if container.enrollment_id in self.wanted:
+            if listed.deleted:
+                self.kept.add(container.enrollment_id)
+            elif container not in self.found[container.enrollment_id]:
+                self.found[container.enrollment_id].append(container)
+        return container.day
 
 
 class Purge:
@@ -86,7 +127,7 @@ class Purge:
         self._receipts = receipts
         self._clock = clock
         self._bounds = bounds or Bounds()
-        self._signing = asyncio.Lock()
+        self._signing = asyncio.Semaphore(SIGNED_AT_A_TIME)
 
     async def run(self) -> Mapping[str, Heartbeat]:
         """Purge all served accounts and return the heartbeat of each; a failure is told there and not raised."""
@@ -211,32 +252,49 @@ class Purge:
 
     async def _look_into(self, store: BriefStore, run: Run, shard: str, looked_for: Sequence[Stored[Deletion]]) -> None:
         # One listing serves every deletion of the shard, and shows days that the computed names do not have.
-        found: defaultdict[str, list[DayContainer]] = defaultdict(list)
-        kept: set[str] = set()
-        wanted = {stored.value.enrollment_id for stored in looked_for}
+        seen = Seen({stored.value.enrollment_id for stored in looked_for})
+        code = await run.isolated(self._look_through(store, run, shard, seen))
+        if seen.cut_short:
+            return  # by what is foreign or expired and never ends: nothing is proved
 
-        async def read() -> None:
-            async for listed in store.list_containers(shard_prefix(shard), include_deleted=True):
-                container = DayContainer.parse(listed.name)
-                if container is None or container.enrollment_id not in wanted:
-                    continue
-                if listed.deleted:
-                    kept.add(container.enrollment_id)
-                else:
-                    found[container.enrollment_id].append(container)
-
-        code = await run.isolated(read())
+        async def look(stored: Stored[Deletion]) -> None:
+            mine = stored.value.enrollment_id
+            await _each([DayContainer(mine, day).name for day in seen.days_left], partial(_take, store, seen))
+            await self._conclude(store, run, stored, found=seen.found[mine], soft_deleted=mine in seen.kept)
 
         async def conclude(stored: Stored[Deletion]) -> None:
             if code is not None:
                 await self._postpone(run, stored, code)
-                return
-            mine = stored.value.enrollment_id
-            conclusion = self._conclude(store, run, stored, found=found[mine], soft_deleted=mine in kept)
-            await self._recorded(run, stored, conclusion)
+            else:
+                await self._recorded(run, stored, look(stored))
 
         # However long the listing took, what it showed is used for a while, or a slow one would be made again for ever.
         await run.side_by_side(looked_for, conclude, at_least=_CONCLUDING_SECONDS)
+
+    async def _look_through(self, store: BriefStore, run: Run, shard: str, seen: Seen) -> None:
+        """Read the shard's names; of one that has many only those of days on which there should be none, and some more.
+
+        What is left then are ``days_left``, on which others have live captures: there each deletion is looked for by
+        its names. So a look takes as long in an account of any size, and needs nothing that an earlier run has kept:
+        whoever can write to the database cannot make it pass over a name (D13).
+        """
+        now, read, day = self._clock.now(), 0, date.min
+        newest_expired = deadlines.newest_expired_day(now, self._accounts.retention_days)
+        async for listed in store.list_containers(shard_prefix(shard), include_deleted=True):
+            day = seen.take(listed) or day
+            read += 1
+            if read < LISTED:
+                continue
+            if day > newest_expired:
+                break
+            if run.out_of_time():
+                seen.cut_short = True
+                return
+        else:
+            return
+        last = max(day, now.date() + _AHEAD)
+        seen.days_left = [day + timedelta(days=n) for n in range((last - day).days + 1)]
+        await _each(prefixes_after(shard, last), partial(_take, store, seen))
 
     async def _conclude(
         self,
@@ -257,7 +315,7 @@ class Purge:
         elif known:
             error = "being-deleted"
         else:
-            async with self._signing:
+            async with self._signing:  # some at a time, in the order of their deadlines
                 if any(code.startswith("vault-") for code in run.errors):
                     return  # one that hangs must not use up the run; what it proves is proved again by the next
                 signed = await self._receipts.signed(deletion)
@@ -321,18 +379,29 @@ async def _in_turns(streams: Iterable[AsyncIterator[T]]) -> AsyncIterator[T]:
 
 
 async def _delete_all(store: BriefStore, containers: Sequence[DayContainer]) -> int:
-    """Delete containers and return of how many storage still knew.
+    """Delete containers and return of how many storage still knew."""
+    deleted = await _each([container.name for container in containers], store.delete_container)
+    return deleted.count(True)
+
+
+async def _take(store: BriefStore, seen: Seen, prefix: str) -> None:
+    async for listed in store.list_containers(prefix, include_deleted=True):
+        seen.take(listed)
+
+
+async def _each(names: Sequence[str], call: Callable[[str], Awaitable[T]]) -> Sequence[T]:
+    """Make a call for each name, some at a time, and return the answers.
 
     All are tried before the first failure is raised: one that cannot be deleted must not keep the others.
     """
     slots = asyncio.Semaphore(_CONCURRENCY)
 
-    async def delete(container: DayContainer) -> bool:
+    async def one(name: str) -> T:
         async with slots:
-            return await store.delete_container(container.name)
+            return await call(name)
 
-    answers = await asyncio.gather(*(delete(container) for container in containers), return_exceptions=True)
+    answers = await asyncio.gather(*(one(name) for name in names), return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     if failures:  # before what storage only refuses for now, what it fails
         raise min(failures, key=lambda each: isinstance(each, StoreUnavailable) and each.throttled)
-    return answers.count(True)
+    return [answer for answer in answers if not isinstance(answer, BaseException)]

@@ -1,6 +1,7 @@
 """Where captures lie: one container per enrollment and UTC day (decision D3)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,6 +10,9 @@ SHARDS = "0123456789abcdef"
 
 DEPLOYMENT_PREFIX = "deployment-"
 """Begins the name of the container that says whose an account is (D14); no name of a day begins so."""
+
+_HIGHEST = {4: 1, 6: 3}
+"""The highest digit of a month's tens, and of a day's, by their place in ``yyyymmdd``."""
 
 _NAME = re.compile(r"([0-9a-f])-([0-9]{8})-(\1[0-9a-f]{31})")
 
@@ -42,6 +46,16 @@ class DayContainer:
             return None
         # A year that no clock of ours can show is no name of ours, and overflows whatever is computed from it.
         return cls(match[3], day) if 2000 < day.year < 9000 else None
+
+
+def prefixes_after(shard: str, day: date) -> Sequence[str]:
+    """Return what the names of a shard begin with whose day comes after ``day``: few prefixes, that no others have."""
+    digits = f"{day:%Y%m%d}"
+    return [
+        f"{shard_prefix(shard)}{digits[:place]}{higher}"
+        for place, digit in enumerate(digits)
+        for higher in range(int(digit) + 1, _HIGHEST.get(place, 9) + 1)
+    ]
 
 
 def deployment_container(deployment_id: str) -> str:

@@ -87,7 +87,7 @@ class Deletion(Item):
     opted_out_at: Instant
     not_before: Instant
     deadline: Instant
-    status: Literal["scheduled", "purged", "verified"] = "scheduled"
+    status: Literal["scheduled", "purged", "verified"]
     attempts: int = 0
     failures: int = 0
     last_error: str | None = None
@@ -113,6 +113,7 @@ class Deletion(Item):
             opted_out_at=event.at,
             not_before=deadlines.deletion_not_before(deadline),
             deadline=deadline,
+            status="scheduled",
         )
 
     @property

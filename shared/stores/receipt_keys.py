@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey
 from shared.clock import Clock
 from shared.model.signatures import ALGORITHM, CURVE, header_of
 from shared.ports import StoreUnavailable
-from shared.stores.calls import Calls
+from shared.stores.calls import Calls, retry_after
 
 _COORDINATE_BYTES = 32
 _LIST_AGAIN_AFTER = 60.0
@@ -29,12 +29,19 @@ _TRY_AGAIN_AFTER = 5.0
 
 _log = logging.getLogger(__name__)
 
-_call = Calls(
-    "vault",
-    20.0,
-    lambda error: StoreUnavailable(f"vault-{error.status_code or 'unauthenticated'}"),
-    not_understood=(AttributeError, TypeError, ValueError),
-)
+_TOO_MANY_REQUESTS = 429
+_PATIENCE_SECONDS = 1
+
+
+def _refused(error: HttpResponseError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"vault-{error.status_code or 'unauthenticated'}",
+        throttled=error.status_code == _TOO_MANY_REQUESTS,
+        retry_after=retry_after(getattr(error.response, "headers", None)),
+    )
+
+
+_call = Calls("vault", 20.0, _refused, not_understood=(AttributeError, TypeError, ValueError))
 
 
 class LocalSigner:
@@ -93,6 +100,7 @@ class KeyVaultSigner:
         key = KeyVaultKeyIdentifier(address)
         # Few and quick retries: the next purge takes an unsigned receipt up again.
         options: Any = {"retry_total": 2, "retry_backoff_max": 2, "connection_timeout": 5, "read_timeout": 15}
+        options["raw_response_hook"] = _refuse_long_waits
         return cls(KeyClient(key.vault_url, credential, **options), key.name, clock)
 
     async def close(self) -> None:
@@ -162,6 +170,15 @@ class KeyVaultSigner:
             _log.warning("a disabled version of the receipt key cannot be published")
             return
         self._versions[version] = _public_half(got.key)
+
+
+def _refuse_long_waits(response: Any) -> None:
+    """Let a call fail at once that is told to wait for longer; the SDK would wait, and then have no time to tell."""
+    answer = response.http_response
+    if answer.status_code == _TOO_MANY_REQUESTS:
+        asked = retry_after(answer.headers)
+        if asked is not None and asked > _PATIENCE_SECONDS:
+            raise StoreUnavailable(f"vault-{_TOO_MANY_REQUESTS}", throttled=True, retry_after=asked)
 
 
 def _public_half(key: JsonWebKey) -> ECKey | None:

@@ -14,7 +14,7 @@ from shared.model.heartbeats import THROTTLED
 from shared.model.ledger import Event
 from shared.pairing import UNPAIRED, Pairing
 from shared.ports import (
-    ENROLLMENTS_MAX,
+    LOOKUP_MAX,
     Conflict,
     ContainerPage,
     DeletionStore,
@@ -210,8 +210,8 @@ class StorageSweep:
         """
         enrollments = Enrollments()
         enrollment_ids = list(dict.fromkeys(each.enrollment_id for each in containers))
-        for n in range(0, len(enrollment_ids), ENROLLMENTS_MAX):
-            some = enrollment_ids[n : n + ENROLLMENTS_MAX]
+        for n in range(0, len(enrollment_ids), LOOKUP_MAX):
+            some = enrollment_ids[n : n + LOOKUP_MAX]
             async for enrollment_id, event in self.ledger.events_of_enrollments(some):
                 enrollments.learn(enrollment_id, event)
             async for enrollment_id in self.deletions.verified_among(some):

@@ -199,7 +199,9 @@ class Status:
         for name in await self.abandoned.among(purges, sweeps):
             for promise in ("P4", "P5", "P9"):
                 reasons[promise].append(f"{name}: it is configured no more, and not empty")
-        if unscheduled.unreadable or unreadable_deletions:  # perhaps overdue, and nobody carries it out
+        swept = sweeps.get(None)
+        # Perhaps overdue, and nobody carries it out.
+        if unscheduled.unreadable or unreadable_deletions or (swept and swept.most(LedgerFault.UNREADABLE)):
             for promise in ("P5", "P9"):
                 reasons[promise].append("ledger: opt-outs or deletions cannot be read")
         if self.posture:
@@ -225,7 +227,7 @@ class Status:
                 name: replace(status, posture=checks.get(name), unreadable=unreadable[name])
                 for name, status in by_account.items()
             },
-            late=0 if (swept := sweeps.get(None)) is None else swept.most(LATE),
+            late=0 if swept is None else swept.most(LATE),
         )
 
     async def overdue(self, limit: int) -> Sequence[Deletion]:

@@ -25,6 +25,7 @@ def deletion(
         "opted_out_at": opted_out_at,
         "not_before": deadline - timedelta(days=2),
         "deadline": deadline,
+        "status": "scheduled",
     }
     return Deletion(**(values | more))
 

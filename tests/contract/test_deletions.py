@@ -10,7 +10,7 @@ import pytest
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Enrollment, OptedOut
-from shared.ports import ENROLLMENTS_MAX, LOOKUP_MAX, Conflict, DeletionStore, OperationStore
+from shared.ports import LOOKUP_MAX, Conflict, DeletionStore, OperationStore
 from tests.clocks import START
 from tests.contract.items import deletion, new_account
 
@@ -213,7 +213,7 @@ async def test_the_deletions_come_by_tenant_and_those_of_one_by_ranges_of_sequen
         assert sorted(stored.value.sequence for stored in some if stored) == sequences
 
 
-@pytest.mark.parametrize("more", [0, ENROLLMENTS_MAX - 4])
+@pytest.mark.parametrize("more", [0, LOOKUP_MAX - 4])
 async def test_verified_among_some_enrollments_are_the_finished_ones_of_them(
     deletions: DeletionStore, more: int
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.model.ledger import Change, Enrollment, OptedOut, Reappeared
-from shared.ports import ENROLLMENTS_MAX, Conflict, LedgerStore
+from shared.ports import LOOKUP_MAX, Conflict, LedgerStore
 from tests.clocks import START
 from tests.contract.items import new_account, opt_in, opt_out
 
@@ -162,7 +162,7 @@ async def test_the_events_of_a_tenant_come_by_sequence_from_any_on(ledger: Ledge
         assert [event and event.sequence for event in events] == list(range(after + 1, 131))
 
 
-@pytest.mark.parametrize("wanted", [1, 3, ENROLLMENTS_MAX])
+@pytest.mark.parametrize("wanted", [1, 3, LOOKUP_MAX])
 async def test_the_events_of_some_enrollments_are_all_of_theirs_whosever_they_are_and_no_others(
     ledger: LedgerStore, wanted: int
 ) -> None:
@@ -173,7 +173,7 @@ async def test_the_events_of_some_enrollments_are_all_of_theirs_whosever_they_ar
     ended = opt_out(changes[0])
     await ledger.commit(ended, await etag_of(ledger, tenant))
     asked = [change.event.enrollment_id for change in changes[:3]]
-    asked = (asked + [uuid.uuid4().hex for _ in range(ENROLLMENTS_MAX)])[:wanted]
+    asked = (asked + [uuid.uuid4().hex for _ in range(LOOKUP_MAX)])[:wanted]
     found = [each async for each in ledger.events_of_enrollments(asked)]
     events = [ended.event, *(change.event for change in changes)]
     expected = [(event.enrollment_id, event) for event in events if event.enrollment_id in asked]

@@ -65,6 +65,7 @@ class Vault:
         self.versions = [Version(ECKey.generate_key("P-256"))]
         self.calls: list[str] = []
         self.failing: dict[str, int] = {}  # status by call
+        self.retry_after: dict[str, str] = {}  # headers of what fails
         self.answers: dict[str, Any] = {}  # something else than a vault's answer, by call
         self.hangs = False
         self.rotates = False
@@ -82,7 +83,8 @@ class Vault:
         call = rest[-1] if rest and rest[-1] in {"versions", "sign"} else "get"
         self.calls.append(call)
         if call in self.failing:
-            return web.json_response({"error": {"code": "x", "message": SECRET}}, status=self.failing[call])
+            failure = {"error": {"code": "x", "message": SECRET}}
+            return web.json_response(failure, status=self.failing[call], headers=self.retry_after)
         if call in self.answers:
             return web.json_response(self.answers[call])
         if call == "versions":
@@ -334,6 +336,25 @@ async def test_a_key_whose_thumbprint_others_would_compute_otherwise_is_refused(
 async def test_whatever_a_vault_refuses_is_a_code(vault: Vault, remote: KeyVaultSigner, call: str, status: int) -> None:
     vault.failing[call] = status
     assert await refusal(remote.sign(CLAIMS)) == f"vault-{status}"
+
+
+@pytest.mark.parametrize(
+    ("call", "asked", "requests"),
+    [("get", "30", 1), ("sign", "30", 1), ("get", None, 3), ("sign", None, 1)],  # the SDK repeats no POST
+)
+async def test_a_vault_that_asks_for_fewer_requests_says_how_long_to_wait(
+    vault: Vault, remote: KeyVaultSigner, call: str, asked: str | None, requests: int
+) -> None:
+    vault.failing[call] = 429
+    vault.retry_after = {} if asked is None else {"Retry-After": asked}
+    with pytest.raises(StoreUnavailable, match="vault-429") as refused:
+        await remote.sign(CLAIMS)
+    assert (refused.value.throttled, refused.value.retry_after) == (True, None if asked is None else 30.0)
+    assert vault.calls.count(call) == requests, "the SDK waits for no longer than a second"
+    vault.failing, vault.retry_after = {call: 403}, {}
+    with pytest.raises(StoreUnavailable, match="vault-403") as refused:
+        await remote.sign(CLAIMS)
+    assert not refused.value.throttled
 
 
 @pytest.mark.parametrize("call", ["get", "versions", "sign"])

@@ -133,7 +133,24 @@ async def test_conditions(container: ContainerProxy, condition: str, expected: s
     ("condition", "expected"),
     [
         ("c.status IN ('on', 'off')", "ab"),
-        ("c.status NOT IN ('on')", "bcde"),  # other types are unequal; an undefined one is neither
+        ("c.status = 'on'", "a"),
+        ("c.status = 1", "c"),
+        ("c.status = true", "g"),
+        ("c.status = null", "d"),
+        ("NOT (c.status = 'on')", "bcdegh"),
+        ("c.status < 'on'", "b"),
+        ("c.status > 'off'", "a"),
+        ("c.status >= 'off' AND c.status <= 'on'", "ab"),
+        ("c.status <= 1", "c"),
+        ("c.status > 0", "c"),
+        ("c.status <= true", "g"),
+        ("NOT (c.status > 'off')", "b"),  # of other types that is undefined
+        ("NOT (c.status = 'on' OR c.status < 'on')", ""),
+        ("IS_NUMBER(c.status)", "c"),
+        ("IS_BOOL(c.status)", "g"),
+        ("NOT IS_BOOL(c.status)", "abcdefh"),
+        ("c.status < 'on' OR c.status > 'on' OR IS_NUMBER(c.status) OR IS_BOOL(c.status)", "bcg"),
+        ("c.status NOT IN ('on')", "bcdegh"),  # other types are unequal; an undefined one is neither
         ("c.status IN ('true', '{}', '1')", ""),
         ("c.status IN (1)", "c"),
     ],
@@ -141,7 +158,7 @@ async def test_conditions(container: ContainerProxy, condition: str, expected: s
 async def test_what_is_looked_up_by_an_index_is_compared_by_its_type(
     container: ContainerProxy, condition: str, expected: str
 ) -> None:
-    kinds = {"a": "on", "b": "off", "c": 1, "d": None, "e": {}}
+    kinds = {"a": "on", "b": "off", "c": 1, "d": None, "e": {}, "g": True, "h": ["on"]}
     definition = await container.read()
     key = definition["partitionKey"]["paths"][0].strip("/")
     for name, status in kinds.items():

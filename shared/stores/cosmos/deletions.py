@@ -1,5 +1,6 @@
 """Container ``deletions``."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
@@ -24,6 +25,8 @@ from shared.stores.cosmos.account import (
     sequence_below,
 )
 
+_FIRST_FEW = 10
+
 _MAY_BE_TRIED = "(NOT IS_STRING(c.retryAt) OR c.retryAt <= @now OR c.retryAt > @latest)"
 _FAILED = {None: "", True: " AND IS_STRING(c.retryAt)", False: " AND NOT IS_STRING(c.retryAt)"}
 _INSTANT = (
@@ -38,11 +41,15 @@ def _is_instant(name: str) -> str:
 # Whatever somebody has made of an item: a value of another type than the rest is no error in a condition, but a mistake
 # in what is compared and counted, and in what is ordered by it the end of the SDK's merging of the partitions.
 _UNFINISHED = "FROM c WHERE c.status IN ('scheduled', 'purged')"
-_HAS_DEADLINE = _is_instant("deadline")
+# A text that is no instant counts too, as what it would be sorted under: RegexMatch would read the whole index.
+_OVERDUE = f"{_UNFINISHED} AND c.deadline < @now"
+# What is not finished, by conditions that the index of ``status`` answers: it must cost nothing how many are finished.
+# That index has no lists and no objects, and whether it answers NOT, and what is null or missing, is written nowhere.
+_NOT_VERIFIED = "c.status < 'verified' OR c.status > 'verified' OR IS_NUMBER(c.status) OR IS_BOOL(c.status)"
 _UNREADABLE = " OR ".join(
     [
         "NOT IS_STRING(c.status)",
-        "c.status NOT IN ('scheduled', 'purged', 'verified')",
+        "c.status NOT IN ('scheduled', 'purged')",
         f"c.status = 'purged' AND NOT {_is_instant('purgedAt')}",
         *(f"NOT {_is_instant(name)}" for name in ("startedAt", "optedOutAt", "notBefore", "deadline")),
         *(f"NOT IS_STRING(c.{name})" for name in ("tenantId", "enrollmentId", "geo", "storageAccount", "ledgerHash")),
@@ -124,29 +131,33 @@ class CosmosDeletions(CosmosContainer):
         parameters = {"@account": storage_account}
         pending = await self._one(f"SELECT VALUE COUNT(1) {unfinished}", parameters)
         overdue = await self._one(
-            f"SELECT VALUE COUNT(1) {unfinished} AND {_HAS_DEADLINE} AND c.deadline < @now",
+            f"SELECT VALUE COUNT(1) {_OVERDUE} AND c.storageAccount = @account",
             {**parameters, "@now": format_instant(now)},
         )
-        oldest = await self._one(
-            f"SELECT TOP 1 VALUE c.deadline {unfinished} AND {_HAS_DEADLINE} ORDER BY c.deadline", parameters
-        )
-        return DeletionCounts(pending, overdue, None if oldest is None else datetime.fromisoformat(oldest))
+        return DeletionCounts(pending, overdue, await self._oldest_deadline(unfinished, parameters))
+
+    async def _oldest_deadline(self, unfinished: str, parameters: Mapping[str, object]) -> datetime | None:
+        # Only texts, or the SDK's merging of the partitions would end.
+        query = f"SELECT VALUE c.deadline {unfinished} AND c.deadline >= '' ORDER BY c.deadline"
+        async for deadline in self._query(query, parameters, page_size=_FIRST_FEW):
+            if re.fullmatch(_INSTANT, deadline):
+                return datetime.fromisoformat(deadline)
+        return None
 
     async def overdue(self, now: datetime) -> int:
         """See ``DeletionStore``."""
-        query = f"SELECT VALUE COUNT(1) {_UNFINISHED} AND {_HAS_DEADLINE} AND c.deadline < @now"
-        return int(await self._one(query, {"@now": format_instant(now)}))
+        return int(await self._one(f"SELECT VALUE COUNT(1) {_OVERDUE}", {"@now": format_instant(now)}))
 
     async def list_overdue(self, now: datetime, *, limit: int) -> Sequence[Deletion]:
         """See ``DeletionStore``."""
-        query = f"SELECT * {_UNFINISHED} AND {_HAS_DEADLINE} AND c.deadline < @now ORDER BY c.deadline"
+        query = f"SELECT * {_OVERDUE} ORDER BY c.deadline"
         return await self._first(Deletion.from_json, query, {"@now": format_instant(now)}, limit)
 
     async def unreadable(self) -> AsyncIterator[str | None]:
         """See ``DeletionStore``."""
         query = (
             "SELECT c.id, c.tenantId, c.storageAccount FROM c"  # noqa: S608 (only our own text)
-            f" WHERE NOT (IS_STRING(c.status) AND c.status = 'verified') AND ({_UNREADABLE})"
+            f" WHERE ({_NOT_VERIFIED}) AND ({_UNREADABLE})"
         )
         async for row in self._query(query, {}):
             self._report(row)

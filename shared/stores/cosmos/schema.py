@@ -42,7 +42,7 @@ class Schema:
 CONTAINERS: Mapping[str, Schema] = {
     "tenants": Schema(
         "/tenantId",
-        indexed=("tenantId", "kind", "sequence", "enrollmentId", "at", "notice", "enrollment/storageAccount"),
+        indexed=("tenantId", "kind", "sequence", "enrollmentId", "notice", "enrollment/storageAccount"),
     ),
     "deletions": Schema(
         "/tenantId",
@@ -52,7 +52,6 @@ CONTAINERS: Mapping[str, Schema] = {
             "sequence",
             "storageAccount",
             "status",
-            "optedOutAt",
             "notBefore",
             "purgedAt",
             "deadline",
