@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 from unittest import mock
 
-from shared import pairing
+from shared import pairing, unscheduled
 from shared.deletion import purge
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
@@ -31,10 +31,12 @@ from shared.review import exporting as making
 from shared.review import scanning
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
+from shared.sweep import places
+from shared.sweep import storage as storage_sweep
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
-from tests.simulation import deploys, exporting, reviewing, room
+from tests.simulation import deploys, exporting, pages, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Throttle, Work
 from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
@@ -75,6 +77,9 @@ _FAULTS = (
     "crash after",
     "crash, late landing",
 )
+
+
+_STRANGERS_MAX = storage_sweep._STRANGERS_MAX
 
 
 _READ = ReceiptKeys.read
@@ -157,6 +162,9 @@ class Setup:
     blobs: int = 500  # names that are listed at a time
     texts: tuple[Text, ...] = FOREVER
     ahead: float = 0.0  # seconds by which the clock of the database is
+    strangers: int = 50  # containers of an account that the ledger may not know, if they are most of it
+    prefixes: int = 100  # days of a shard on which a round keeps that there is something to drive out
+    looked_up: int = 250  # opt-outs whose deletions are looked for at a time
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -177,6 +185,9 @@ class Setup:
             made=random.choice((1e-6, 1.0, 200.0)),
             blobs=random.choice((1, 2, 500)),
             ahead=random.choice((0.0, 0.0, -DATABASE_SKEW, DATABASE_SKEW)) * random.random(),
+            strangers=random.choice((10, 50)),
+            looked_up=random.choice((1, 2, 250)),
+            prefixes=random.choice((1, 2, 100)),
         )
 
 
@@ -266,6 +277,10 @@ class History:
             for name, value in {**constants, "_RUN_SECONDS": self.setup.made, "PART_MAX_BYTES": PART_BYTES}.items():
                 changed.enter_context(mock.patch.object(making, name, value))
             changed.enter_context(mock.patch.object(scanning, "_NAMES", (self.setup.blobs, self.setup.blobs)))
+            changed.enter_context(mock.patch.object(unscheduled, "LOOKUP_MAX", self.setup.looked_up))
+            changed.enter_context(mock.patch.object(places, "_PREFIXES_MAX", self.setup.prefixes))
+            if storage_sweep._STRANGERS_MAX == _STRANGERS_MAX:
+                changed.enter_context(mock.patch.object(storage_sweep, "_STRANGERS_MAX", self.setup.strangers))
             if ReceiptKeys.read is _READ:
                 changed.enter_context(mock.patch.object(ReceiptKeys, "read", _read_once()))
             if _Event.hash is _HASH:
@@ -664,6 +679,10 @@ class History:
         """Return the seconds until the first of what is owed must be done; 0 if nothing is, or it is late."""
         return max(min((end for _, end in self.due(None)), default=0.0) - self.loop.time(), 0.0)
 
+    def now(self) -> datetime:
+        """Return the true time."""
+        return self.setup.base + timedelta(seconds=self.loop.time())
+
     def seconds(self, at: datetime) -> float:
         return (at - self.setup.base).total_seconds()
 
@@ -722,6 +741,7 @@ async def whole_story(history: History) -> None:
         if store.collecting is not None:
             faults.count("names not free at once")
         store.page_max = random.choice((1, 2, 3, 5000))
+        store.empty_pages = random.random() < 0.25
     if random.random() < 0.15:
         cloud.purge_bounds = PurgeBounds(seconds=60.0, containers=1, deletions=1)
         cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
@@ -748,6 +768,10 @@ async def whole_story(history: History) -> None:
             stick(history)
         if random.random() < 0.05:
             await another_ledger(history)
+        if random.random() < 0.1:
+            await pages.in_short_runs(history, pages.at_the_borders)
+        elif history.setup.strangers < _STRANGERS_MAX and random.random() < 0.06:
+            await pages.in_short_runs(history, pages.strangers)
         await runs_out(history, storm)
         if random.random() < 0.35:
             await in_the_room(history, storm)

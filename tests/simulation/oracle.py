@@ -387,6 +387,33 @@ class Oracle:
             if each.sweeps >= 3:
                 self.fail("P9", f"a container by hand ({each.kind}) survived {each.sweeps} sweeps")
 
+    def check_round(self, account: str, counts: Mapping[str, int], names: set[str], planted: int) -> None:
+        """A round of the sweep of an account is over in which nobody else did anything: it saw each name, and once.
+
+        Args:
+            account: the account.
+            counts: what the round says that it came to.
+            names: what lay in the account when it began, but for the container that says whose it is.
+            planted: how many containers had been put anywhere by hand before.
+        """
+        self.notice(None)
+        for each in self.planted[planted:]:
+            if each.account == account and each.kind != "foreign" and each.gone is None:
+                self.fail("P9", f"a container by hand ({each.kind}) survived a whole round of the sweep: {each.name}")
+        foreign = sum(Name.read(each) is None for each in names)
+        said = counts.get("containers", 0), counts.get("foreignContainers", 0)
+        if said != (len(names), foreign):
+            self.fail(
+                "P9", f"a round counts {said} containers and foreign ones, and there were {(len(names), foreign)}"
+            )
+
+    def check_spared(self, planted: list[Planted]) -> None:
+        """A round of the sweep of an account is over whose ledger does not know most of it: nothing was deleted."""
+        self.notice(None)
+        gone = sum(each.gone is not None for each in planted)
+        if gone:
+            self.fail("P9", f"{gone} containers were deleted on the word of a ledger that does not know most of them")
+
     # What is seen in storage
 
     def looked(self, account: str, prefix: str) -> None:
