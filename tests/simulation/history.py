@@ -26,7 +26,7 @@ from shared.model.ledger import _Event
 from shared.model.notices import Agreement
 from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
-from shared.problems import AgreementRanOut, NoticeRequired, Problem, TooManyOptIns
+from shared.problems import AgreementRanOut, GeoNotServed, NoticeRequired, Problem, TooManyOptIns
 from shared.review import exporting as making
 from shared.review import scanning
 from shared.sharing.data_sharing import RequestedChange
@@ -36,7 +36,7 @@ from shared.sweep import storage as storage_sweep
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
-from tests.simulation import deploys, exporting, pages, reviewing, room
+from tests.simulation import abandoning, deploys, exporting, lost, pages, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Throttle, Work
 from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
@@ -514,6 +514,8 @@ class History:
             elif answer.how == "refused":
                 ran_out = isinstance(answer.value, AgreementRanOut)
                 self.oracle.captures_refused(sent, ran_out=ran_out)
+                if isinstance(answer.value, GeoNotServed) and instance.knows_all:
+                    self.oracle.fail("P9", "captures were refused for their geo, which is served")
                 if ran_out:
                     self.faults.count("agreement that had run out")
                 stored = self.cloud.ledger.settings.get(tenant)
@@ -554,11 +556,18 @@ class History:
         answer, _ = await self.ask(instance, "sweep", instance.sweep.run)
         return answer
 
-    def edit_watermark(self, chance: float = 0.2) -> None:
-        """Somebody writes into the heartbeat up to where all opt-outs have their deletions, and is not believed."""
+    def edit_watermark(self, chance: float = 0.2, *, ahead: bool = False) -> None:
+        """Somebody writes into the heartbeat up to where all opt-outs have their deletions, and is not believed.
+
+        Args:
+            chance: how likely.
+            ahead: perhaps up to the last commit; of what is older than some hours that is believed.
+        """
         heartbeats, key = self.cloud.operations.heartbeats, ("sweep", None)
         if key in heartbeats and self.random.random() < chance:
             until = self.random.choice((None, -1, 0, 2**52))
+            if ahead and self.random.random() < 0.5:
+                until = max(self.cloud.ledger.committed.values(), default=0)
             heartbeats[key] = heartbeats[key].model_copy(update={"scheduled_until": until})
             self.faults.count("watermark edited")
 
@@ -597,7 +606,10 @@ class History:
         began = self.loop.time()
         answer, _ = await self.ask(instance, "status", instance.status.report)
         if answer.how == "ok":
-            self.oracle.status_answered(answer.value.promises, answer.value.overdue_deletions, began)
+            report = answer.value
+            unscheduled = report.ledger.unscheduled
+            self.oracle.status_answered(report.promises, report.overdue_deletions, unscheduled, began)
+            self.claims.idle(report.promises, self.cloud.operations.heartbeats, began)
             return answer.value
         return None
 
@@ -775,12 +787,18 @@ async def whole_story(history: History) -> None:
         await runs_out(history, storm)
         if random.random() < 0.35:
             await in_the_room(history, storm)
+    if random.random() < 0.1:
+        await abandoning.leave_out(history)
     if random.random() < 0.07:
         await flood(history)
     if random.random() < 0.06:
         await beside_a_flood(history, storm)
     if random.random() < 0.2:
-        await lost_beside_a_slow_round(history, storm)
+        await lost.beside_a_slow_round(history, partial(pass_time, history, storm))
+    elif random.random() < 0.35:
+        await lost.for_hours(history, partial(pass_time, history, storm))
+    elif random.random() < 0.15:
+        await lost.by_another_clock(history, partial(pass_time, history, storm))
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
@@ -797,34 +815,6 @@ async def whole_story(history: History) -> None:
 
 def _gap(random: Random) -> float:
     return random.choice((0.0, 0.3, 0.3, 2.0, 2.0, 60.0, 600.0, 2 * HOUR, 9 * HOUR)) * random.random()
-
-
-async def lost_beside_a_slow_round(history: History, storm: Storm) -> None:
-    """The feed loses opt-outs, and a run of the sweep comes to one of many ledgers only."""
-    random, cloud = history.random, history.cloud
-    if len(history.setup.tenants) < 3 or history.setup.feed == "healthy":
-        return
-    history.faults.weather.clear()
-    await history.clients_done()
-    cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
-    for each in history.instances:
-        each.process.kill()  # the next ones know the bounds
-    for who in history.setup.tenants:
-        if not history.on(who):
-            await history.toggle(who, random.choice(history.setup.geos))
-    for who in random.sample(history.setup.tenants, 2):
-        await pass_time(history, storm, MINUTE * random.random())
-        await history.toggle(who, None)
-    cloud.fed = len(cloud.ledger.changes)
-    history.faults.count("opt-outs lost beside a slow round")
-    await history.sweep()
-    if random.random() < 0.3:
-        await pass_time(history, storm, 3.5 * HOUR)
-        await history.status()
-    else:
-        await pass_time(history, storm, 20 * MINUTE)
-    history.edit_watermark(0.5)
-    await history.sweep(awake=True)
 
 
 async def episode(history: History, storm: Storm) -> None:

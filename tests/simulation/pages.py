@@ -1,4 +1,4 @@
-"""Stories of the sweep of an account, whose names are listed in pages: what stands at their borders, and where runs end."""
+"""Stories of the sweep of an account, which is listed in pages: what stands at their borders, and where runs end."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ _RUNS_MAX = 40
 
 
 async def at_the_borders(history: "History", account: str) -> None:
-    """Names that do not belong are the first, the last and neighbours; one round finds all of them, wherever it is cut."""
+    """Names that do not belong are first, last and neighbours; one round finds all of them, wherever it is cut."""
     random, oracle, store = history.random, history.oracle, history.cloud.captures[account]
     heartbeats = history.cloud.operations.heartbeats
     store.page_max = random.choice((1, 1, 2, 3))

@@ -288,6 +288,8 @@ class Cloud:
         self.notices = as_served(texts, base)
         self.accounts = {name: geo for name, geo in ACCOUNTS.items() if geo in geos}
         self.closed: frozenset[str] = frozenset()
+        self.left_out: frozenset[str] = frozenset()
+        """The accounts that instances do not know that start now."""
         self.ledger: MemoryLedger = ObservedLedger()
         self.ledger.now = lambda: base + timedelta(seconds=loop.time() + ahead)
         self.deletions: MemoryDeletions = ObservedDeletions()
@@ -335,7 +337,8 @@ class Instance:
         def reached(store: Any, kind: str) -> Any:
             return Faulty(store, kind, process, faults)
 
-        captures = {name: reached(store, name) for name, store in cloud.captures.items()}
+        captures = {name: reached(store, name) for name, store in cloud.captures.items() if name not in cloud.left_out}
+        self.knows_all = not cloud.left_out and len(captures) == len(set(ACCOUNTS) & set(cloud.accounts))
         served = [
             Account(cloud.accounts[name], store, cloud.retention_days, "closed" if name in cloud.closed else "open")
             for name, store in captures.items()
