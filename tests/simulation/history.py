@@ -784,11 +784,11 @@ async def whole_story(history: History) -> None:
             await pages.in_short_runs(history, pages.at_the_borders)
         elif history.setup.strangers < _STRANGERS_MAX and random.random() < 0.06:
             await pages.in_short_runs(history, pages.strangers)
+        if random.random() < 0.08:
+            await abandoning.leave_out(history)
         await runs_out(history, storm)
         if random.random() < 0.35:
             await in_the_room(history, storm)
-    if random.random() < 0.1:
-        await abandoning.leave_out(history)
     if random.random() < 0.07:
         await flood(history)
     if random.random() < 0.06:
@@ -797,8 +797,8 @@ async def whole_story(history: History) -> None:
         await lost.beside_a_slow_round(history, partial(pass_time, history, storm))
     elif random.random() < 0.35:
         await lost.for_hours(history, partial(pass_time, history, storm))
-    elif random.random() < 0.15:
-        await lost.by_another_clock(history, partial(pass_time, history, storm))
+    elif random.random() < 0.2:
+        await lost.told_by_the_status(history, partial(pass_time, history, storm))
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
@@ -861,7 +861,7 @@ async def episode(history: History, storm: Storm) -> None:
         else:
             change = random.choice((deploys.change_retention, deploys.configured_wrongly))
             await change(history, partial(pass_time, history, storm))
-        if random.random() < 0.015:
+        if random.random() < 0.03:
             await deploys.close_accounts(history, partial(pass_time, history, storm))
         if random.random() < 0.08:
             await exporting.at_once(history, who)

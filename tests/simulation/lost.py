@@ -68,13 +68,47 @@ async def for_hours(history: "History", wait: Wait) -> None:
     history.stop_if_violated()
 
 
-async def by_another_clock(history: "History", wait: Wait) -> None:
-    """Just after a sweep an opt-out is lost; what the status counts says so, whatever clock the database has."""
-    if history.setup.feed == "healthy":
-        return
-    random, faults = history.random, history.faults
-    faults.weather.clear()
+async def told_by_the_status(history: "History", wait: Wait) -> None:
+    """What the status says is so whatever the last sweep has seen, however old that is and by whichever clock."""
+    history.faults.weather.clear()
     await history.clients_done()
+    if history.random.random() < 0.3:
+        await history.sweep(awake=True)
+        await wait(3.5 * HOUR)
+        await history.purge(awake=True)
+        await history.status()
+    elif history.setup.feed == "lossy" and len(history.setup.tenants) > 1 and history.random.random() < 0.4:
+        await _held_up(history)
+    elif history.setup.feed != "healthy":
+        await _just_after_a_sweep(history, wait)
+    history.stop_if_violated()
+
+
+async def _held_up(history: "History") -> None:
+    """An opt-out is held up before its commit, while a later one comes and a sweep sees that it has its deletion."""
+    random = history.random
+    who, other = random.sample(history.setup.tenants, 2)
+    for each in (who, other):
+        if not history.on(each) and not await history.toggle(each, random.choice(history.setup.geos)):
+            return
+    history.faults.count("an opt-out held up until after a sweep")
+    history.faults.aimed.append(Aimed("commit", 300.0, of="toggle"))
+    history.spawn(_opt_out(history, who))
+    await history.wait(2.0)
+    await history.toggle(other, None)
+    await history.feed(lossless=True)
+    await history.sweep(awake=True)
+    await history.clients_done()
+    history.cloud.fed = len(history.cloud.ledger.changes)
+    await history.status()
+
+
+async def _opt_out(history: "History", who: str) -> None:
+    await history.toggle(who, None, attempts=1)
+
+
+async def _just_after_a_sweep(history: "History", wait: Wait) -> None:
+    random, faults = history.random, history.faults
     who = random.choice(history.setup.tenants)
     if not history.on(who) and not await history.toggle(who, random.choice(history.setup.geos)):
         return
@@ -85,7 +119,6 @@ async def by_another_clock(history: "History", wait: Wait) -> None:
     await history.toggle(who, random.choice(history.setup.geos))
     history.cloud.fed = len(history.cloud.ledger.changes)
     await history.status()
-    history.stop_if_violated()
     if random.random() < 0.3:
         await wait(3.5 * HOUR)
         await history.status()
