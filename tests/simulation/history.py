@@ -753,7 +753,7 @@ async def whole_story(history: History) -> None:
         if store.collecting is not None:
             faults.count("names not free at once")
         store.page_max = random.choice((1, 2, 3, 5000))
-        store.empty_pages = random.random() < 0.25
+        store.empty_pages = random.random() < 0.12
     if random.random() < 0.15:
         cloud.purge_bounds = PurgeBounds(seconds=60.0, containers=1, deletions=1)
         cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
@@ -780,11 +780,11 @@ async def whole_story(history: History) -> None:
             stick(history)
         if random.random() < 0.05:
             await another_ledger(history)
-        if random.random() < 0.1:
+        if random.random() < 0.06:
             await pages.in_short_runs(history, pages.at_the_borders)
-        elif history.setup.strangers < _STRANGERS_MAX and random.random() < 0.06:
+        elif history.setup.strangers < _STRANGERS_MAX and random.random() < 0.04:
             await pages.in_short_runs(history, pages.strangers)
-        if random.random() < 0.08:
+        if random.random() < 0.06:
             await abandoning.leave_out(history)
         await runs_out(history, storm)
         if random.random() < 0.35:
@@ -795,7 +795,7 @@ async def whole_story(history: History) -> None:
         await beside_a_flood(history, storm)
     if random.random() < 0.2:
         await lost.beside_a_slow_round(history, partial(pass_time, history, storm))
-    elif random.random() < 0.35:
+    elif random.random() < 0.25:
         await lost.for_hours(history, partial(pass_time, history, storm))
     elif random.random() < 0.2:
         await lost.told_by_the_status(history, partial(pass_time, history, storm))
@@ -861,7 +861,7 @@ async def episode(history: History, storm: Storm) -> None:
         else:
             change = random.choice((deploys.change_retention, deploys.configured_wrongly))
             await change(history, partial(pass_time, history, storm))
-        if random.random() < 0.03:
+        if random.random() < 0.02:
             await deploys.close_accounts(history, partial(pass_time, history, storm))
         if random.random() < 0.08:
             await exporting.at_once(history, who)
