@@ -12,6 +12,7 @@ from shared.model.heartbeats import Heartbeat
 from shared.model.items import STORAGE_ACCOUNT
 from shared.ports import DeletionStore, LedgerStore, OperationStore
 from shared.problems import Unavailable
+from shared.unscheduled import believed, looked_up
 
 _AGAIN_SECONDS = 10.0
 _SERVED_WITHIN = timedelta(minutes=15)
@@ -72,7 +73,7 @@ class Abandoned:
             # What somebody else has written there under another name than ours is counted as unreadable, and no more.
             if not STORAGE_ACCOUNT.fullmatch(name) or self._is_elsewhere(purges.get(name), now):
                 continue
-            if not await self._is_empty(name, sweeps.get(name), now):
+            if not await self._is_empty(name, sweeps.get(name), sweeps.get(None), now):
                 found.append(name)
         return found
 
@@ -99,14 +100,30 @@ class Abandoned:
             return False
         return now - last_purge.at <= _SERVED_WITHIN
 
-    async def _is_empty(self, name: str, sweep: Heartbeat | None, now: datetime) -> bool:
+    async def _is_empty(
+        self, name: str, sweep: Heartbeat | None, ledger_sweep: Heartbeat | None, now: datetime
+    ) -> bool:
         if sweep is None or sweep.outcome == "failed" or any(map(_containers, sweep.rounds)):
             return False
         if not sweep.saw_everything:
             return False
-        if (await self._deletions.counts(name, now)).pending:
+        # In the order in which an enrollment ends, is given its deletion and is deleted: else one that goes on
+        # meanwhile would be seen by none of these.
+        if await self._ledger.has_enrollment_in(name) or await self._lacks_deletion(name, ledger_sweep):
             return False
-        return not await self._ledger.has_enrollment_in(name)
+        return not (await self._deletions.counts(name, now)).pending
+
+    async def _lacks_deletion(self, name: str, ledger_sweep: Heartbeat | None) -> bool:
+        """Tell whether an opt-out there has no deletion yet; what nobody understands is for the status to tell."""
+        last_commit = await self._ledger.last_commit()
+        if last_commit is None:
+            return False
+        since = believed(ledger_sweep.scheduled_until if ledger_sweep else None, last_commit)
+        async for each in looked_up(self._ledger, self._deletions, since):
+            event = each.opt_out.event
+            if event is not None and event.storage_account == name and not each.scheduled:
+                return True
+        return False
 
 
 def _containers(counts: Mapping[str, int]) -> int:

@@ -18,6 +18,10 @@ _REFUSED_FOR_NOW = frozenset({"storage-ServerBusy", "cosmos-429"})
 _SAID_OF_THE_RUN_ITSELF = frozenset({"write", "read_all"})
 
 
+_RUNS_WITHIN = {"purge": 900.0, "sweep": 10800.0}
+"""Seconds within which a run of a job has to come."""
+
+
 class Claims:
     """Watches answers, heartbeats, items and logs."""
 
@@ -96,6 +100,15 @@ class Claims:
             self.postponed(each.error)
         if not -SKEW <= oracle._time() - oracle._seconds(heartbeat.at) <= DAY:
             oracle.fail("P9", f"a heartbeat at {oracle.at(oracle._time())} says {heartbeat.at:%d %b %H:%M}")
+
+    def idle(self, promises: Mapping[str, bool], heartbeats: Mapping[Any, Any], began: float) -> None:
+        """The status was answered: where a job has not run for three of its turns, it may not say that all is well."""
+        oracle = self._oracle
+        for (kind, account), heartbeat in heartbeats.items():
+            old = began - oracle._seconds(heartbeat.at) > _RUNS_WITHIN[kind] + SKEW
+            if old and promises["P9"] and (account is None or account in oracle.accounts):
+                at = f"{heartbeat.at:%d %b %H:%M}"
+                oracle.fail("P9", f"the status says that P9 holds, and the last {kind} was at {at}")
 
     def postponed(self, error: str | None) -> None:
         """Something is left alone for a while for what it failed with; an account at its limits is nobody's failure."""

@@ -35,10 +35,15 @@ async def change_retention(history: "History", wait: Wait) -> None:
 
 
 async def close_accounts(history: "History", wait: Wait) -> None:
-    """Close some accounts, as a rule one that is not empty, and open all others (D20)."""
+    """Close some accounts, as a rule one of two that is not empty, and open all others (D20)."""
     random, cloud = history.random, history.cloud
     names = sorted(cloud.accounts)
     closed = frozenset(random.sample(names, random.choice((0, 1, 1, 1, 2))))
+    pairs = [each for each in names if list(cloud.accounts.values()).count(cloud.accounts[each]) > 1]
+    full = [each for each in pairs if len(cloud.captures[each].containers) > 1 and each not in cloud.closed]
+    if full and random.random() < 0.5:
+        closed = frozenset({random.choice(full)})
+        history.faults.count("a full account closed beside another")
     history.faults.count("accounts closed" if closed else "all accounts open")
     cloud.closed = closed
     history.oracle.closing(closed)

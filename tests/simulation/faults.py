@@ -62,6 +62,8 @@ WRITES = frozenset(
 BUSY = "storage-ServerBusy"
 _REFUSED = {"cosmos": "cosmos-429"}
 _MARKER_REFUSED = 0.02
+"""How many of the markers of a listing are refused, if not more than usual."""
+
 _CONDITIONAL = frozenset({"commit", "replace", "move_head"})
 
 
@@ -118,6 +120,7 @@ class Weather:
         busy: store name to how it refuses calls for now.
         stuck: names of containers that cannot be deleted.
         hanging: names of containers whose delete hangs for as long as a call may take.
+        markers: how many of the markers of a listing are refused, at most 1.
     """
 
     rates: dict[str, float] = field(default_factory=dict)
@@ -128,6 +131,7 @@ class Weather:
     busy: dict[str, Throttle] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
     hanging: set[str] = field(default_factory=set)
+    markers: float = _MARKER_REFUSED
 
     @property
     def undeletable(self) -> set[str]:
@@ -136,7 +140,7 @@ class Weather:
 
     def clear(self) -> None:
         """Let it be calm; what is stuck stays so."""
-        self.rates, self.latency = {}, 0.0
+        self.rates, self.latency, self.markers = {}, 0.0, _MARKER_REFUSED
         self.down.clear()
         self.slow.clear()
         self.busy.clear()
@@ -270,7 +274,7 @@ class Faulty:
                 raise StoreUnavailable("storage-timeout")
             if faults.calm:
                 return await carry_out()
-            if method == "container_page" and args[1] is not None and faults.random.random() < _MARKER_REFUSED:
+            if method == "container_page" and args[1] is not None and faults.random.random() < faults.weather.markers:
                 faults.count("marker refused")
                 raise MarkerRefused
             permit = args[0] if method == "create_container" else None

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 from unittest import mock
 
-from shared import pairing
+from shared import pairing, unscheduled
 from shared.deletion import purge
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
@@ -26,15 +26,17 @@ from shared.model.ledger import _Event
 from shared.model.notices import Agreement
 from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
-from shared.problems import AgreementRanOut, NoticeRequired, Problem, TooManyOptIns
+from shared.problems import AgreementRanOut, GeoNotServed, NoticeRequired, Problem, TooManyOptIns
 from shared.review import exporting as making
 from shared.review import scanning
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
+from shared.sweep import places
+from shared.sweep import storage as storage_sweep
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
-from tests.simulation import deploys, exporting, reviewing, room
+from tests.simulation import abandoning, deploys, exporting, lost, pages, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Throttle, Work
 from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
@@ -75,6 +77,9 @@ _FAULTS = (
     "crash after",
     "crash, late landing",
 )
+
+
+_STRANGERS_MAX = storage_sweep._STRANGERS_MAX
 
 
 _READ = ReceiptKeys.read
@@ -157,6 +162,9 @@ class Setup:
     blobs: int = 500  # names that are listed at a time
     texts: tuple[Text, ...] = FOREVER
     ahead: float = 0.0  # seconds by which the clock of the database is
+    strangers: int = 50  # containers of an account that the ledger may not know, if they are most of it
+    prefixes: int = 100  # days of a shard on which a round keeps that there is something to drive out
+    looked_up: int = 250  # opt-outs whose deletions are looked for at a time
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -177,6 +185,9 @@ class Setup:
             made=random.choice((1e-6, 1.0, 200.0)),
             blobs=random.choice((1, 2, 500)),
             ahead=random.choice((0.0, 0.0, -DATABASE_SKEW, DATABASE_SKEW)) * random.random(),
+            strangers=random.choice((10, 50)),
+            looked_up=random.choice((1, 2, 250)),
+            prefixes=random.choice((1, 2, 100)),
         )
 
 
@@ -266,6 +277,10 @@ class History:
             for name, value in {**constants, "_RUN_SECONDS": self.setup.made, "PART_MAX_BYTES": PART_BYTES}.items():
                 changed.enter_context(mock.patch.object(making, name, value))
             changed.enter_context(mock.patch.object(scanning, "_NAMES", (self.setup.blobs, self.setup.blobs)))
+            changed.enter_context(mock.patch.object(unscheduled, "LOOKUP_MAX", self.setup.looked_up))
+            changed.enter_context(mock.patch.object(places, "_PREFIXES_MAX", self.setup.prefixes))
+            if storage_sweep._STRANGERS_MAX == _STRANGERS_MAX:
+                changed.enter_context(mock.patch.object(storage_sweep, "_STRANGERS_MAX", self.setup.strangers))
             if ReceiptKeys.read is _READ:
                 changed.enter_context(mock.patch.object(ReceiptKeys, "read", _read_once()))
             if _Event.hash is _HASH:
@@ -499,6 +514,8 @@ class History:
             elif answer.how == "refused":
                 ran_out = isinstance(answer.value, AgreementRanOut)
                 self.oracle.captures_refused(sent, ran_out=ran_out)
+                if isinstance(answer.value, GeoNotServed) and instance.knows_all:
+                    self.oracle.fail("P9", "captures were refused for their geo, which is served")
                 if ran_out:
                     self.faults.count("agreement that had run out")
                 stored = self.cloud.ledger.settings.get(tenant)
@@ -539,11 +556,18 @@ class History:
         answer, _ = await self.ask(instance, "sweep", instance.sweep.run)
         return answer
 
-    def edit_watermark(self, chance: float = 0.2) -> None:
-        """Somebody writes into the heartbeat up to where all opt-outs have their deletions, and is not believed."""
+    def edit_watermark(self, chance: float = 0.2, *, ahead: bool = False) -> None:
+        """Somebody writes into the heartbeat up to where all opt-outs have their deletions, and is not believed.
+
+        Args:
+            chance: how likely.
+            ahead: perhaps up to the last commit; of what is older than some hours that is believed.
+        """
         heartbeats, key = self.cloud.operations.heartbeats, ("sweep", None)
         if key in heartbeats and self.random.random() < chance:
             until = self.random.choice((None, -1, 0, 2**52))
+            if ahead and self.random.random() < 0.5:
+                until = max(self.cloud.ledger.committed.values(), default=0)
             heartbeats[key] = heartbeats[key].model_copy(update={"scheduled_until": until})
             self.faults.count("watermark edited")
 
@@ -582,7 +606,10 @@ class History:
         began = self.loop.time()
         answer, _ = await self.ask(instance, "status", instance.status.report)
         if answer.how == "ok":
-            self.oracle.status_answered(answer.value.promises, answer.value.overdue_deletions, began)
+            report = answer.value
+            unscheduled = report.ledger.unscheduled
+            self.oracle.status_answered(report.promises, report.overdue_deletions, unscheduled, began)
+            self.claims.idle(report.promises, self.cloud.operations.heartbeats, began)
             return answer.value
         return None
 
@@ -664,6 +691,10 @@ class History:
         """Return the seconds until the first of what is owed must be done; 0 if nothing is, or it is late."""
         return max(min((end for _, end in self.due(None)), default=0.0) - self.loop.time(), 0.0)
 
+    def now(self) -> datetime:
+        """Return the true time."""
+        return self.setup.base + timedelta(seconds=self.loop.time())
+
     def seconds(self, at: datetime) -> float:
         return (at - self.setup.base).total_seconds()
 
@@ -722,6 +753,7 @@ async def whole_story(history: History) -> None:
         if store.collecting is not None:
             faults.count("names not free at once")
         store.page_max = random.choice((1, 2, 3, 5000))
+        store.empty_pages = random.random() < 0.12
     if random.random() < 0.15:
         cloud.purge_bounds = PurgeBounds(seconds=60.0, containers=1, deletions=1)
         cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
@@ -748,6 +780,12 @@ async def whole_story(history: History) -> None:
             stick(history)
         if random.random() < 0.05:
             await another_ledger(history)
+        if random.random() < 0.06:
+            await pages.in_short_runs(history, pages.at_the_borders)
+        elif history.setup.strangers < _STRANGERS_MAX and random.random() < 0.04:
+            await pages.in_short_runs(history, pages.strangers)
+        if random.random() < 0.06:
+            await abandoning.leave_out(history)
         await runs_out(history, storm)
         if random.random() < 0.35:
             await in_the_room(history, storm)
@@ -756,7 +794,11 @@ async def whole_story(history: History) -> None:
     if random.random() < 0.06:
         await beside_a_flood(history, storm)
     if random.random() < 0.2:
-        await lost_beside_a_slow_round(history, storm)
+        await lost.beside_a_slow_round(history, partial(pass_time, history, storm))
+    elif random.random() < 0.25:
+        await lost.for_hours(history, partial(pass_time, history, storm))
+    elif random.random() < 0.2:
+        await lost.told_by_the_status(history, partial(pass_time, history, storm))
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
@@ -773,34 +815,6 @@ async def whole_story(history: History) -> None:
 
 def _gap(random: Random) -> float:
     return random.choice((0.0, 0.3, 0.3, 2.0, 2.0, 60.0, 600.0, 2 * HOUR, 9 * HOUR)) * random.random()
-
-
-async def lost_beside_a_slow_round(history: History, storm: Storm) -> None:
-    """The feed loses opt-outs, and a run of the sweep comes to one of many ledgers only."""
-    random, cloud = history.random, history.cloud
-    if len(history.setup.tenants) < 3 or history.setup.feed == "healthy":
-        return
-    history.faults.weather.clear()
-    await history.clients_done()
-    cloud.sweep_bounds = SweepBounds(seconds=60.0, max_ledgers=1, max_deletes=1)
-    for each in history.instances:
-        each.process.kill()  # the next ones know the bounds
-    for who in history.setup.tenants:
-        if not history.on(who):
-            await history.toggle(who, random.choice(history.setup.geos))
-    for who in random.sample(history.setup.tenants, 2):
-        await pass_time(history, storm, MINUTE * random.random())
-        await history.toggle(who, None)
-    cloud.fed = len(cloud.ledger.changes)
-    history.faults.count("opt-outs lost beside a slow round")
-    await history.sweep()
-    if random.random() < 0.3:
-        await pass_time(history, storm, 3.5 * HOUR)
-        await history.status()
-    else:
-        await pass_time(history, storm, 20 * MINUTE)
-    history.edit_watermark(0.5)
-    await history.sweep(awake=True)
 
 
 async def episode(history: History, storm: Storm) -> None:
@@ -847,7 +861,7 @@ async def episode(history: History, storm: Storm) -> None:
         else:
             change = random.choice((deploys.change_retention, deploys.configured_wrongly))
             await change(history, partial(pass_time, history, storm))
-        if random.random() < 0.015:
+        if random.random() < 0.02:
             await deploys.close_accounts(history, partial(pass_time, history, storm))
         if random.random() < 0.08:
             await exporting.at_once(history, who)

@@ -387,6 +387,51 @@ class Oracle:
             if each.sweeps >= 3:
                 self.fail("P9", f"a container by hand ({each.kind}) survived {each.sweeps} sweeps")
 
+    def check_round(self, account: str, counts: Mapping[str, int], names: set[str], planted: int) -> None:
+        """A round of the sweep of an account is over in which nobody else did anything: it saw each name, and once.
+
+        Args:
+            account: the account.
+            counts: what the round says that it came to.
+            names: what lay in the account when it began, but for the container that says whose it is.
+            planted: how many containers had been put anywhere by hand before.
+        """
+        self.notice(None)
+        for each in self.planted[planted:]:
+            if each.account == account and each.kind != "foreign" and each.gone is None:
+                self.fail("P9", f"a container by hand ({each.kind}) survived a whole round of the sweep: {each.name}")
+        foreign = sum(Name.read(each) is None for each in names)
+        there = len(names), foreign
+        said = counts.get("containers", 0), counts.get("foreignContainers", 0)
+        if said != there:
+            self.fail("P9", f"a round counts {said} containers and foreign ones, and there were {there}")
+
+    def owes(self, account: str) -> bool:
+        """Tell whether anything is shared in an account, or has to be deleted there."""
+        self.notice(None)
+        mine = [term for term in self.terms.values() if term.account == account]
+        return any(term.ended is None or not self._finished(term) for term in mine)
+
+    def check_left_out(self, account: str, before: tuple[int, int], promises: Mapping[str, bool]) -> None:
+        """All instances have left an account out that is not empty: meanwhile nobody has shared anything.
+
+        Args:
+            account: the account.
+            before: how many enrollments and accepted batches there were before.
+            promises: what the status said; nothing if it was not answered.
+        """
+        if (len(self.terms), sum(self.accepted.values())) != before:
+            self.fail("P4", f"somebody shared something while {account}, which is not empty, was left out")
+        if any(promises.get(promise) for promise in ("P4", "P5", "P9")):
+            self.fail("P9", f"the status says that all is well while {account}, which is not empty, is left out")
+
+    def check_spared(self, planted: list[Planted]) -> None:
+        """A round of the sweep of an account is over whose ledger does not know most of it: nothing was deleted."""
+        self.notice(None)
+        gone = sum(each.gone is not None for each in planted)
+        if gone:
+            self.fail("P9", f"{gone} containers were deleted on the word of a ledger that does not know most of them")
+
     # What is seen in storage
 
     def looked(self, account: str, prefix: str) -> None:
@@ -854,7 +899,9 @@ class Oracle:
 
     # What the service says of itself
 
-    def status_answered(self, promises: Mapping[str, bool], overdue_deletions: int, began: float) -> None:
+    def status_answered(
+        self, promises: Mapping[str, bool], overdue_deletions: int, unscheduled: int, began: float
+    ) -> None:
         """The report may not say that a promise holds which the oracle knows to be broken."""
         self.notice(None)
         late = [term for term in self.terms.values() if term.ended is not None and not self._finished(term)]
@@ -864,6 +911,9 @@ class Oracle:
             self.fail("P5", f"the status counts {overdue_deletions} overdue deletions, and there are more")
         if overdue and promises["P5"]:
             self.fail("P5", "the status says that P5 holds while a deletion is overdue")
+        lacking = self._unscheduled(before=began)
+        if unscheduled < len(lacking):
+            self.fail("P9", f"the status counts {unscheduled} opt-outs without a deletion, and there are more")
         if self._unscheduled(before=began - 3 * 3600 - SKEW - DATABASE_SKEW) and promises["P9"]:
             self.fail("P9", "the status says that P9 holds, and an opt-out has had no deletion for three hours")
         stale = [
@@ -885,11 +935,12 @@ class Oracle:
         if self._unscheduled(before=began - 300 - SKEW - DATABASE_SKEW):
             self.fail("P9", "a run of the sweep is over, and an opt-out has no deletion")
 
-    def _unscheduled(self, before: float) -> bool:
-        return any(
-            term.ended is not None and term.ended < before and (term.tenant, term.id) not in self._known
+    def _unscheduled(self, before: float) -> list[Term]:
+        return [
+            term
             for term in self.terms.values()
-        )
+            if term.ended is not None and term.ended < before and (term.tenant, term.id) not in self._known
+        ]
 
     def check_scheduled(self) -> None:
         """Each opt-out has its deletion: the feed's work, where nothing of the feed was lost."""

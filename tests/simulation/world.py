@@ -18,7 +18,7 @@ from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change
-from shared.ports import ListedContainer, Permit, Put, StagedBlock, Stored, Stores, WritePermit
+from shared.ports import ContainerPage, ListedContainer, Permit, Put, StagedBlock, Stored, Stores, WritePermit
 from shared.stores.memory import MemoryAccess, MemoryCaptures, MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep.sweep import Bounds as SweepBounds
@@ -37,6 +37,9 @@ NOBODY: Any = None
 
 _KEY = ECKey.generate_key("P-256")
 """One for all histories: what they do does not depend on it."""
+
+_NOTHING_YET = "after an empty page "
+"""What a marker begins with that was given with an empty page."""
 
 ACCOUNTS = {
     "stunitedstates": "unitedstates",
@@ -161,6 +164,7 @@ class ObservedCaptures(MemoryCaptures):
     Attributes:
         collecting: seconds for which a name stays unusable, or None for none.
         soft_delete: seconds for which a deleted container is kept, or None for off.
+        empty_pages: whether an empty page, with a marker, comes before each page of containers.
     """
 
     def __init__(self, account: str, loop: VirtualLoop, base: datetime) -> None:
@@ -170,6 +174,7 @@ class ObservedCaptures(MemoryCaptures):
         self.claims: Claims
         self.collecting: float | None = None
         self.soft_delete: float | None = None
+        self.empty_pages = False
         self.now = lambda: base + timedelta(seconds=loop.time())
         self._loop = loop
 
@@ -257,6 +262,14 @@ class ObservedCaptures(MemoryCaptures):
         async for each in super().list_containers(prefix, include_deleted=include_deleted, page_size=page_size):
             yield each
 
+    async def container_page(
+        self, prefix: str, marker: str | None, *, include_deleted: bool = False, page_size: int = 5000
+    ) -> ContainerPage:
+        if self.empty_pages and (marker is None or not marker.startswith(_NOTHING_YET)):
+            return ContainerPage([], f"{_NOTHING_YET}{marker or ''}")
+        begins = (marker or "").removeprefix(_NOTHING_YET) or None
+        return await super().container_page(prefix, begins, include_deleted=include_deleted, page_size=page_size)
+
 
 class Cloud:
     """What outlives every process: the stores, and the feed's position."""
@@ -275,6 +288,8 @@ class Cloud:
         self.notices = as_served(texts, base)
         self.accounts = {name: geo for name, geo in ACCOUNTS.items() if geo in geos}
         self.closed: frozenset[str] = frozenset()
+        self.left_out: frozenset[str] = frozenset()
+        """The accounts that instances do not know that start now."""
         self.ledger: MemoryLedger = ObservedLedger()
         self.ledger.now = lambda: base + timedelta(seconds=loop.time() + ahead)
         self.deletions: MemoryDeletions = ObservedDeletions()
@@ -322,7 +337,8 @@ class Instance:
         def reached(store: Any, kind: str) -> Any:
             return Faulty(store, kind, process, faults)
 
-        captures = {name: reached(store, name) for name, store in cloud.captures.items()}
+        captures = {name: reached(store, name) for name, store in cloud.captures.items() if name not in cloud.left_out}
+        self.knows_all = not cloud.left_out and len(captures) == len(set(ACCOUNTS) & set(cloud.accounts))
         served = [
             Account(cloud.accounts[name], store, cloud.retention_days, "closed" if name in cloud.closed else "open")
             for name, store in captures.items()

@@ -359,6 +359,15 @@ async def owed(world: World) -> None:
     await world.deletion_items.create(Deletion.owed_for(event.model_copy(update={"storage_account": "steurope2"})))
 
 
+async def lost(world: World) -> None:
+    """It was opted in and out after the last sweep, and the feed has not brought that yet."""
+    world.clock.move(timedelta(hours=1))
+    await world.opt_in()
+    await world.opt_out()
+    events = world.ledger.events[TENANT]
+    events[:] = [event.model_copy(update={"storage_account": "steurope2"}) for event in events]
+
+
 def swept(**changes: Any) -> Any:
     async def change(world: World) -> None:
         last = world.operations.heartbeats["sweep", "steurope2"]
@@ -376,6 +385,7 @@ async def never_swept(world: World) -> None:
     [
         (live, True),
         (owed, True),
+        (lost, True),
         (never_swept, True),
         (swept(counts={"containers": 1}), True),
         (swept(counts={"containers": 1, "foreignContainers": 1}), False),
@@ -394,6 +404,25 @@ async def test_it_must_have_been_seen_that_nothing_is_left(change: Any, refused:
     await change(world)
     del world.stores["europe/2"]
     assert await refuses(world.services()) is refused
+
+
+async def test_an_enrollment_that_ends_during_the_look_is_not_overlooked() -> None:
+    world = two()
+    await world.opt_in(OTHER_TENANT, "unitedkingdom")
+    await world.purge.run()
+    await world.sweep.run()
+    await live(world)
+    del world.stores["europe/2"]
+    counts = world.deletion_items.counts
+
+    async def then_it_ends(*what: Any) -> Any:
+        counted = await counts(*what)
+        event = await world.opt_out()
+        await world.deletion_items.create(Deletion.owed_for(event))
+        return counted
+
+    world.deletion_items.counts = then_it_ends
+    assert await refuses(world.services())
 
 
 async def test_what_nobody_can_read_is_not_known_to_be_empty() -> None:
@@ -417,9 +446,7 @@ async def test_what_nobody_can_read_is_not_known_to_be_empty() -> None:
 async def test_a_look_that_fails_opens_nothing_and_the_next_request_looks_again(store: str) -> None:
     world = await left_behind()
     method = {"operations": "read_all", "ledger": "has_enrollment_in", "deletion_items": "counts"}[store]
-    await swept(counts={})(world)
-    for each in list(world.ledger.settings.values()):
-        await world.opt_out(each.value.tenant_id)
+    await drain(world)
     services, calls = world.services(), Counter[str]()
     works = getattr(getattr(world, store), method)
 

@@ -14,6 +14,10 @@ from shared.sweep.sweep import Sweep
 from tests.simulation.planted.registry import mutant, patched
 
 
+def _open_only(accounts: Accounts) -> Accounts:
+    return replace(accounts, served=[each for each in accounts if each.state == "open"])
+
+
 def _first_of_each_geo(accounts: Accounts) -> Accounts:
     return replace(accounts, served=list({each.geo: each for each in reversed(accounts.served)}.values()))
 
@@ -73,6 +77,51 @@ def _() -> Iterator[None]:
         begin(self, _first_of_each_geo(accounts), *more)
 
     with patched(Sweep, "__init__", first_only):
+        yield
+
+
+@mutant("purge passes by accounts that are closed")
+def _() -> Iterator[None]:
+    begin = Purge.__init__
+
+    def open_only(self: Purge, accounts: Accounts, *more: Any) -> None:
+        begin(self, _open_only(accounts), *more)
+
+    with patched(Purge, "__init__", open_only):
+        yield
+
+
+@mutant("sweep passes by accounts that are closed")
+def _() -> Iterator[None]:
+    begin = Sweep.__init__
+
+    def open_only(self: Sweep, accounts: Accounts, *more: Any) -> None:
+        begin(self, _open_only(accounts), *more)
+
+    with patched(Sweep, "__init__", open_only):
+        yield
+
+
+@mutant("an account that is closed takes no captures either")
+def _() -> Iterator[None]:
+    of = Accounts.of
+
+    def if_open(self: Accounts, enrollment: Enrollment) -> Any:
+        return of(_open_only(self), enrollment)
+
+    with patched(Accounts, "of", if_open):
+        yield
+
+
+@mutant("all new enrollments of a geo go to its first open account")
+def _() -> Iterator[None]:
+    choose = Accounts.for_opt_in
+
+    def first(self: Accounts, geo: str, enrollment_id: str) -> Any:
+        choose(self, geo, enrollment_id)
+        return self.open_in(geo)[0]
+
+    with patched(Accounts, "for_opt_in", first):
         yield
 
 
