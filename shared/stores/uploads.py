@@ -274,7 +274,8 @@ class Uploads:
             async with self._session.put(url, data=body, headers=all_headers, allow_redirects=False) as answer:
                 await answer.read()  # or the connection could not be used again
                 code, offset = answer.headers.get("x-ms-error-code", ""), answer.headers.get("x-ms-blob-append-offset")
-                answered = Answered(answer.status, code, int(offset or 0), retry_after(answer.headers))
+                wait = None if answer.ok else retry_after(answer.headers)
+                answered = Answered(answer.status, code, int(offset or 0), wait)
         except (aiohttp.ClientError, TimeoutError):
             raise Unreachable from None
         if (answered.status, code) == (_FORBIDDEN, StorageErrorCode.AUTHENTICATION_FAILED.value):
