@@ -78,5 +78,10 @@ async def _start(
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment without proxies: nothing here leaves the machine."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    """Return this process's environment without proxies, as nothing here leaves the machine.
+
+    Byte code is written, whatever is usual here: where the app is deployed it is there, and a cold start reads it.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept

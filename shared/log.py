@@ -19,9 +19,10 @@ _CAUSES_MAX = 5
 _NUMBER_END = 2**63
 
 _RENDERED = "_rendered_as_json"
-_OURS = ("functions", "shared", "function_app")
+# Beginnings of loggers' names, each with a dot behind it.
+_OURS = ("functions.", "shared.", "function_app.")
 # The host's and the worker's own, which they read again, and which have a form of their own.
-_NOT_OURS = ("azure.functions", "azure_functions_worker", "azure_functions_runtime", "proxy_worker", "local")
+_NOT_OURS = ("azure.functions.", "azure_functions_worker.", "azure_functions_runtime.", "proxy_worker.", "local.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def as_json() -> None:
 
 
 def _is_of(loggers: tuple[str, ...], name: str) -> bool:
-    return any(name == each or str(name).startswith(f"{each}.") for each in loggers)
+    return f"{name}.".startswith(loggers)
 
 
 def _log_warning(

@@ -37,9 +37,7 @@ def check(body: bytes) -> None:
     # First, and without recursion: the parser's own limit is not ours to rely on.
     check_shape(body, "body", VALUES_MAX)
     try:
-        json.loads(
-            body.decode(), object_pairs_hook=_object, parse_int=_whole, parse_float=_number, parse_constant=_constant
-        )
+        _LOOK.decode(body.decode())
     except (ValueError, RecursionError):  # a UnicodeDecodeError or JSONDecodeError, which would repeat the body (P8)
         raise InvalidRequest(InvalidRequest.NO_JSON) from None
 
@@ -94,3 +92,6 @@ def _short(text: str) -> str:
 
 def _constant(text: str) -> None:
     raise ValueError  # NaN and infinities are no JSON
+
+
+_LOOK = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole, parse_float=_number, parse_constant=_constant)

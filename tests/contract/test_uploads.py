@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from azure.core.exceptions import ClientAuthenticationError
-from azure.storage.blob import UserDelegationKey
+from azure.storage.blob import UserDelegationKey, generate_blob_sas
 
 from local.ports import free_ports
 from local.stack import Stack
@@ -29,7 +29,7 @@ from shared.ports import (
 from shared.problems import DataSharingOff
 from shared.stores import uploads
 from shared.stores.blobs import AzureCaptureStore
-from shared.stores.uploads import Answered, ByIdentity, ByKey, Uploads
+from shared.stores.uploads import Answered, ByIdentity, ByKey, Form, Uploads
 from tests.clocks import START, ManualClock
 from tests.contract.items import new_name
 from tests.world import World, permit
@@ -276,6 +276,17 @@ async def test_p2_a_signature_is_for_one_blob_to_create_and_for_sixty_seconds_fr
         assert (query["sp"], query["sr"], "st" in query) == (["c"], ["b"], False)
     assert parse_qs(account.asked[0].query_string)["sig"] != parse_qs(account.asked[1].query_string)["sig"]
     await puts.close()
+
+
+@pytest.mark.parametrize("use", [uploads._CREATE, uploads._ADD, uploads._WRITE], ids=str)
+@pytest.mark.parametrize("keys", [ByKey("a2V5"), ByIdentity(Keys())], ids=lambda keys: type(keys).__name__)  # type: ignore[arg-type]
+async def test_p2_a_signature_is_the_one_that_the_sdk_makes(keys: ByKey | ByIdentity, use: Any) -> None:
+    key = await keys.current()
+    its = {"account_key": key} if isinstance(keys, ByKey) else {"user_delegation_key": key}
+    for n in range(200):  # so that the signature has each character that a query must escape
+        expiry = START + timedelta(seconds=n, milliseconds=n)
+        expected = generate_blob_sas("st", "c", f"labels/{n}", permission=use, expiry=expiry, **its)  # type: ignore[arg-type]
+        assert Form.of("st", use, key).signature("c", f"labels/{n}", expiry) == expected
 
 
 def slow_key(clock: ManualClock) -> ByKey:
