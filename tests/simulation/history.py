@@ -21,6 +21,7 @@ from shared.deletion import purge
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import SHARDS, DayContainer
+from shared.model.epochs import shard_of
 from shared.model.heartbeats import Postponed
 from shared.model.ledger import _Event
 from shared.model.notices import Agreement
@@ -29,15 +30,16 @@ from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import AgreementRanOut, NoticeRequired, Problem, TooManyOptIns
 from shared.review import exporting as making
 from shared.review import scanning
+from shared.sharing import epochs as changing
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
-from tests.simulation import deploys, exporting, reviewing, room
+from tests.simulation import deploys, epochs, exporting, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Throttle, Work
-from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
+from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, SKEW, Oracle, Planted, Toggle, Violation
 from tests.simulation.reviewing import Reviewers
 from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
 from tests.simulation.spans import Told
@@ -74,6 +76,7 @@ _FAULTS = (
     "crash before",
     "crash after",
     "crash, late landing",
+    "sent twice",
 )
 
 
@@ -157,6 +160,9 @@ class Setup:
     blobs: int = 500  # names that are listed at a time
     texts: tuple[Text, ...] = FOREVER
     ahead: float = 0.0  # seconds by which the clock of the database is
+    epochs: bool = False  # whether instances trust epochs; they change them always
+    epoch_shards: int = 16
+    apart: float = 0.0  # seconds by which the clock of the partitions of epochs is ahead of that of the others
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -177,6 +183,9 @@ class Setup:
             made=random.choice((1e-6, 1.0, 200.0)),
             blobs=random.choice((1, 2, 500)),
             ahead=random.choice((0.0, 0.0, -DATABASE_SKEW, DATABASE_SKEW)) * random.random(),
+            epochs=random.random() < 0.5,
+            epoch_shards=random.choice((1, 1, 2, 16)),
+            apart=random.choice((0.0, -SKEW, SKEW)) * random.random(),
         )
 
 
@@ -200,6 +209,8 @@ class History:
         setup = self.setup
         self.cloud = Cloud(self.loop, setup.base, setup.geos, setup.retention_days, setup.texts, setup.ahead)
         self.cloud.shards = self.setup.shards
+        self.cloud.consent_epochs = setup.epochs
+        self.cloud.operations.now = lambda: setup.base + timedelta(seconds=self.loop.time() + setup.ahead + setup.apart)
         self.oracle = Oracle(
             self.setup.base,
             self.setup.retention_days,
@@ -259,6 +270,9 @@ class History:
         """Give the rules those constants that the history has drawn; a planted bug may have its own."""
         with ExitStack() as changed:
             changed.enter_context(mock.patch.object(ledger_sweep, "_ITEMS_MAX", self.setup.part))
+            if changing.shard_of is shard_of:
+                few = partial(epochs.shard_among, self.setup.epoch_shards)
+                changed.enter_context(mock.patch.object(changing, "shard_of", few))
             for module in (purge, pairing, status):
                 if module.SHARDS == SHARDS:
                     changed.enter_context(mock.patch.object(module, "SHARDS", self.setup.shards))
@@ -851,6 +865,8 @@ async def episode(history: History, storm: Storm) -> None:
             await deploys.close_accounts(history, partial(pass_time, history, storm))
         if random.random() < 0.08:
             await exporting.at_once(history, who)
+        if random.random() < 0.06:
+            await epochs.withdrawal(history, who)
         if random.random() < 0.06:
             await reviewing.at_its_end(history, partial(pass_time, history, storm))
         if random.random() < 0.04:

@@ -25,6 +25,8 @@ DATABASE_SKEW = 600.0
 """Seconds that two stamps of two instances may be apart."""
 SIGNED = 60.0
 """Seconds after which storage refuses an upload, counted from the consent read that it rests on."""
+UNANSWERED = 61.0
+"""Seconds after which an opt-out has effect that was committed and never answered; clocks run a little fast or slow."""
 AHEAD = 300.0
 """Seconds by which what is captured may be ahead of the time at which it is taken; a day is by how much behind."""
 LATE_LANDING = 20.0
@@ -267,6 +269,8 @@ class Oracle:
         since = None if sent is None else self._withdrawn_since(tenant, self._time())
         if since is not None:
             self.fail("P2", f"a write was begun on a consent that ended; opted out, answered {self.at(since)}")
+        if sent is not None and term is not None and self._gone_for(term) > UNANSWERED:
+            self.fail("P2", f"a write was begun {self._gone_for(term):.0f} s after an opt-out that nobody answered")
 
     def captures_accepted(self, sent: Sent, enrollment: str, batch: str) -> None:
         """A 201 or 200."""
@@ -615,6 +619,8 @@ class Oracle:
         since = self._withdrawn_since(term.tenant, now - SIGNED - SKEW)
         if since is not None:
             self.fail("P2", f"captures were stored {now - since:.0f} s after an opt-out had been answered")
+        if self._gone_for(term) > UNANSWERED + SIGNED + SKEW:
+            self.fail("P2", f"captures were stored {self._gone_for(term):.0f} s after an opt-out that nobody answered")
         if term.verified is not None:
             self.fail("P6", f"captures were stored {now - term.verified:.0f} s after the receipt")
         copies = sum(
@@ -954,6 +960,10 @@ class Oracle:
             if not any(t.on and t.ended >= out.started for t in toggles):
                 since = out.answered if since is None else max(since, out.answered)
         return since
+
+    def _gone_for(self, term: Term) -> float:
+        """Return how many seconds ago an enrollment ended."""
+        return 0.0 if term.ended is None else self._time() - term.ended
 
     def _finished(self, term: Term) -> bool:
         deletion = self._known.get((term.tenant, term.id))
