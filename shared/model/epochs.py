@@ -1,7 +1,7 @@
 """The epoch of a shard of tenants: what differs after each change of a setting in it (decision D21)."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.model import deadlines
 
@@ -13,7 +13,7 @@ def shard_of(tenant_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A shard's epoch, as it was read.
+    """A shard's epoch, as it was read; two with one mark are the same.
 
     Attributes:
         mark: what it is known by. The database makes a new one for each write that it carries out, also for one that it
@@ -22,7 +22,7 @@ class Epoch:
     """
 
     mark: str
-    at: int | None
+    at: int | None = field(compare=False)
 
     def is_after(self, committed_at: int | None) -> bool:
         """Tell whether it was certainly changed after what was committed at that time, by the database's clocks too.

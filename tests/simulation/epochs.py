@@ -1,7 +1,6 @@
 """Opt-outs while instances rely on settings that the epochs confirm (D21), and what goes wrong between their steps."""
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.model.epochs import shard_of
@@ -10,6 +9,9 @@ from tests.simulation.faults import Aimed
 if TYPE_CHECKING:
     from tests.simulation.history import History
 
+_WRITES = ("fail before", "fail before", "crash before", "ambiguous", "late landing", "sent twice", "pause before", "")
+_READS = ("fail before", "slow answer", "slow answer", "pause after", "pause before", "")
+
 
 def shard_among(shards: int, tenant: str) -> str:
     """Return a tenant's shard where there are only so many, so that tenants share one."""
@@ -17,75 +19,87 @@ def shard_among(shards: int, tenant: str) -> str:
 
 
 async def withdrawal(history: "History", who: str) -> None:
-    """An opt-out that dies, is held up or fails at one of its steps, while captures go on coming to all instances."""
-    random = history.random
+    """An opt-out that dies, fails or is held up at one of its steps, while captures go on coming to all instances."""
+    random, aimed = history.random, history.faults.aimed
     history.faults.count("opt-out beside epochs")
+    if random.random() < 0.7:
+        history.faults.weather.clear()
     if not history.on(who):
         await history.toggle(who, random.choice(history.setup.geos))
-    # Every instance knows the setting, or is about to, and has a container to write to.
+    # Every instance knows the setting, and has a container to write to.
     for _ in range(2 * history.setup.instances):
         await history.post(who, attempts=1)
-    seconds = random.choice((5.0, 5.0, 20.0, 90.0))
+    seconds = random.choice((5.0, 5.0, 10.0, 80.0))
     history.spawn(_posts(history, who, seconds))
-    for other in history.setup.tenants:
-        if other != who and random.random() < 0.3:
-            history.spawn(_changes(history, other, seconds))
+    others = [each for each in history.setup.tenants if each != who]
+    for other in others:
+        if random.random() < 0.4:
+            history.spawn(_changes(history, other))
     await asyncio.sleep(random.choice((0.0, 2.0)) * random.random())
-    for _ in range(random.choice((0, 1, 1, 2))):
-        history.faults.aimed.append(_aim(history))
-    if random.random() < 0.5:
-        history.spawn(_reads(history, who))
-    ending = await history.toggle(who, None, attempts=random.choice((1, 1, 3)))
-    if not ending and random.random() < 0.5:
-        await asyncio.sleep(random.choice((0.0, 1.0, 20.0)) * random.random())
-        await random.choice((history.look, partial(_again, history), partial(_feed, history)))(who)
+    if random.random() < 0.8:
+        aimed.append(_of_a_change(history))
+    if random.random() < 0.6:
+        aimed.append(_of_a_read(history))
+    if random.random() < 0.3:
+        history.spawn(_repeated(history, who))
+    if not await history.toggle(who, None, attempts=random.choice((1, 1, 3))):
+        await _comes_by(history, who)
+    aimed.clear()
     for _ in range(4):
         await history.post(who, attempts=1)
         await asyncio.sleep(random.choice((0.0, 1.0)) * random.random())
     if random.random() < 0.3:
         await history.toggle(who, random.choice(history.setup.geos), attempts=1)
     await asyncio.sleep(seconds * random.random())
-    history.faults.aimed.clear()
 
 
-def _aim(history: "History") -> Aimed:
-    """Return what goes wrong with one of the steps, or with what is read meanwhile."""
+def _of_a_change(history: "History") -> Aimed:
+    """Return what goes wrong with a step of the opt-out."""
     random = history.random
-    method = random.choice(("change_epoch", "change_epoch", "read_epoch", "read_setting", "commit"))
-    held = random.choice((0.0, 0.0, 0.5, 1.5, 3.0)) * random.random()
-    changes = ("crash before", "crash after", "fail before", "ambiguous", "late landing", "sent twice", "pause before")
-    reads = ("fail before", "slow answer", "pause after", "pause before")
-    writing = method in {"change_epoch", "commit"}
-    of = "toggle" if writing else random.choice(("", "capture", "look"))
-    return Aimed(method, held, random.choice(("", *(changes if writing else reads))), of)
+    if random.random() < 0.15:
+        return Aimed("commit", 0.0, "crash after", "toggle")
+    held = random.choice((0.0, 0.0, 3.0)) * random.random()
+    return Aimed("change_epoch", held, random.choice(_WRITES), "toggle")
+
+
+def _of_a_read(history: "History") -> Aimed:
+    """Return what goes wrong with what an instance reads meanwhile."""
+    random = history.random
+    held = random.choice((0.0, 1.0, 2.5, 4.0)) * random.random()
+    return Aimed(random.choice(("read_epoch", "read_epoch", "read_setting")), held, random.choice(_READS), "capture")
 
 
 async def _posts(history: "History", who: str, seconds: float) -> None:
     random, until = history.random, history.loop.time() + seconds
     while history.loop.time() < until:
         history.spawn(history.post(who, attempts=1))
-        await asyncio.sleep(random.choice((0.1, 1.0, 2.5)) * random.random())
+        await asyncio.sleep(random.choice((0.2, 1.0, max(2.5, seconds / 10))) * random.random())
 
 
-async def _changes(history: "History", other: str, seconds: float) -> None:
-    """Another tenant, perhaps of the same shard, is switched on and off and captured meanwhile."""
+async def _changes(history: "History", other: str) -> None:
+    """Another tenant, perhaps of the same shard, is switched on and off, and changes the epoch too."""
     random = history.random
+    await asyncio.sleep(random.choice((0.1, 4.0)) * random.random())
     for _ in range(random.randint(1, 2)):
-        await asyncio.sleep(seconds / 2 * random.random())
         geo = None if history.on(other) else random.choice(history.setup.geos)
-        await history.toggle(other, geo, attempts=random.choice((1, 3)))
+        await history.toggle(other, geo, attempts=1)
         history.spawn(history.post(other, attempts=1))
 
 
-async def _reads(history: "History", who: str) -> None:
-    await asyncio.sleep(2.0 * history.random.random())
-    await history.look(who)
-    await history.post(who, attempts=1)
-
-
-async def _again(history: "History", who: str) -> None:
+async def _repeated(history: "History", who: str) -> None:
+    """Two administrators opt out at a time: the second finds that sharing is off before the first has told."""
+    await asyncio.sleep(history.random.choice((0.05, 2.0)) * history.random.random())
     await history.toggle(who, None, attempts=1)
 
 
-async def _feed(history: "History", who: str) -> None:
-    await history.feed()
+async def _comes_by(history: "History", who: str) -> None:
+    """Nobody was told that the opt-out is carried out; somebody comes by who may find that it is, or nobody does."""
+    random = history.random
+    await asyncio.sleep(random.choice((0.0, 1.0, 20.0)) * random.random())
+    comes = random.random()
+    if comes < 0.25:
+        await history.look(who)
+    elif comes < 0.5:
+        await history.toggle(who, None, attempts=1)
+    elif comes < 0.75:
+        await history.feed()

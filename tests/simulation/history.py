@@ -624,6 +624,9 @@ class History:
             answer, _ = await self.ask(instance, "feed", partial(instance.opt_outs, documents))
             if answer.how == "ok":
                 cloud.fed = max(cloud.fed, end)
+                for document in documents:
+                    if document.get("kind") == "optedOut":
+                        self.oracle.fed(document["enrollmentId"])
             elif lossy and random.random() < 0.3:
                 self.faults.count("feed batch lost after failing")
                 cloud.fed = max(cloud.fed, end)
@@ -865,7 +868,7 @@ async def episode(history: History, storm: Storm) -> None:
             await deploys.close_accounts(history, partial(pass_time, history, storm))
         if random.random() < 0.08:
             await exporting.at_once(history, who)
-        if random.random() < 0.06:
+        if random.random() < (0.08 if history.setup.epochs else 0.02):
             await epochs.withdrawal(history, who)
         if random.random() < 0.06:
             await reviewing.at_its_end(history, partial(pass_time, history, storm))
