@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from shared.model.epochs import shard_of
-from tests.simulation.faults import Aimed
+from tests.simulation.faults import LANDING_MAX, Aimed
 
 if TYPE_CHECKING:
     from tests.simulation.history import History
@@ -24,6 +24,9 @@ async def withdrawal(history: "History", who: str) -> None:
     history.faults.count("opt-out beside epochs")
     if random.random() < 0.7:
         history.faults.weather.clear()
+    if random.random() < 0.2:
+        await _changed_twice(history, who)
+        return
     if not history.on(who):
         await history.toggle(who, random.choice(history.setup.geos))
     # Every instance knows the setting, and has a container to write to.
@@ -51,6 +54,22 @@ async def withdrawal(history: "History", who: str) -> None:
     if random.random() < 0.3:
         await history.toggle(who, random.choice(history.setup.geos), attempts=1)
     await asyncio.sleep(seconds * random.random())
+
+
+async def _changed_twice(history: "History", who: str) -> None:
+    """The change of the epoch by an opt-in arrives once more, after an opt-out that some instances have not seen."""
+    random = history.random
+    if history.on(who):
+        await history.toggle(who, None)
+    history.faults.aimed.append(Aimed("change_epoch", 0.0, "sent twice", "toggle"))
+    await history.toggle(who, random.choice(history.setup.geos))
+    history.faults.aimed.clear()
+    for _ in range(2 * history.setup.instances):
+        await history.post(who, attempts=1)
+    if await history.toggle(who, None):
+        for _ in range(3):
+            await asyncio.sleep(LANDING_MAX / 2 * random.random())
+            await history.post(who, attempts=1)
 
 
 def _of_a_change(history: "History") -> Aimed:
