@@ -1,6 +1,7 @@
 """Opt-outs while instances rely on settings that the epochs confirm (D21), and what goes wrong between their steps."""
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.model.epochs import shard_of
@@ -24,8 +25,15 @@ async def withdrawal(history: "History", who: str) -> None:
     history.faults.count("opt-out beside epochs")
     if random.random() < 0.7:
         history.faults.weather.clear()
-    if random.random() < 0.2:
+    scene = random.random()
+    if scene < 0.2:
         await _changed_twice(history, who)
+        return
+    others = [each for each in history.setup.tenants if each != who]
+    shard = partial(shard_among, history.setup.epoch_shards)
+    beside = [each for each in others if shard(each) == shard(who)]
+    if scene < 0.4 and beside:
+        await _confirmed_beside(history, who, random.choice(beside))
         return
     if not history.on(who):
         await history.toggle(who, random.choice(history.setup.geos))
@@ -34,7 +42,6 @@ async def withdrawal(history: "History", who: str) -> None:
         await history.post(who, attempts=1)
     seconds = random.choice((5.0, 5.0, 10.0, 80.0))
     history.spawn(_posts(history, who, seconds))
-    others = [each for each in history.setup.tenants if each != who]
     for other in others:
         if random.random() < 0.4:
             history.spawn(_changes(history, other))
@@ -75,6 +82,31 @@ async def _changed_twice(history: "History", who: str) -> None:
         for _ in range(3):
             await asyncio.sleep(LANDING_MAX / 2 * random.random())
             await history.post(who, attempts=1)
+
+
+async def _confirmed_beside(history: "History", who: str, other: str) -> None:
+    """What was read for another tenant just before an opt-out confirms a setting when it is nearly too old to."""
+    history.faults.weather.clear()
+    times = 2 * history.setup.instances
+    for each in (who, other):
+        if not history.on(each):
+            await history.toggle(each, history.random.choice(history.setup.geos))
+        for _ in range(times):
+            await history.post(each, attempts=1)
+    await asyncio.sleep(2.0)
+    for _ in range(times):
+        await history.post(other, attempts=1)
+    history.spawn(_posts_after(history, who, 1.5 + 0.4 * history.random.random(), times))
+    await history.toggle(who, None, attempts=1)
+    for _ in range(times):
+        await history.post(who, attempts=1)
+        await asyncio.sleep(0.4 * history.random.random())
+
+
+async def _posts_after(history: "History", who: str, seconds: float, times: int) -> None:
+    await asyncio.sleep(seconds)
+    for _ in range(times):
+        await history.post(who, attempts=1)
 
 
 def _of_a_change(history: "History") -> Aimed:

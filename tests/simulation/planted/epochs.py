@@ -243,8 +243,12 @@ def _() -> Iterator[None]:
     confirmed = Consent._confirmed
 
     async def anew(self: Consent, tenant_id: str) -> Permit | None:
-        permit = await confirmed(self, tenant_id)
-        return None if permit is None else replace(permit, read_at=Moment.now(self._clock))
+        if await confirmed(self, tenant_id) is None:
+            return None
+        lease = self._leases[tenant_id]
+        permit = replace(lease.permit, read_at=Moment.now(self._clock))
+        self._leases[tenant_id] = replace(lease, permit=permit)
+        return permit
 
     with patched(Consent, "_confirmed", anew):
         yield
