@@ -1,12 +1,13 @@
 """For the change feed of ``tenants``: each opt-out on the ledger becomes a deletion (decision D2)."""
 
 import logging
+from collections.abc import Sequence
 
 import azure.functions as func
 from pydantic import ValidationError
 
 from shared import log
-from shared.bootstrap import new_id, services
+from shared.bootstrap import Services, new_id, services
 from shared.model.ledger import OptedOut, event_from_json
 
 blueprint = func.Blueprint()
@@ -40,10 +41,23 @@ async def opt_outs(documents: func.DocumentList) -> None:
         StoreUnavailable: so that the host delivers the batch again.
     """
     with log.during(log.Request("opt_outs", new_id())):
-        events = [event for document in documents if (event := _opt_out(document)) is not None]
-        created = await services().deletions.schedule(events)
+        created, events = await take(services(), documents)
         if events:
-            _log.info("opt-outs: %d seen, %d deletions scheduled", len(events), created)
+            _log.info("opt-outs: %d seen, %d deletions scheduled", events, created)
+
+
+async def take(made: Services, documents: Sequence[func.Document]) -> tuple[int, int]:
+    """Return how many deletions were scheduled, and of how many opt-outs.
+
+    Whoever committed an opt-out may have died before it changed the epoch: then that is done here (D21).
+
+    Raises:
+        StoreUnavailable: if not all of it was done; then all of it can be done again.
+    """
+    opt_outs = [(event, document.get("_ts")) for document in documents if (event := _opt_out(document)) is not None]
+    created = await made.deletions.schedule([event for event, _ in opt_outs])
+    await made.epochs.outdate(*((event.tenant_id, at) for event, at in opt_outs))
+    return created, len(opt_outs)
 
 
 def _opt_out(document: func.Document) -> OptedOut | None:

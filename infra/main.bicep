@@ -58,6 +58,9 @@ param geoEndpoints object = {}
 @maxValue(30)
 param retentionDays int = 30
 
+@description('Whether instances rely on a setting for a minute while its epoch stays (D21). Only once all instances change epochs.')
+param consentEpochs bool = false
+
 @description('The Entra tenant whose app roles count.')
 @minLength(36)
 @maxLength(36)
@@ -343,6 +346,7 @@ module app 'modules/function-app.bicep' = {
     portalClientId: portalClientId
     portalAuthority: portalAuthority
     retentionDays: retentionDays
+    consentEpochs: consentEpochs
     geoEndpoints: geoEndpoints
     allowedOrigins: allowedOrigins
     publicAddress: publicAddress

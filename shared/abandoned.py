@@ -1,6 +1,5 @@
 """Storage accounts that were served and are configured no more, though they are not empty (D20)."""
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from shared.model.heartbeats import Heartbeat
 from shared.model.items import STORAGE_ACCOUNT
 from shared.ports import DeletionStore, LedgerStore, OperationStore
 from shared.problems import Unavailable
+from shared.shared_reads import SharedReads
 from shared.unscheduled import believed, looked_up
 
 _AGAIN_SECONDS = 10.0
@@ -43,7 +43,7 @@ class Abandoned:
         self._clock = clock
         self._none = False
         self._refused_until = float("-inf")
-        self._look: asyncio.Task[None] | None = None
+        self._look = SharedReads[None, None](self._look_now)
 
     async def refuse(self) -> None:
         """Go on if there are none; once that is known nothing is read any more, and until then requests share a look.
@@ -53,11 +53,7 @@ class Abandoned:
             StoreUnavailable: if that cannot be read; then the next request looks again.
         """
         if not self._none:
-            if self._look is None:
-                self._look = asyncio.create_task(self._look_now())
-                self._look.add_done_callback(self._finish_look)
-            # One request that is cancelled must not take the shared look away from the others.
-            await asyncio.shield(self._look)
+            await self._look(None)
 
     async def among(
         self, purges: Mapping[str | None, Heartbeat | None], sweeps: Mapping[str | None, Heartbeat | None]
@@ -77,7 +73,7 @@ class Abandoned:
                 found.append(name)
         return found
 
-    async def _look_now(self) -> None:
+    async def _look_now(self, _: None) -> None:
         if self._clock.monotonic() >= self._refused_until:
             purges, sweeps = await self._operations.read_all("purge"), await self._operations.read_all("sweep")
             found = await self.among(purges, sweeps)
@@ -88,11 +84,6 @@ class Abandoned:
             for name in found:
                 _log.error("account-abandoned: %s is not configured and not empty", name)
         raise Unavailable(Unavailable.NOT_READY)
-
-    def _finish_look(self, task: "asyncio.Task[None]") -> None:
-        self._look = None
-        if not task.cancelled():
-            task.exception()  # whoever waits for it gets it; if all of them are gone, nobody needs it
 
     def _is_elsewhere(self, last_purge: Heartbeat | None, now: datetime) -> bool:
         """Tell whether another deployment on this ledger serves an account, as its heartbeat shows."""

@@ -45,6 +45,7 @@ from shared.sharing.captures import Captures
 from shared.sharing.consent import Consent
 from shared.sharing.consent_receipts import ConsentReceipts
 from shared.sharing.data_sharing import DataSharing
+from shared.sharing.epochs import Epochs
 from shared.sharing.traces import Traces
 from shared.stores import azure
 from shared.stores.signing_keys import fetch_keys
@@ -84,6 +85,7 @@ class Services:
     status: Status
     signer: ReceiptSigner
     posture: Posture | None
+    epochs: Epochs
     closers: tuple[Callable[[], Awaitable[None]], ...]
 
 
@@ -169,6 +171,7 @@ def connect(configuration: Configuration, clock: Clock) -> Services:
         home_geos=configuration.home_geos,
         controller=configuration.controller,
         vocabulary=configuration.vocabulary,
+        consent_epochs=configuration.consent_epochs,
     )
 
 
@@ -195,6 +198,7 @@ def assemble(
     home_geos: Mapping[str, str] | None = None,
     controller: str | None = None,
     vocabulary: Vocabulary = DEFAULT_VOCABULARY,
+    consent_epochs: bool = False,
     new_id: Callable[[], str] = new_id,
     new_key: Callable[[], str] = new_key,
     purge_bounds: purge.Bounds | None = None,
@@ -214,6 +218,7 @@ def assemble(
         home_geos: the geos of tenants that opt in by a tool that names none.
         controller: who operates the service, for whoever is shown a consent receipt.
         vocabulary: the verdicts that reviewers may give.
+        consent_epochs: whether epochs are trusted; they are always changed (D21).
         new_id: makes ids of 32 hexadecimal digits.
         new_key: makes keys for pseudonyms.
         purge_bounds: how much one purge may do, if not as much as usual.
@@ -228,7 +233,9 @@ def assemble(
     posture = None if stores.inspected is None else Posture(stores.inspected, clock)
     record = Record(access, ledger, deletions, accounts, clock, new_id)
     abandoned = Abandoned(accounts, ledger, deletions, operations, clock)
-    captures = Captures(Consent(ledger, notices, clock), accounts, pairing, abandoned, clock)
+    epochs = Epochs(operations, clock)
+    consent = Consent(ledger, notices, clock, epochs if consent_epochs else None)
+    captures = Captures(consent, accounts, pairing, abandoned, clock)
     return Services(
         clock=clock,
         tokens=tokens,
@@ -237,7 +244,7 @@ def assemble(
         portal=portal,
         accounts=accounts,
         notices=notices,
-        data_sharing=DataSharing(ledger, accounts, abandoned, notices, clock, new_id, new_key, home_geos or {}),
+        data_sharing=DataSharing(ledger, accounts, abandoned, epochs, notices, clock, new_id, new_key, home_geos or {}),
         captures=captures,
         traces=Traces(captures),
         access=Access(record),
@@ -253,6 +260,7 @@ def assemble(
         status=Status(accounts, abandoned, ledger, deletions, operations, clock, posture),
         signer=stores.signer,
         posture=posture,
+        epochs=epochs,
         closers=stores.closers,
     )
 

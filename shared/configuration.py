@@ -120,6 +120,7 @@ class Configuration:
         controller: who operates the service, as consent receipts name it; None if they shall name nobody.
         portal: how the portal signs its users in; None if no portal is offered (D19).
         vocabulary: the verdicts that reviewers may give.
+        consent_epochs: whether a setting that was read is trusted for as long as its shard's epoch stays (D21).
     """
 
     cosmos: str
@@ -138,6 +139,7 @@ class Configuration:
     controller: str | None = None
     portal: Portal | None = None
     vocabulary: Vocabulary = DEFAULT_VOCABULARY
+    consent_epochs: bool = False
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Configuration":
@@ -165,6 +167,7 @@ class Configuration:
             controller=_controller(environment),
             portal=_portal(environment),
             vocabulary=_vocabulary(environment),
+            consent_epochs=_consent_epochs(environment),
         )
 
 
@@ -327,6 +330,13 @@ def _vocabulary(environment: Mapping[str, str]) -> Vocabulary:
             raise ConfigurationError("REVIEW_VERDICTS has a word twice in a list.")
     others = verdicts.pop("*", DEFAULT_VOCABULARY.others)
     return Vocabulary(tuple(others), {tenant_id: tuple(words) for tenant_id, words in verdicts.items()})
+
+
+def _consent_epochs(environment: Mapping[str, str]) -> bool:
+    value = environment.get("CONSENT_EPOCHS", "").strip() or "off"
+    if value not in {"on", "off"}:
+        raise ConfigurationError("CONSENT_EPOCHS must be on or off.")
+    return value == "on"
 
 
 def _controller(environment: Mapping[str, str]) -> str | None:

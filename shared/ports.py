@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from shared.clock import Moment
 from shared.model import deadlines
 from shared.model.deletion import Deletion
+from shared.model.epochs import Epoch
 from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
@@ -73,10 +74,17 @@ class ConsentExpired(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stored(Generic[T]):
-    """A value as it was read, with what a replacement must match."""
+    """A value as it was read.
+
+    Attributes:
+        value: the value.
+        etag: what a replacement must match.
+        at: of a setting, when it was committed (``Committed.at``); None of what nobody asks that.
+    """
 
     value: T
     etag: str
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +352,14 @@ class OperationStore(Protocol):
         """
         ...
 
+    async def read_epoch(self, shard: str) -> Epoch:
+        """Return the epoch of a shard of tenants as last changed anywhere; ``NO_EPOCH`` if it never was (D21)."""
+        ...
+
+    async def change_epoch(self, shard: str) -> None:
+        """Give a shard an epoch that it has never had, whatever is there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -506,7 +522,8 @@ class Permit:
 
     Attributes:
         setting: as it was read.
-        read_at: when the read *started*: what was committed before, it has seen.
+        read_at: when the read *started*, of the setting or of the epoch that confirmed it (D21): what was committed
+            before and answered, it has seen.
         agreed_until: the first instant at which what the tenant agreed to counts no longer (P11); None if that is not
             known here.
     """

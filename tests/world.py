@@ -78,6 +78,7 @@ class World:
     notices: Notices = NOTICES
     home_geos: dict[str, str] = field(default_factory=lambda: {"*": "europe"})
     inspected: Inspected | None = None
+    consent_epochs: bool = False
 
     def __post_init__(self) -> None:
         self.captures = self.instance()
@@ -110,6 +111,7 @@ class World:
             notices=self.notices,
             home_geos=self.home_geos,
             controller="Contoso Ltd, privacy@contoso.example",
+            consent_epochs=self.consent_epochs,
             new_id=lambda: next(self.ids),
             purge_bounds=self.bounds,
             sweep_bounds=self.sweep_bounds,

@@ -24,6 +24,7 @@ param controller string
 param portalClientId string
 param portalAuthority string
 param retentionDays int
+param consentEpochs bool
 param geoEndpoints object
 
 param allowedOrigins array
@@ -101,6 +102,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         { name: 'COSMOS_CONNECTION__accountEndpoint', value: cosmosEndpoint }
         { name: 'COSMOS_CONNECTION__clientId', value: identityClientId }
         { name: 'COSMOS_CONNECTION__credential', value: 'managedidentity' }
+        { name: 'CONSENT_EPOCHS', value: consentEpochs ? 'on' : 'off' }
         { name: 'CONTROLLER', value: controller }
         { name: 'GEO_ENDPOINTS', value: string(geoEndpoints) }
         { name: 'HOME_GEOS', value: string(homeGeos) }

@@ -34,9 +34,14 @@ OPT_INS_MAX = ((10, timedelta(hours=1)), (30, timedelta(days=1)))
 CONSENT_LEASE_SECONDS = 2.0
 """D5: how long an instance may rely on a consent read, counted from the moment the read started."""
 
+SETTING_SECONDS = 60.0
+"""D21: how long an instance may rely on a setting that the epochs confirm, counted from the moment its read started: so
+long an opt-out takes to have effect whose process died before it changed the epoch."""
+
 SIGNATURE_SECONDS = 60.0
-"""D11: how long after a consent read began storage still takes an upload on its word. With ``CLOCK_SKEW`` less than
-``SECOND_LOOK_DELAY``: what storage takes last is there when it is looked at for the second time (P6)."""
+"""D11: how long after a consent read began, or that of an epoch (D21), storage still takes an upload on its word. With
+``SETTING_SECONDS`` and the skew of storage's clock and ours less than ``SECOND_LOOK_DELAY``: what storage takes last is
+there when it is looked at for the second time, however soon after the opt-out the first look was (P6)."""
 
 LOOK_SECONDS = 2.0
 """How long a look at a live review grant is relied on, from its start (P7): no longer than on consent."""

@@ -22,7 +22,7 @@ from shared.model.ledger import (
     Setting,
 )
 from shared.model.notices import DEFAULT_LOCALE, Agreement, Notice, Notices
-from shared.ports import Conflict, LedgerStore, Page
+from shared.ports import Conflict, LedgerStore, Page, Stored
 from shared.problems import (
     GeoNotServed,
     GeoPinned,
@@ -34,6 +34,7 @@ from shared.problems import (
     TooManyOptIns,
     Unavailable,
 )
+from shared.sharing.epochs import Epochs
 
 _ATTEMPTS = 10
 _PAGE = 100
@@ -79,6 +80,7 @@ class DataSharing:
         ledger: where they are kept.
         accounts: the served storage accounts.
         abandoned: the accounts on account of which nobody may opt in (D20).
+        epochs: changed after each change, so that instances that rely on settings for longer learn of it (D21).
         notices: what can be agreed to.
         clock: time.
         new_id: makes an enrollment id of 32 hex digits.
@@ -89,6 +91,7 @@ class DataSharing:
     ledger: LedgerStore
     accounts: Accounts
     abandoned: Abandoned
+    epochs: Epochs
     notices: Notices
     clock: Clock
     new_id: Callable[[], str]
@@ -97,17 +100,16 @@ class DataSharing:
 
     async def get(self, tenant_id: str) -> Setting:
         """Return a tenant's setting; that of a tenant never seen is off (P1)."""
-        stored = await self.ledger.read_setting(tenant_id)
-        return Setting(tenant_id=tenant_id) if stored is None else stored.value
+        return _setting(tenant_id, await self.ledger.read_setting(tenant_id))
 
     async def get_settled(self, tenant_id: str) -> Setting:
         """Return a tenant's setting for its administrator; that it is off only when no instance relies on the opposite.
 
         Whose own PUT was not answered yet, or answered with an error, looks here; and the change may be a moment old.
         """
-        setting = await self.get(tenant_id)
-        await self._settle(setting)
-        return setting
+        stored = await self.ledger.read_setting(tenant_id)
+        await self._settle(stored)
+        return _setting(tenant_id, stored)
 
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return a tenant's ledger, newest first.
@@ -163,25 +165,20 @@ class DataSharing:
         change: Change | None = None
         for _ in range(_ATTEMPTS):
             stored = await self.ledger.read_setting(tenant_id)
-            setting = Setting(tenant_id=tenant_id) if stored is None else stored.value
+            setting = _setting(tenant_id, stored)
             if change is not None and change.setting == setting:
                 break  # the conflict was with our own commit, sent twice because its first answer was lost
-            if not requested.is_for(setting):
-                await self._settle(setting)
-                raise PreconditionFailed(PreconditionFailed.CHANGED)
-            now = self.clock.now()
-            if not requested.enabled:
-                change = _opt_out(setting, requested, now) or await self._stop_review(setting, requested, now)
-            else:
-                change = await self._opt_in(setting, requested, now)
+            try:
+                change = await self._change(setting, requested, self.clock.now())
+            except (PreconditionFailed, GeoNotServed, TooManyOptIns):
+                await self._settle(stored)  # a refusal, too, tells that data sharing is off
+                raise
             if change is None:
+                # It may repeat a change whose answer was lost, committed just now and however long ago stamped.
+                await self._outdate(stored)
                 if not requested.enabled:
-                    # It may repeat an opt-out whose answer was lost, committed just now and however long ago stamped.
                     await self._outlast_leases()
                 return setting
-            if isinstance(change.event, OptedIn):
-                # Read after the setting: whoever opts in meanwhile takes its ETag from under this commit.
-                await self._refuse_too_many(setting, now)
             try:
                 await self.ledger.commit(change, None if stored is None else stored.etag)
             except Conflict:
@@ -189,8 +186,23 @@ class DataSharing:
             break
         else:
             raise Conflict
+        # In this order: what is read under the new epoch has seen the commit, and whoever relies on what was read under
+        # the old one looks again within a lease. If the epoch cannot be changed nothing is answered but that (D21).
+        await self.epochs.change(tenant_id)
         await self._outlast_leases()
         return change.setting
+
+    async def _change(self, setting: Setting, requested: RequestedChange, now: datetime) -> Change | None:
+        """Return what brings a setting to what is wished for, or None if it is there already."""
+        if not requested.is_for(setting):
+            raise PreconditionFailed(PreconditionFailed.CHANGED)
+        if not requested.enabled:
+            return _opt_out(setting, requested, now) or await self._stop_review(setting, requested, now)
+        change = await self._opt_in(setting, requested, now)
+        if change is not None and isinstance(change.event, OptedIn):
+            # Read after the setting: whoever opts in meanwhile takes its ETag from under this commit.
+            await self._refuse_too_many(setting, now)
+        return change
 
     async def home(self, tenant_id: str) -> str | None:
         """Return the geo in which a tenant's data lies or lay last, or else its home; None if that is not known."""
@@ -220,10 +232,16 @@ class DataSharing:
         event = ReviewStopped(**_decided(setting, enrollment, requested, now))
         return Change(_after(event, since=setting.since), event)
 
-    async def _settle(self, setting: Setting) -> None:
+    async def _settle(self, stored: Stored[Setting] | None) -> None:
         """Wait before an administrator is told that data sharing is off, unless it never was on (P2)."""
-        if setting.enrollment is None and setting.sequence > 0:
+        if stored is not None and stored.value.enrollment is None:
+            await self._outdate(stored)
             await self._outlast_leases()
+
+    async def _outdate(self, stored: Stored[Setting] | None) -> None:
+        """See to it that the epoch is one from after the setting: who committed it may have died before that."""
+        if stored is not None:
+            await self.epochs.outdate((stored.value.tenant_id, stored.at))
 
     async def _refuse_too_many(self, setting: Setting, now: datetime) -> None:
         (fewest, _), (most, longest) = deadlines.OPT_INS_MAX
@@ -238,7 +256,6 @@ class DataSharing:
             before = None if enough else page.next_before
         allowed_at = deadlines.next_opt_in(opted_in_at, now)
         if allowed_at is not None:
-            await self._settle(setting)  # a refusal, too, tells that data sharing is off
             left = (allowed_at - self.clock.now()).total_seconds()
             raise TooManyOptIns(max(1, math.ceil(left)))
 
@@ -255,11 +272,7 @@ class DataSharing:
             return self._renew(setting, setting.enrollment, notice, requested, now)
         enrollment_id = self.new_id()
         geo = await self._home(setting.tenant_id) if requested.at_home else _geo(requested)
-        try:
-            account = self.accounts.for_opt_in(geo, enrollment_id)
-        except GeoNotServed:
-            await self._settle(setting)  # a refusal, too, tells that data sharing is off
-            raise
+        account = self.accounts.for_opt_in(geo, enrollment_id)
         enrollment = Enrollment(enrollment_id=enrollment_id, geo=geo, storage_account=account.name, started_at=now)
         event = OptedIn(**_decided(setting, enrollment, requested, now), **_agreed(notice, requested))
         return Change(_after(event, since=now, enrollment=enrollment, notice=notice, key=self.new_key()), event)
@@ -291,6 +304,10 @@ class DataSharing:
         # One that is to come was not published to be agreed to yet; so it is like one that there is not.
         refusal = NoticeRequired if named is None or named.valid_from > now else NoticeOutdated
         raise refusal(current.version, current.sha256[locale], current.address(locale))
+
+
+def _setting(tenant_id: str, stored: Stored[Setting] | None) -> Setting:
+    return Setting(tenant_id=tenant_id) if stored is None else stored.value
 
 
 def _geo(requested: RequestedChange) -> str:

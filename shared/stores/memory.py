@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from shared.model import deadlines
 from shared.model.deletion import Deletion
+from shared.model.epochs import NO_EPOCH, Epoch
 from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
 from shared.model.heartbeats import Heartbeat
@@ -63,10 +64,11 @@ class MemoryLedger:
         events = self.events.setdefault(tenant_id, [])
         if (None if stored is None else stored.etag) != etag or any(e.id == change.event.id for e in events):
             raise Conflict
-        self.settings[tenant_id] = Stored(change.setting, str(next(self._etags)))
+        at = int((change.event.at if self.now is None else self.now()).timestamp())
+        self.settings[tenant_id] = Stored(change.setting, str(next(self._etags)), at)
         events.append(change.event)
         if self.now is not None:
-            self.committed[tenant_id, change.event.id] = int(self.now().timestamp())
+            self.committed[tenant_id, change.event.id] = at
 
     async def agreed_to_others(self, version: str, *, limit: int, after: str) -> Sequence[Setting]:
         """See ``LedgerStore``."""
@@ -339,6 +341,10 @@ class MemoryOperations:
     def __init__(self) -> None:
         self.heartbeats: dict[tuple[str, str | None], Heartbeat] = {}
         self.deployment: str | None = None
+        self.now: Callable[[], datetime] | None = None
+        """The database's own clock; without one, nothing is known to be after anything."""
+        self.epochs: dict[str, Epoch] = {}
+        self._etags = count(1)
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """See ``OperationStore``."""
@@ -358,6 +364,15 @@ class MemoryOperations:
         return {
             account: heartbeat for (each, account), heartbeat in _in_no_order(self.heartbeats.items()) if each == kind
         }
+
+    async def read_epoch(self, shard: str) -> Epoch:
+        """See ``OperationStore``."""
+        return self.epochs.get(shard, NO_EPOCH)
+
+    async def change_epoch(self, shard: str) -> None:
+        """See ``OperationStore``."""
+        at = None if self.now is None else int(self.now().timestamp())
+        self.epochs[shard] = Epoch(str(next(self._etags)), at)
 
 
 class MemoryPosture:

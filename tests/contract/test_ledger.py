@@ -36,6 +36,8 @@ async def test_what_was_committed_is_read_back_to_the_microsecond(ledger: Ledger
     await ledger.commit(second, stored.etag)
     stored = await ledger.read_setting(tenant)
     assert stored is not None and stored.value == second.setting and not stored.value.enabled
+    (committed,) = [each.at async for each in ledger.opt_outs_committed(0) if each.event == second.event]
+    assert stored.at is not None and abs(stored.at - committed) <= 1, "of one batch, by the database's own clock"
     assert (await ledger.history(tenant, limit=10, before=None)).values == [second.event, first.event]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from local.stack import CosmosAccount as Address
 from local.stack import create_cosmos_containers
+from shared.model.epochs import NO_EPOCH
 from shared.model.heartbeats import Heartbeat
 from shared.model.posture import PostureCheck
 from shared.ports import OperationStore
@@ -33,6 +34,43 @@ async def test_a_deployment_gets_its_id_once_however_many_want_to_give_it_one(ad
     await create_cosmos_containers(own)
     account = CosmosAccount.connect(f"AccountEndpoint={own.endpoint};AccountKey={own.key};", None, own.database)
     await check(CosmosOperations(account))
+    await account.close()
+
+
+async def check_epochs(operations: OperationStore) -> None:
+    assert await operations.read_epoch("3") == NO_EPOCH
+    found = [NO_EPOCH]
+    for _ in range(3):
+        await operations.change_epoch("3")
+        assert await operations.read_epoch("3") == await operations.read_epoch("3")
+        found.append(await operations.read_epoch("3"))
+    assert len({each.mark for each in found}) == 4, "none comes back, though each change says the same"
+    times = [each.at for each in found[1:] if each.at is not None]
+    assert len(times) == 3 and times == sorted(times)
+    assert await operations.read_epoch("4") == NO_EPOCH, "another shard has its own"
+    await asyncio.gather(*(operations.change_epoch(f"{n:x}") for n in range(16)))
+    assert len({(await operations.read_epoch(f"{n:x}")).mark for n in range(16)}) == 16
+    for kind in ("purge", "sweep", "posture"):
+        assert await operations.read_all(kind) == {}, "no job's heartbeat, not even an unreadable one"
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_p2_each_change_of_an_epoch_makes_one_that_there_never_was(address: Address) -> None:
+    fake = MemoryOperations()
+    fake.now = lambda: START
+    await check_epochs(fake)
+    own = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
+    await create_cosmos_containers(own)
+    account = CosmosAccount.connect(f"AccountEndpoint={own.endpoint};AccountKey={own.key};", None, own.database)
+    operations, container = CosmosOperations(account), await account.container("operations")
+    await check_epochs(operations)
+    item = await container.read_item("epoch", "epoch-3")
+    assert {name for name in item if not name.startswith("_")} == {"id", "kind"}, "nothing of anybody is in it (P8)"
+    # Whatever somebody has made of it, the next change is a change.
+    await container.upsert_item({**item, "mark": [1], "kind": "epoch-3"})
+    edited = await operations.read_epoch("3")
+    await operations.change_epoch("3")
+    assert (await operations.read_epoch("3")).mark != edited.mark
     await account.close()
 
 

@@ -18,6 +18,7 @@ from shared.bootstrap import new_key
 from shared.model.notices import NOTICES, Notices
 from shared.pairing import Pairing
 from shared.sharing.data_sharing import DataSharing
+from shared.sharing.epochs import Epochs
 from shared.stores.blobs import AzureCaptureStore
 from shared.stores.memory import MemoryDeletions, MemoryLedger, MemoryOperations
 from shared.sweep.sweep import Sweep
@@ -34,9 +35,19 @@ async def main() -> None:
     store = AzureCaptureStore.connect(setting, None)
     ledger, accounts = MemoryLedger(), Accounts([Account("europe", store, 30)], 30)
     abandoned = Abandoned(accounts, ledger, MemoryDeletions(), MemoryOperations(), clock)
+    epochs = Epochs(MemoryOperations(), clock)
     enrollments = sys.stdin.read().split()
     for n, enrollment_id in enumerate(enrollments):
-        sharing = DataSharing(ledger, accounts, abandoned, LONG_IN_FORCE, clock, lambda: enrollment_id, new_key)  # noqa: B023
+        sharing = DataSharing(
+            ledger,
+            accounts,
+            abandoned,
+            epochs,
+            LONG_IN_FORCE,
+            clock,
+            lambda: enrollment_id,  # noqa: B023
+            new_key,
+        )
         await sharing.put(f"{n:08x}-0000-4000-8000-000000000000", opting_in("europe"))
     clock.set(START)
     operations = MemoryOperations()

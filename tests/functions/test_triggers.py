@@ -1,12 +1,14 @@
 """The functions that no caller waits for: the opt-out feed and the purge timer."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import azure.functions as func
 import pytest
 
 from shared import bootstrap
+from shared.model import deadlines
 from shared.ports import StoreUnavailable
 from tests.functions import FUNCTIONS
 from tests.world import TENANT, World
@@ -43,6 +45,49 @@ async def test_only_opt_outs_become_deletions_each_once_however_often_they_come(
     await opt_outs(batch)
     assert world.deletion_items.items == first
     await opt_outs(documents())
+
+
+async def test_p2_the_feed_changes_the_epoch_of_an_opt_out_whose_process_died_before_it(world: World) -> None:
+    """Instances that rely on what they have read learn of it sooner than within the minute (D21)."""
+    world.consent_epochs = True
+    await world.opt_in()
+    other = world.instance()
+    assert (await other.consent.current(TENANT)).setting.enabled
+    change = world.operations.change_epoch
+
+    async def never(shard: str) -> None:
+        raise StoreUnavailable("cosmos-timeout")
+
+    world.operations.change_epoch = never
+    with pytest.raises(StoreUnavailable):
+        await world.opt_out()
+    with pytest.raises(StoreUnavailable):
+        await opt_outs(documents(*ledger_items(world)))  # the host delivers it again
+    world.clock.move(timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS))
+    assert (await other.consent.current(TENANT)).setting.enabled
+    world.operations.change_epoch = change
+    await opt_outs(documents(*ledger_items(world)))
+    world.clock.move(timedelta(seconds=deadlines.CONSENT_LEASE_SECONDS))
+    assert not (await other.consent.current(TENANT)).setting.enabled
+    assert len(world.deletion_items.items) == 1
+
+
+async def test_a_feed_that_begins_again_changes_no_epoch_that_has_changed_since(world: World) -> None:
+    """Else all settings would have to be read again for as long as it takes."""
+    world.ledger.now = world.operations.now = world.clock.now
+    await world.opt_in()
+    await world.opt_out()
+    items = [{**each, "_ts": int(world.clock.now().timestamp())} for each in ledger_items(world)]
+    world.clock.move(timedelta(hours=1))
+    await world.opt_in()
+    before = dict(world.operations.epochs)
+    await opt_outs(documents(*items))
+    assert {shard: each.mark for shard, each in world.operations.epochs.items()} == {
+        shard: each.mark for shard, each in before.items()
+    }
+    del items[-1]["_ts"]  # an item that does not say when it was written
+    await opt_outs(documents(*items))
+    assert world.operations.epochs != before
 
 
 @pytest.mark.parametrize(

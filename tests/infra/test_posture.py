@@ -365,6 +365,11 @@ def test_a_deployment_of_one_account_a_geo_is_what_it_was() -> None:
     assert planned({"servedGeos": [FIRST | {"number": 1, "state": "open"}, ELSEWHERE]}).resources == it.resources
 
 
+def test_epochs_are_trusted_only_where_somebody_says_so() -> None:
+    assert planned().settings["CONSENT_EPOCHS"] == "off"
+    assert planned({"consentEpochs": True}).settings["CONSENT_EPOCHS"] == "on"
+
+
 def test_shorter_retention_reaches_the_app_and_the_backstop() -> None:
     it = planned({"retentionDays": 7})
     assert it.settings["RETENTION_DAYS"] == "7"

@@ -56,7 +56,18 @@ UPLOADS = frozenset({"put_batch", "create_log", "append", *BESIDE})
 
 PERMITTED = UPLOADS | {"create_container"}
 WRITES = frozenset(
-    {"mark", "deploy", "commit", "move_head", "create", "replace", "create_container", "write", *UPLOADS}
+    {
+        "mark",
+        "deploy",
+        "change_epoch",
+        "commit",
+        "move_head",
+        "create",
+        "replace",
+        "create_container",
+        "write",
+        *UPLOADS,
+    }
     | {"delete_container", "delete_beside"}
 )
 BUSY = "storage-ServerBusy"
@@ -360,6 +371,8 @@ class Faulty:
             process.kill()
             await process.end()
         answer = await carry_out()
+        if fault == "sent twice" and method == "change_epoch":  # its first answer was lost, and the other came first
+            loop.call_later(LANDING_MAX * random.random(), lambda: loop.create_task(_unheard(carry_out)))
         if fault == "crash after":
             process.kill()
             await process.end()

@@ -21,6 +21,7 @@ from shared.deletion import purge
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import SHARDS, DayContainer
+from shared.model.epochs import shard_of
 from shared.model.heartbeats import Postponed
 from shared.model.ledger import _Event
 from shared.model.notices import Agreement
@@ -29,6 +30,7 @@ from shared.ports import Conflict, Stored, StoreUnavailable
 from shared.problems import AgreementRanOut, GeoNotServed, NoticeRequired, Problem, TooManyOptIns
 from shared.review import exporting as making
 from shared.review import scanning
+from shared.sharing import epochs as changing
 from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import places
@@ -36,10 +38,10 @@ from shared.sweep import storage as storage_sweep
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
-from tests.simulation import abandoning, deploys, exporting, lost, pages, reviewing, room
+from tests.simulation import abandoning, deploys, epochs, exporting, lost, pages, reviewing, room
 from tests.simulation.agreements import FOREVER, Text, drawn
 from tests.simulation.faults import JOBS, TOGGLE_MAX, Aimed, Faults, Throttle, Work
-from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, Oracle, Planted, Toggle, Violation
+from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, SKEW, Oracle, Planted, Toggle, Violation
 from tests.simulation.reviewing import Reviewers
 from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
 from tests.simulation.spans import Told
@@ -76,6 +78,7 @@ _FAULTS = (
     "crash before",
     "crash after",
     "crash, late landing",
+    "sent twice",
 )
 
 
@@ -165,6 +168,9 @@ class Setup:
     strangers: int = 50  # containers of an account that the ledger may not know, if they are most of it
     prefixes: int = 100  # days of a shard on which a round keeps that there is something to drive out
     looked_up: int = 250  # opt-outs whose deletions are looked for at a time
+    epochs: bool = False  # whether instances trust epochs; they change them always
+    epoch_shards: int = 16
+    apart: float = 0.0  # seconds by which the clock of the partitions of epochs is ahead of that of the others
 
     @classmethod
     def drawn(cls, random: Random) -> "Setup":
@@ -188,6 +194,9 @@ class Setup:
             strangers=random.choice((10, 50)),
             looked_up=random.choice((1, 2, 250)),
             prefixes=random.choice((1, 2, 100)),
+            epochs=random.random() < 0.5,
+            epoch_shards=random.choice((1, 1, 2, 16)),
+            apart=random.choice((0.0, -SKEW, SKEW)) * random.random(),
         )
 
 
@@ -211,6 +220,8 @@ class History:
         setup = self.setup
         self.cloud = Cloud(self.loop, setup.base, setup.geos, setup.retention_days, setup.texts, setup.ahead)
         self.cloud.shards = self.setup.shards
+        self.cloud.consent_epochs = setup.epochs
+        self.cloud.operations.now = lambda: setup.base + timedelta(seconds=self.loop.time() + setup.ahead + setup.apart)
         self.oracle = Oracle(
             self.setup.base,
             self.setup.retention_days,
@@ -270,6 +281,9 @@ class History:
         """Give the rules those constants that the history has drawn; a planted bug may have its own."""
         with ExitStack() as changed:
             changed.enter_context(mock.patch.object(ledger_sweep, "_ITEMS_MAX", self.setup.part))
+            if changing.shard_of is shard_of:
+                few = partial(epochs.shard_among, self.setup.epoch_shards)
+                changed.enter_context(mock.patch.object(changing, "shard_of", few))
             for module in (purge, pairing, status):
                 if module.SHARDS == SHARDS:
                     changed.enter_context(mock.patch.object(module, "SHARDS", self.setup.shards))
@@ -637,6 +651,9 @@ class History:
             answer, _ = await self.ask(instance, "feed", partial(instance.opt_outs, documents))
             if answer.how == "ok":
                 cloud.fed = max(cloud.fed, end)
+                for document in documents:
+                    if document.get("kind") == "optedOut":
+                        self.oracle.fed(document["enrollmentId"])
             elif lossy and random.random() < 0.3:
                 self.faults.count("feed batch lost after failing")
                 cloud.fed = max(cloud.fed, end)
@@ -865,6 +882,8 @@ async def episode(history: History, storm: Storm) -> None:
             await deploys.close_accounts(history, partial(pass_time, history, storm))
         if random.random() < 0.08:
             await exporting.at_once(history, who)
+        if random.random() < (0.08 if history.setup.epochs else 0.02):
+            await epochs.withdrawal(history, who)
         if random.random() < 0.06:
             await reviewing.at_its_end(history, partial(pass_time, history, storm))
         if random.random() < 0.04:

@@ -25,6 +25,10 @@ DATABASE_SKEW = 600.0
 """Seconds that two stamps of two instances may be apart."""
 SIGNED = 60.0
 """Seconds after which storage refuses an upload, counted from the consent read that it rests on."""
+LEASED = 2.01
+"""Seconds for which an instance may rely on consent; clocks run a little fast or slow."""
+UNANSWERED = 61.0
+"""Seconds after which an opt-out has effect that was committed and never answered; clocks run a little fast or slow."""
 AHEAD = 300.0
 """Seconds by which what is captured may be ahead of the time at which it is taken; a day is by how much behind."""
 LATE_LANDING = 20.0
@@ -87,6 +91,7 @@ class Term:
     ended: float | None = None
     opted_out_at: datetime | None = None
     stopped: float | None = None
+    fed: float | None = None
     expedited: float | None = None
     purged: float | None = None
     emptied: float | None = None
@@ -267,6 +272,12 @@ class Oracle:
         since = None if sent is None else self._withdrawn_since(tenant, self._time())
         if since is not None:
             self.fail("P2", f"a write was begun on a consent that ended; opted out, answered {self.at(since)}")
+        if sent is None or term is None:
+            return
+        if self._gone_for(term) > UNANSWERED:
+            self.fail("P2", f"a write was begun {self._gone_for(term):.0f} s after an opt-out that nobody answered")
+        if term.fed is not None and self._time() - term.fed > LEASED:
+            self.fail("P2", f"a write was begun {self._time() - term.fed:.1f} s after the feed had taken the opt-out")
 
     def captures_accepted(self, sent: Sent, enrollment: str, batch: str) -> None:
         """A 201 or 200."""
@@ -302,6 +313,11 @@ class Oracle:
     def captures_failed(self, sent: Sent, until: float | None = None) -> None:
         """A 5xx, or no answer; until ``until`` they may still be stored."""
         sent.ended = max(self._time(), until or 0.0)
+
+    def fed(self, enrollment: str) -> None:
+        """The change feed's handler has taken an opt-out, and said so."""
+        term = self.terms[enrollment]
+        term.fed = self._time() if term.fed is None else term.fed
 
     def expedite_sent(self, enrollment: str) -> None:
         term = self.terms[enrollment]
@@ -660,6 +676,8 @@ class Oracle:
         since = self._withdrawn_since(term.tenant, now - SIGNED - SKEW)
         if since is not None:
             self.fail("P2", f"captures were stored {now - since:.0f} s after an opt-out had been answered")
+        if self._gone_for(term) > UNANSWERED + SIGNED + SKEW:
+            self.fail("P2", f"captures were stored {self._gone_for(term):.0f} s after an opt-out that nobody answered")
         if term.verified is not None:
             self.fail("P6", f"captures were stored {now - term.verified:.0f} s after the receipt")
         copies = sum(
@@ -1005,6 +1023,10 @@ class Oracle:
             if not any(t.on and t.ended >= out.started for t in toggles):
                 since = out.answered if since is None else max(since, out.answered)
         return since
+
+    def _gone_for(self, term: Term) -> float:
+        """Return how many seconds ago an enrollment ended."""
+        return 0.0 if term.ended is None else self._time() - term.ended
 
     def _finished(self, term: Term) -> bool:
         deletion = self._known.get((term.tenant, term.id))

@@ -86,10 +86,11 @@ class ObservedLedger(MemoryLedger):
         documents = []
         for tenant, item in dict.fromkeys(changes):
             if item == "setting":
-                members = self.settings[tenant].value.to_json()
+                members, at = self.settings[tenant].value.to_json(), self.settings[tenant].at
             else:
                 members = next(event.to_json() for event in self.events[tenant] if event.id == item)
-            documents.append(func.Document.from_dict({**members, "id": item}))
+                at = self.committed[tenant, item]
+            documents.append(func.Document.from_dict({**members, "id": item, "_ts": at}))
         return documents
 
 
@@ -299,6 +300,7 @@ class Cloud:
         self.signer = Signer()
         self.fed = 0
         self.shards = "0123456789abcdef"
+        self.consent_epochs = False
         self.purge_bounds: PurgeBounds | None = None
         self.sweep_bounds: SweepBounds | None = None
 
@@ -362,8 +364,9 @@ class Instance:
             new_key=lambda: f"{random.getrandbits(256):064x}",
             purge_bounds=cloud.purge_bounds,
             sweep_bounds=cloud.sweep_bounds,
+            consent_epochs=cloud.consent_epochs,
         )
-        self.process = process
+        self.process, self.services = process, services
         self.data_sharing, self.captures, self.deletions = services.data_sharing, services.captures, services.deletions
         self.access, self.exporting, self.traces = services.access, services.exporting, services.traces
         self.finding, self.labelling = services.finding, services.labelling
@@ -371,5 +374,5 @@ class Instance:
 
     async def opt_outs(self, documents: Sequence[func.Document]) -> int:
         """Do what the function ``opt_outs`` does with a batch of the feed."""
-        events = [event for document in documents if (event := opt_outs._opt_out(document)) is not None]
-        return await self.deletions.schedule(events)
+        created, _ = await opt_outs.take(self.services, documents)
+        return created

@@ -20,6 +20,13 @@ def test_a_deployment_needs_six_settings_and_trusts_entra() -> None:
     assert (settings.issuers, settings.jwks_uri) == (ENTRA_ISSUERS, ENTRA_JWKS_URI)
     assert settings.receipt_key == "https://kv-receipts.vault.azure.net/keys/receipts"
     assert settings.retention_days == 30
+    assert settings.consent_epochs is False
+
+
+@pytest.mark.parametrize(("value", "trusted"), [("on", True), (" on ", True), ("off", False), ("", False)])
+def test_p2_epochs_are_trusted_only_if_the_setting_says_so(value: str, trusted: bool) -> None:
+    """An instance of before commits and changes no epoch: nobody may rely on them while there is one (D21)."""
+    assert Configuration.read({**GOOD, "CONSENT_EPOCHS": value}).consent_epochs is trusted
 
 
 def test_the_local_stack_sets_connection_strings_and_its_own_issuer() -> None:
@@ -142,6 +149,7 @@ def test_the_local_stack_sets_connection_strings_and_its_own_issuer() -> None:
         ),
         ("TOKEN_ISSUER", "https://issuer.example/{tenantid}"),
         ("TOKEN_JWKS_URI", "https://issuer.example/keys"),
+        *(("CONSENT_EPOCHS", value) for value in (SECRET, "ON", "true", "1", "yes", "on off")),
         *(("RETENTION_DAYS", value) for value in ("31", "2", "0", "-1", "9" * 5000, "thirty", "3.5", "", "٣٠")),
     ],
 )

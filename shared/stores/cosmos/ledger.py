@@ -19,7 +19,7 @@ class CosmosLedger(CosmosContainer):
     async def read_setting(self, tenant_id: str) -> Stored[Setting] | None:
         """See ``LedgerStore``."""
         item = await self._read(_SETTING_ID, tenant_id)
-        return None if item is None else Stored(parsed(Setting.from_json, item), item["_etag"])
+        return None if item is None else Stored(parsed(Setting.from_json, item), item["_etag"], item["_ts"])
 
     async def commit(self, change: Change, etag: str | None) -> None:
         """See ``LedgerStore``."""

@@ -1,4 +1,4 @@
-"""Container ``operations``: heartbeats, the checks of the posture, and whose database this is."""
+"""Container ``operations``: heartbeats, the checks of the posture, epochs, and whose database this is."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -6,12 +6,14 @@ from typing import Any, Protocol, TypeVar
 
 from azure.core.exceptions import HttpResponseError
 
+from shared.model.epochs import NO_EPOCH, Epoch
 from shared.model.heartbeats import Deployment, Heartbeat
 from shared.model.posture import PostureCheck
 from shared.ports import UNREADABLE_ITEM, StoreUnavailable
 from shared.stores.cosmos.account import CONFLICT, CosmosContainer, call, parsed
 
 _DEPLOYMENT = "deployment"
+_EPOCH = "epoch"
 
 _LEDGER_ID, _COSMOS_ID = "ledger", "cosmos"
 _ACCOUNT_PREFIX = "account-"
@@ -63,6 +65,10 @@ def _account_of(row: Mapping[str, Any], id_of_none: str) -> str | None:
     return account if isinstance(account, str) else f"of {item_id}"  # which no account is called
 
 
+def _kind_of(shard: str) -> str:
+    return f"{_EPOCH}-{shard}"  # a partition of its own for each, so that none has to bear the reads of all
+
+
 class CosmosOperations(_ByAccount):
     """Container ``operations``."""
 
@@ -93,6 +99,16 @@ class CosmosOperations(_ByAccount):
     async def read_all(self, kind: str) -> Mapping[str | None, Heartbeat | None]:
         """See ``OperationStore``. The next run writes one that can be understood."""
         return await self._kept(kind, _LEDGER_ID, Heartbeat.from_json)
+
+    async def read_epoch(self, shard: str) -> Epoch:
+        """See ``OperationStore``. What stands in the item matters to nobody: each write of it makes another etag."""
+        item = await self._read(_EPOCH, _kind_of(shard))
+        return NO_EPOCH if item is None else Epoch(item["_etag"], item["_ts"])
+
+    async def change_epoch(self, shard: str) -> None:
+        """See ``OperationStore``."""
+        async with call():
+            await (await self._container()).upsert_item({"id": _EPOCH, "kind": _kind_of(shard)})
 
 
 class CosmosPosture(_ByAccount):

@@ -73,7 +73,7 @@ def _() -> Iterator[None]:
 @mutant("no fresh consent before a container is created")
 def _() -> Iterator[None]:
     async def leased(self: Consent, tenant_id: str) -> Permit:
-        return replace(self._leases[tenant_id], read_at=Moment.now(self._clock))
+        return replace(self._leases[tenant_id].permit, read_at=Moment.now(self._clock))
 
     with patched(Consent, "afresh", leased):
         yield

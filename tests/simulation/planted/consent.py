@@ -46,9 +46,9 @@ def _() -> Iterator[None]:
     read = Consent._read
 
     async def later(self: Consent, tenant_id: str) -> Any:
-        lease = await read(self, tenant_id)
-        self._leases[tenant_id] = replace(lease, read_at=Moment.now(self._clock))
-        return self._leases[tenant_id]
+        permit = replace(await read(self, tenant_id), read_at=Moment.now(self._clock))
+        self._leases[tenant_id] = replace(self._leases[tenant_id], permit=permit)
+        return permit
 
     with patched(Consent, "_read", later):
         yield
@@ -63,7 +63,7 @@ def _() -> Iterator[None]:
             return await current(self, tenant_id)
         except StoreUnavailable:
             if tenant_id in self._leases:
-                return replace(self._leases[tenant_id], read_at=Moment.now(self._clock))
+                return replace(self._leases[tenant_id].permit, read_at=Moment.now(self._clock))
             raise
 
     with patched(Consent, "current", kept):
@@ -74,9 +74,9 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     async def unchecked(self: Consent, tenant_id: str) -> Permit:
         lease = self._leases.get(tenant_id)
-        if lease is not None and lease.holds:
-            return lease
-        shared = await asyncio.shield(self._reads.get(tenant_id) or self._start_read(tenant_id))
+        if lease is not None and lease.permit.holds:
+            return lease.permit
+        shared = await self._shared(tenant_id)
         return replace(shared, read_at=Moment.now(self._clock))
 
     with patched(Consent, "current", unchecked):

@@ -45,8 +45,10 @@ def _() -> Iterator[None]:
     afresh = Consent.afresh
 
     async def leased(self: Consent, tenant_id: str) -> Permit:
-        permit = self._leases.get(tenant_id)
-        return await afresh(self, tenant_id) if permit is None else replace(permit, read_at=Moment.now(self._clock))
+        lease = self._leases.get(tenant_id)
+        if lease is None:
+            return await afresh(self, tenant_id)
+        return replace(lease.permit, read_at=Moment.now(self._clock))
 
     with patched(Consent, "afresh", leased):
         yield
