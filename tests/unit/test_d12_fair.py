@@ -12,45 +12,19 @@ from shared.deletion.postponed import PostponedDays
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
 from shared.model.containers import DayContainer
-from shared.model.deletion import Deletion
 from shared.model.heartbeats import Heartbeat, Postponed
-from shared.model.ledger import OptedIn, OptedOut
-from shared.ports import ListedContainer, Stored, StoreUnavailable
+from shared.model.ledger import OptedIn
+from shared.ports import ListedContainer, StoreUnavailable
 from shared.problems import TooManyOptIns
 from shared.runs import BriefStore
 from shared.sweep import storage as storage_sweep
 from tests.clocks import START
+from tests.unit.opt_outs import owed, state
 from tests.unit.sweeps import put, tenant_id
 from tests.world import OTHER_TENANT, TENANT, World
 
 SECOND = timedelta(seconds=1)
 BRIEF = Bounds(call_seconds=0.02)
-
-
-def owed(world: World, tenant: str, enrollment_id: str, opted_out_at: datetime, **more: Any) -> Deletion:
-    """Put an opt-out and its deletion there, as they were left long ago."""
-    events = world.ledger.events.setdefault(tenant, [])
-    event = OptedOut(
-        enrollment_id=enrollment_id,
-        geo="europe",
-        storage_account="steurope",
-        started_at=opted_out_at - timedelta(days=1),
-        tenant_id=tenant,
-        sequence=len(events) + 1,
-        at=opted_out_at,
-        actor="admin",
-        previous_hash="0" * 64,
-        deadline=opted_out_at + timedelta(days=30),
-    )
-    events.append(event)
-    deletion = Deletion.owed_for(event).model_copy(update=more)
-    world.deletion_items.items[tenant, enrollment_id] = Stored(deletion, "by-hand")
-    return deletion
-
-
-def state(world: World, deletion: Deletion) -> Deletion:
-    found: Deletion = world.deletion_items.items[deletion.tenant_id, deletion.enrollment_id].value
-    return found
 
 
 def hang(world: World, hangs: Callable[[str], bool], *, wait: Callable[[], Any] | None = None) -> list[str]:

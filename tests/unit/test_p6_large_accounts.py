@@ -17,8 +17,8 @@ from shared.ports import ContainerPage, ListedContainer, StoreUnavailable
 from shared.stores.memory import MemoryCaptures
 from tests import world as world_module
 from tests.clocks import START
+from tests.unit.opt_outs import owed, state
 from tests.unit.sweeps import tenant_id
-from tests.unit.test_d12_fair import owed, state
 from tests.world import SIGNER, Crash, World
 
 LISTED = 7
