@@ -38,7 +38,11 @@ EXPECTED = {
     },
     batches.SCENARIO: {*(batches.batches_of(size) for size in batches.SIZES), captures.UPLOAD},
     spans.SCENARIO: {spans.case(form, size) for form in spans.FORMS for size in spans.SIZES},
-    consent.SCENARIO: {consent.ONE, *(consent.spread(tenants) for tenants in QUICK.consent_tenants)},
+    consent.SCENARIO: {
+        consent.ONE,
+        *(consent.spread(tenants) for tenants in QUICK.consent_tenants),
+        consent.confirmed(QUICK.consent_tenants[0]),
+    },
     toggle.SCENARIO: {toggle.CASE},
     concurrency.SCENARIO: {
         concurrency.ALONE,

@@ -1,6 +1,7 @@
 """P11: nothing is captured under a text that nobody of the tenant agreed to, and the ledger says who agreed to what."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -133,6 +134,25 @@ async def test_a_capture_is_taken_until_the_agreement_runs_out_and_not_at_that_i
     world.clock.move(timedelta(seconds=2))
     await put(world, NEW.version)
     assert (await world.post("again", key="again")).created
+
+
+async def test_a_setting_that_epochs_confirm_counts_no_longer_than_the_agreement_and_knows_of_a_newer_one() -> None:
+    """Read once, and relied on for a minute in which the notice runs out and an administrator agrees to the next."""
+    world = a_world(RUNS_OUT - timedelta(seconds=20))
+    world.notices = Notices([OLD, replace(NEW, valid_from=RUNS_OUT - timedelta(seconds=10))])
+    world.consent_epochs = True
+    instance, other = world.instance(), world.services()
+    await other.data_sharing.put(TENANT, agreeing(OLD.version))
+    read_at, moments = (await instance.consent.current(TENANT)).read_at, list[bool]()
+    while world.clock.now() < RUNS_OUT + timedelta(seconds=10):
+        permit = await instance.consent.current(TENANT)
+        moments.append(permit.holds)
+        assert permit.holds is (world.clock.now() < RUNS_OUT)
+        world.clock.move(timedelta(seconds=1))
+    assert {True, False} == set(moments)
+    renewed = await other.data_sharing.put(TENANT, agreeing(NEW.version))
+    permit = await instance.consent.current(TENANT)
+    assert permit.setting == renewed and permit.holds and read_at.passed < deadlines.SETTING_SECONDS
 
 
 async def test_what_is_on_its_way_when_the_agreement_runs_out_is_not_stored() -> None:
