@@ -90,7 +90,6 @@ class _Stopped(Exception):
     """The export cannot go on."""
 
     def __init__(self, reason: StopReason) -> None:
-        super().__init__(reason)
         self.reason = reason
 
 
@@ -261,7 +260,7 @@ class Exporting:
         now = self.record.clock.now()
         waiting = [each for each in unfinished if each.status != "running" or each.requested_at + _BEFORE_TIMER <= now]
         # Each run begins with another one, so that those that hang do not always hold up the same others (D12).
-        first = int(now.timestamp() // 60) % max(len(waiting), 1)
+        first = int(now.timestamp()) // 60 % max(len(waiting), 1)
         for place, export in enumerate(waiting[first:] + waiting[:first]):
             if run.out_of_time():
                 break
@@ -378,7 +377,7 @@ class Exporting:
 
             export = await self._changed(export, place)
             gathered = replace(gathered, start=Place(first_day))
-        if export.day is None or not gathered.end > gathered.start:
+        if export.day is None:
             return export
         # Labels change: what matches on older days by now must not outlive them here (P4).
         lines = [(day, line) for day, line in gathered.lines if day >= export.day]
@@ -513,7 +512,7 @@ class Exporting:
 
     async def _keep_wish(self, opened: Opened, export: ReviewExport, selection: Selection) -> bool:
         """Store what was asked for in the first container that there is; return whether there is one."""
-        content = selection.model_dump_json(by_alias=True, exclude_none=True).encode()
+        content = selection.model_dump_json(by_alias=True).encode()
 
         async def keep(day: date) -> None:
             container = opened.container(day)
@@ -595,4 +594,4 @@ def _line(found: Found) -> bytes:
         "capture": found.capture,
         "labels": said,
     }
-    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode(errors="replace") + b"\n"
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

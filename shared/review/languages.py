@@ -12,6 +12,12 @@ _ENOUGH = 2000
 
 _TEXTS_MAX = 16
 
+_RENAMED = {"iw": "he", "jw": "jv"}
+"""Codes that ISO 639 has withdrawn, with those of today: what pycld2 says of Hebrew and Javanese."""
+
+_NO_LANGUAGE = ("xx", "zz")
+"""So begins what it says of a script that no language that it knows is written in, and of jokes such as Pig Latin."""
+
 
 def language_of(capture: Mapping[str, Any]) -> str | None:
     """Return the language by its code of ISO 639, in lower case, or None if nobody can tell."""
@@ -22,11 +28,11 @@ def language_of(capture: Mapping[str, Any]) -> str | None:
     import pycld2  # noqa: PLC0415
 
     sample = " ".join(text[:_ENOUGH] for text in islice(texts(capture), _TEXTS_MAX))[:_ENOUGH]
-    # It takes no control characters, and no halves of what UTF-16 has pairs for.
+    # It takes no control characters.
     plain = "".join(each if each.isprintable() else " " for each in sample)
     try:
         reliable, _, found = pycld2.detect(plain, bestEffort=True)
     except pycld2.error:
         return None
-    code = str(found[0][1])
-    return None if not reliable or code == "un" else code.partition("-")[0]
+    code = str(found[0][1]).partition("-")[0]
+    return _RENAMED.get(code, code) if reliable and not code.startswith(_NO_LANGUAGE) else None
