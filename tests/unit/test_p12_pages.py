@@ -29,6 +29,7 @@ from tests.unit.reviewed import (
     reviewed_world,
     sample,
     sample_all,
+    selected,
     slowly,
 )
 from tests.world import TENANT, World
@@ -59,11 +60,13 @@ def test_p12_a_cursor_names_a_day_with_which_can_be_reckoned(day: str, taken: bo
 
 def test_p12_a_cursor_is_one_of_what_is_searched_for_and_not_of_how_many_are_wanted() -> None:
     spot = Spot(DAY, "b" * 32, 3)
-    search, asked = SearchCursor("a" * 32, spot), CaptureSearch(text="x", limit=7)
-    assert search.text(asked) == search.text(Selection(text="x"))
-    assert SearchCursor.read(search.text(asked), CaptureSearch(text="x", limit=8, cursor=search.text(asked))) == search
-    last, of = SampleCursor("a" * 32, 5, None, []), CaptureSampling(text="x", size=7, seed=1)
-    assert SampleCursor.read(last.text(of, 7, 1), CaptureSampling(text="x", size=7, seed=1, cursor="c"), 7, 1) == last
+    of, searches = selected(text="x"), [CaptureSearch.model_validate({"text": "x", "limit": n}) for n in (7, 8)]
+    search = SearchCursor("a" * 32, spot)
+    assert {search.text(each) for each in searches} == {search.text(of)}
+    assert SearchCursor.read(search.text(of), searches[0]) == search
+    last = SampleCursor("a" * 32, 5, None, [])
+    sampling = CaptureSampling.model_validate({"text": "x", "size": 7, "seed": 1, "cursor": search.text(of)})
+    assert SampleCursor.read(last.text(of, 7, 1), sampling, 7, 1) == last
 
 
 async def test_p12_of_a_day_that_is_not_there_a_cursor_finds_nothing_and_does_not_look_like_the_end() -> None:
@@ -118,14 +121,12 @@ async def test_p12_a_sample_is_shown_until_the_page_takes_too_long_and_goes_on_t
     [page] = await sample_all(world, 200, 1)
     assert inputs(page) == texts, "which takes no time"
     spots = [Spot(each.found.day, each.found.batch_id, each.found.line) for each in page.value]
-    cursor = SampleCursor(enrollment_id(world), 17, None, spots).text(EVERYTHING, 200, 1)
     slowly(world, module.PAGE_SECONDS / 8)  # eight are asked for at a time
-    shown = []
-    while cursor is not None:
-        page = await sample(world, 200, 1, cursor)
-        shown.append(inputs(page))
-        cursor = page.cursor
-    assert shown == [texts[:8], texts[8:16], texts[16:]]
+    cursor = SampleCursor(enrollment_id(world), 17, None, spots).text(EVERYTHING, 200, 1)
+    pages = [await sample(world, 200, 1, cursor)]
+    while pages[-1].cursor is not None:
+        pages.append(await sample(world, 200, 1, pages[-1].cursor))
+    assert [inputs(page) for page in pages] == [texts[:8], texts[8:16], texts[16:]]
 
 
 # What the record says of a page
