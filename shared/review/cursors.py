@@ -151,10 +151,9 @@ def _sealed(about: bytes, content: bytes) -> str:
 
 
 def _unsealed(about: bytes, text: str) -> bytes:
-    whole = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-    content, seal = whole[:-_SEAL_BYTES], whole[-_SEAL_BYTES:]
-    # The same bytes have one text alone: what base64 passes over, we do not.
-    if len(content) < 16 or seal != _seal(about, content) or _sealed(about, content) != text:
+    content = base64.urlsafe_b64decode(f"{text}==")[:-_SEAL_BYTES]  # too many of these are passed over
+    # The same bytes have one text alone: what else base64 passes over, we do not.
+    if _sealed(about, content) != text:
         raise ValueError("not of this search")
     return content
 

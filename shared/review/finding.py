@@ -119,7 +119,7 @@ class _Lowest:
 
     def __init__(self, size: int, seed: int, chosen: Sequence[Spot]) -> None:
         self._size = size
-        self._key = seed.to_bytes(8, "big")
+        self._key = seed.to_bytes(8)
         self._heap: list[tuple[int, Spot]] = []
         for each in chosen:
             self.add(each)
@@ -127,7 +127,7 @@ class _Lowest:
     def add(self, spot: Spot) -> None:
         """Take a capture, and let go the one with the highest hash if there are too many."""
         digest = hashlib.blake2b(spot.to_bytes(), digest_size=16, key=self._key).digest()
-        heapq.heappush(self._heap, (-int.from_bytes(digest, "big"), spot))
+        heapq.heappush(self._heap, (-int.from_bytes(digest), spot))
         if len(self._heap) > self._size:
             heapq.heappop(self._heap)
 
@@ -194,13 +194,12 @@ class Finding:
             InvalidRequest, GrantRequired, NotFound, StoreUnavailable, Conflict: as ``find``.
         """
         enrollment_id, matched, start, chosen = None, 0, None, list[Spot]()
-        is_gone_through = False
         if progress is not None:
             cursor = _read(lambda: SampleCursor.read(progress, selection, size, seed))
             enrollment_id, matched, start, chosen = cursor.enrollment_id, cursor.matched, cursor.spot, [*cursor.chosen]
-            is_gone_through = start is None
+        is_gone_through = progress is not None and start is None
         # The last page shows what was chosen, on days too that were gone through for the pages before.
-        begins = min((each for each in (start, *chosen[:1]) if each is not None), default=None)
+        begins = min(filter(None, (start, *chosen)), default=None)
         look = await self._begin(tenant_id, reviewer, selection, enrollment_id, None if begins is None else begins.day)
         if not is_gone_through:
             lowest = _Lowest(size, seed, chosen)
@@ -231,12 +230,12 @@ class Finding:
         async def decide(now: datetime, sequence: int) -> tuple[Entry, _Look]:
             opened = await self.record.opened(tenant_id, reviewer, enrollment_id)
             all_days = selection.among(self.record.days(opened.readable))
-            if not all_days:
-                raise NotFound(NotFound.DAY)
             days = [day for day in all_days if first_day is None or day >= first_day]
+            if not days:
+                raise NotFound(NotFound.DAY)
             details = AccessDetails(
-                first_day=days[0].isoformat() if days else None,
-                last_day=days[-1].isoformat() if days else None,
+                first_day=days[0].isoformat(),
+                last_day=days[-1].isoformat(),
                 filtered_by=selection.filtered_by,
             )
             look = _Look(opened, days, selection, began, is_first=enrollment_id is None)

@@ -215,18 +215,17 @@ async def _read(
     selection: Selection,
     again: _Rest | None = None,
 ) -> AsyncGenerator[Scanned]:
-    async def read(group: Blobs) -> tuple[bytes, Sequence[ReviewerLabels]] | None:
+    async def read(group: Blobs) -> tuple[str, bytes, Sequence[ReviewerLabels]] | None:
         try:
             content = await store.read_batch(container, group.batch_id, most=_PACKED_MAX_BYTES)
-            return content, await read_labels(store, container, group.labels)
+            return group.batch_id, content, await read_labels(store, container, group.labels)
         except (BatchMissing, ContainerMissing, ContainerBeingDeleted):
             return None  # gone meanwhile
 
-    read_now = await asyncio.gather(*map(read, groups))
-    there = [(group, found) for group, found in zip(groups, read_now, strict=True) if found is not None]
-    for number, (group, (content, labels)) in enumerate(there, 1):
-        rest = again if again is not None and again.batch_id == group.batch_id else None
-        scanned = await _scanned(content, Place(day, group.batch_id), labels, selection, rest)
+    there = [each for each in await asyncio.gather(*map(read, groups)) if each is not None]
+    for number, (batch_id, content, labels) in enumerate(there, 1):
+        rest = again if again is not None and again.batch_id == batch_id else None
+        scanned = await _scanned(content, Place(day, batch_id), labels, selection, rest)
         yield replace(scanned, at_hand=len(there) - number)
 
 

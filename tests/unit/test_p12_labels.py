@@ -11,6 +11,7 @@ import pytest
 
 from shared.model import deadlines
 from shared.model.containers import DayContainer
+from shared.model.items import format_instant
 from shared.model.labels import Label, ReviewerLabels, Said, Vocabulary, labels_blob
 from shared.ports import Conflict, StoreUnavailable, TryAgain
 from shared.problems import GrantRequired, LabelChanged, NotFound, Problem, TooManyLabels, Unavailable, UnknownVerdict
@@ -90,6 +91,8 @@ async def test_p12_a_label_is_given_changed_and_withdrawn_and_each_is_on_the_rec
     assert (first.verdict, first.score, first.tags, first.comment) == ("incorrect", 0.25, ("a", "b"), "No.")
     await put(world, batch, 2, CORRECT)
     assert await labels(world, batch) == {(REVIEWER, 0): first, (REVIEWER, 2): Label(**dict(CORRECT), at=first.at)}
+    [kept] = stored(world).values()
+    assert kept["labels"]["2"] == {"verdict": "correct", "tags": [], "at": format_instant(first.at)}
     world.clock.move(HOUR)
     changed = await put(world, batch, 0, CORRECT)
     assert changed.at == first.at + HOUR and changed.version != first.version
@@ -495,17 +498,19 @@ async def test_d11_what_arrives_a_minute_after_the_look_is_refused_by_storage() 
 
 async def test_a_look_that_is_too_old_again_and_again_is_given_up() -> None:
     world, batch = await shared_world()
-
+    tries = 0
     inner = store(world).write_beside
 
     async def late(*args: Any) -> None:
+        nonlocal tries
+        tries += 1
         world.clock.move(timedelta(seconds=deadlines.LOOK_SECONDS))
         await inner(*args)
 
     store(world).write_beside = late  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
         await put(world, batch, 0, CORRECT)
-    assert stored(world) == {}
+    assert (tries, stored(world)) == (4, {})
 
 
 async def test_p7_there_is_no_label_under_anothers_grant_or_for_another_enrollment() -> None:
@@ -626,6 +631,18 @@ async def test_ones_own_blob_that_nobody_understands_is_replaced(content: bytes)
     assert await labels(world, batch) == {(REVIEWER, 0): label}
 
 
+async def test_p12_a_blob_that_nobody_understands_is_not_taken_for_a_withdrawal_whose_answer_was_lost() -> None:
+    world, batch = await shared_world()
+    blob = labels_blob(batch, REVIEWER)
+
+    async def garble() -> None:
+        store(world)._put_beside(container(world), blob, b"garbage")
+
+    between(world, "write_beside", garble)  # so that the first try is refused, and perhaps was stored
+    await withdraw(world, batch, 0)
+    assert stored(world) == {blob: {"reviewer": REVIEWER, "labels": {}}}
+
+
 # Agreement
 
 
@@ -666,18 +683,19 @@ async def test_p12_how_far_reviewers_agree_is_told_of_the_days_that_were_asked_f
 
 async def test_p12_so_much_is_compared_in_one_request_and_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     world, batch = await shared_world()
-    for key in range(4):
-        batch = (await world.post(key=f"more-{key}")).batch_id
+    batches = [batch, *[(await world.post(key=f"more-{key}")).batch_id for key in range(4)]]
     for reviewer in (REVIEWER, OTHER_REVIEWER):
         await granted(world, reviewer)
-        await put(world, batch, 0, CORRECT, reviewer=reviewer)
-    for name, most in (("COMPARED_MAX", 1), ("BATCHES_MAX", 4)):
+        for each in batches[1:3]:
+            await put(world, each, 0, CORRECT, reviewer=reviewer)
+    for name, there in (("COMPARED_MAX", 4), ("BATCHES_MAX", 5)):
         with monkeypatch.context() as patched:
-            patched.setattr(module, name, most)
+            patched.setattr(module, name, there)
+            assert (await labelling(world).agreement(TENANT, REVIEWER, None, None)).labels == 4
+            patched.setattr(module, name, there - 1)
             with pytest.raises(TooManyLabels) as refused:
                 await labelling(world).agreement(TENANT, REVIEWER, None, None)
-            assert f" {most} " in refused.value.detail and "fewer days" in refused.value.detail
-    assert (await labelling(world).agreement(TENANT, REVIEWER, None, None)).labels == 2
+            assert f" {there - 1} " in refused.value.detail and "fewer days" in refused.value.detail
 
 
 async def test_labels_are_found_however_many_names_a_page_of_the_listing_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,7 @@ async def test_a_reviewer_with_a_live_grant_reads_and_each_look_is_on_the_record
     assert await world.access.batches(TENANT, REVIEWER, DAY, limit=10, after=None) == [batch_id]
     assert [line["input"] for line in await read(world, batch_id)] == ["hello"]
     assert actions(world) == ["requested", "approved", "listed", "listed", "read"]
+    assert [each.day for each in world.access_store.records[TENANT][2:]] == [None, f"{DAY}", f"{DAY}"]
     last = (await world.access.log(TENANT, limit=1, before=None)).values[0]
     assert last.to_json() == {
         "recordId": last.record_id,
@@ -443,7 +444,7 @@ async def test_a_damaged_batch_is_told_as_that(damaged: bytes) -> None:
     await granted(world)
     [batches] = world.containers().values()
     batches[batch_id] = (damaged, batches[batch_id][1])
-    with pytest.raises(StoreUnavailable, match="batch-unreadable"):
+    with pytest.raises(StoreUnavailable, match=r"^batch-unreadable$"):
         await read(world, batch_id)
 
 
@@ -505,9 +506,12 @@ async def test_after_a_days_deadline_it_is_not_read_however_late_retention_is() 
     world.clock.set(START.replace(hour=0) + timedelta(days=30) - timedelta(microseconds=1))
     await granted(world)
     assert await read(world, batch_id)
+    told = actions(world)
     world.clock.move(timedelta(microseconds=1))
-    with pytest.raises(NotFound):
-        await read(world, batch_id)
+    for look in (read(world, batch_id), world.access.batches(TENANT, REVIEWER, DAY, limit=1, after=None)):
+        with pytest.raises(NotFound):
+            await look
+    assert actions(world) == told, "nor is it on the record as looked at"
     assert await world.access.days(TENANT, REVIEWER) == []
 
 

@@ -9,6 +9,7 @@ from shared.model.deletion import Reappearance
 from shared.model.ledger import OptedOut, ReviewStopped
 from shared.ports import StoreUnavailable
 from shared.problems import NotFound
+from shared.review import access as module
 from shared.review.record import GrantRequest
 from shared.sweep.reappearances import Reappearances
 from tests.changes import opting_in, opting_out
@@ -103,13 +104,27 @@ async def test_a_look_that_is_under_way_when_it_is_committed_is_not_answered_aft
         await world.access.read(TENANT, REVIEWER, world.clock.now().date(), batch_id)
 
 
-async def test_all_grants_of_the_enrollment_are_revoked_on_the_record() -> None:
+@pytest.mark.parametrize("page", [1, 2, 200])
+async def test_all_grants_of_the_enrollment_are_revoked_on_the_record(
+    page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAGE", page)
     world = World()
     enrollment_id, _ = await reading(world)
     pending = await world.access.request(TENANT, REVIEWER, WISH)
+    grants_of, asked = world.access_store.grants, list[int | None]()
+
+    async def told(tenant_id: str, *, limit: int, before: int | None) -> Any:
+        assert before not in asked, "the same page again"
+        asked.append(before)
+        return await grants_of(tenant_id, limit=limit, before=before)
+
+    world.access_store.grants = told
     await world.data_sharing.put(TENANT, STOP)
     for _ in range(2):
+        asked.clear()
         await world.access.end_all(TENANT, enrollment_id, "admin")
+    asked.clear()
     grants = (await world.access.grants(TENANT, limit=10, before=None)).values
     assert {grant.status(world.clock.now()).value for grant in grants} == {"revoked"}
     records = (await world.access.log(TENANT, limit=10, before=None)).values
