@@ -126,7 +126,8 @@ def run_one(seed: str, *, verbose: bool = False) -> Outcome:
     """
     name, call, when = seed.split("/")
     script, feed = SCRIPTS[name]
-    setup = Setup(datetime(2026, 11, 21, 23, 40, tzinfo=UTC), 3, ("unitedstates", "europe"), (tenant(0),), 2, feed)
+    began, geos = datetime(2026, 11, 21, 23, 40, tzinfo=UTC), ("unitedstates", "europe")
+    setup = Setup(began, 3, geos, (tenant(0),), 2, feed, epochs=True)
     history = History(seed, setup, verbose=verbose)
     if int(call):
         history.faults.kill_at = KillAt(int(call), when == "after")

@@ -91,7 +91,7 @@ def test_the_oracles_share_no_code_with_the_service() -> None:
 
 def test_a_violation_is_told_with_the_command_that_shows_it_again(capsys: pytest.CaptureFixture[str]) -> None:
     with mutants.MUTANTS["no lease wait"]():
-        summary = campaign.run_chunk(list(range(1, 11)))
+        summary = campaign.run_chunk(list(range(1, 21)))
         seed, what = summary.violations[0]
         assert what.startswith("P2: ")
         assert main(["replay", str(seed)]) == 1
