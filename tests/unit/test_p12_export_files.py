@@ -259,29 +259,39 @@ async def test_p7_a_grant_of_another_enrollment_deletes_no_export_of_this_one() 
     assert (await read(world, export)).status == "ready"
 
 
-@pytest.mark.parametrize("method", ["read_range", "list_blobs"])
-async def test_p4_a_day_that_ends_while_storage_is_slow_is_neither_handed_out_nor_written_beside(method: str) -> None:
+async def shortly_before_the_end(world: World) -> str:
+    """Go to the last minute of the oldest day's captures, under another grant; return its id."""
+    world.clock.set(deadlines.day_deadline(DAY, 30) - MINUTE)
+    return await granted(world)
+
+
+async def test_p4_a_part_of_a_file_whose_day_ends_while_storage_is_slow_does_not_leave() -> None:
     world = await days_world()
-    export = await (request(world) if method == "read_range" else cut_short(world))
-    end = deadlines.day_deadline(DAY, 30)
-    world.clock.set(end - MINUTE)
-    grant_id = await granted(world)
-    if method == "list_blobs":  # it was asked for under a grant that is live until then
-        renewed = export.model_copy(update={"grant_id": grant_id})
-        world.access_store.exported[TENANT, export.export_id] = renewed
+    export = await request(world)
+    await shortly_before_the_end(world)
 
     async def over() -> None:
-        world.clock.set(end)
+        world.clock.move(MINUTE)
 
-    once(store(world), method, over, after=True)
+    once(store(world), "read_range", over, after=True)
+    with pytest.raises(NotFound):
+        await file(world, export)
+
+
+async def test_p4_nothing_is_written_beside_a_day_that_ends_while_storage_is_slow() -> None:
+    world = await days_world()
+    export = await cut_short(world)
+    grant_id = await shortly_before_the_end(world)
+    kept = world.access_store.exported
+    kept[TENANT, export.export_id] = export.model_copy(update={"grant_id": grant_id})
+
+    async def over() -> None:
+        world.clock.move(MINUTE)
+
+    once(store(world), "list_blobs", over, after=True)
     written = spied(world, "stage")
-    if method == "read_range":
-        with pytest.raises(NotFound):
-            await file(world, export)
-    else:
-        await exporting(world).run()
-        assert (await read(world, export)).reason == "data-gone"
-    assert written == []
+    await exporting(world).run()
+    assert ((await read(world, export)).reason, written) == ("data-gone", [])
 
 
 async def test_p12_a_look_at_an_export_that_is_too_old_to_be_believed_lets_nothing_be_written() -> None:
@@ -316,10 +326,10 @@ async def test_p9_what_storage_fails_to_write_once_is_written_in_the_same_reques
 
 async def test_p9_an_export_that_others_keep_coming_before_is_left_to_the_timer() -> None:
     world = await days_world()
-    inner, world.access_store.move_head = world.access_store.move_head, failing(Conflict())  # type: ignore[method-assign, assignment]
+    inner, world.access_store.move_head = world.access_store.move_head, failing(Conflict())
     export = await request(world)
     assert export.status == "running"
-    world.access_store.move_head = inner  # type: ignore[method-assign]
+    world.access_store.move_head = inner
     world.clock.move(MINUTE)
     assert (await exporting(world).run()).errors == []
     assert (await read(world, export)).status == "ready"
@@ -388,7 +398,7 @@ async def test_p8_what_was_searched_for_lies_beside_no_day_that_was_not_asked_fo
     assert (export.reason, [args[1] for args in kept]) == ("nothing-found", [container(world, DAY + ONE_DAY)])
 
 
-async def begun_at(world: World) -> dict[str, float]:
+def begun_at(world: World) -> dict[str, float]:
     """Return a mapping that will say when what was asked for was read first, in seconds from now."""
     begun: dict[str, float] = {}
     clock: Clock = world.clock
@@ -398,7 +408,7 @@ async def begun_at(world: World) -> dict[str, float]:
         begun.setdefault(blob, clock.monotonic() - start)
         return await inner(name, blob)
 
-    store(world).read_beside = spy  # type: ignore[method-assign]
+    store(world).read_beside = spy  # type: ignore[method-assign, assignment]
     return begun
 
 
@@ -406,7 +416,7 @@ async def test_d12_each_export_has_its_share_of_a_run_however_slow_storage_is() 
     world = await days_world(days=(0,), each=60)
     exports = [await cut_short(world) for _ in range(3)]
     world.clock.move(MINUTE)
-    begun = await begun_at(world)
+    begun = begun_at(world)
     slowly(world, 3)
     run = await exporting(world).run()
     assert run.counts["exports"] == 3
@@ -418,7 +428,7 @@ async def test_d12_storage_that_refuses_one_export_all_the_time_is_not_asked_bey
     world = await days_world()
     exports = [await cut_short(world) for _ in range(2)]
     world.clock.move(MINUTE)
-    begun = await begun_at(world)
+    begun = begun_at(world)
     inner = store(world).stage
 
     async def busy(*args: Any) -> None:
@@ -426,6 +436,6 @@ async def test_d12_storage_that_refuses_one_export_all_the_time_is_not_asked_bey
             raise TryAgain("storage-ServerBusy", throttled=True)
         await inner(*args)
 
-    store(world).stage = busy  # type: ignore[method-assign]
+    store(world).stage = busy  # type: ignore[method-assign, assignment]
     await exporting(world).run()
     assert sorted([(await read(world, export)).status for export in exports]) == ["ready", "running"]
