@@ -17,10 +17,13 @@ from shared.review import scanning
 from shared.review.cursors import SampleCursor, SearchCursor, Spot
 from tests.unit.reviewed import (
     DAY,
+    REVIEWER,
     actions,
     find,
     find_all,
+    finding,
     grant_forever,
+    granted,
     inputs,
     post,
     post_texts,
@@ -186,6 +189,16 @@ async def test_p7_what_took_as_long_to_record_as_a_look_is_believed_is_looked_at
     with pytest.raises(GrantRequired):
         await find(world)
     assert actions(world) == ["searched", "found"]
+
+
+async def test_p5_what_is_written_beside_captures_after_an_opt_out_is_sent_before_their_deadline_or_never() -> None:
+    world = await reviewed_world()
+    event = await world.opt_out()
+    world.clock.set(event.deadline - timedelta(hours=1))
+    await granted(world)
+    record = finding(world).record
+    permit = await record.look_again(await record.opened(TENANT, REVIEWER))
+    assert permit.ends_at == event.deadline, "and the grant goes on behind it"
 
 
 # What somebody put there by hand
