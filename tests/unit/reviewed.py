@@ -108,6 +108,7 @@ async def find_all(world: World, limit: int = 50, **members: Any) -> list[FoundP
     pages = [await find(world, limit, None, **members)]
     while pages[-1].cursor is not None:
         pages.append(await find(world, limit, pages[-1].cursor, **members))
+        assert len(pages) < 300, "it never ends"
     return pages
 
 

@@ -17,6 +17,7 @@ from tests.unit.reviewed import (
     DAY,
     actions,
     container,
+    grant_forever,
     inputs,
     label,
     post,
@@ -139,9 +140,7 @@ async def test_p7_the_page_that_shows_a_sample_is_on_the_record_with_all_days_th
         for n in range(6):
             await post(world, {"input": f"{day}.{n}"}, key=f"{day}.{n}")
         world.clock.move(timedelta(days=1))
-    grants = world.access_store.granted
-    ends = {"expires_at": START + timedelta(days=40)}
-    grants.update({key: grant.model_copy(update=ends) for key, grant in grants.items()})
+    grant_forever(world)
     slowly(world, module.PAGE_SECONDS)
     pages = await sample_all(world, 200, 1)
     assert len(pages) > 2
@@ -175,9 +174,7 @@ async def test_p12_of_a_day_that_is_over_meanwhile_nothing_is_shown() -> None:
     await post(world, {"input": "old"})
     world.clock.move(timedelta(days=1))
     await post(world, {"input": "new"}, key="new")
-    grants = world.access_store.granted
-    ends = {"expires_at": START + timedelta(days=40)}
-    grants.update({key: grant.model_copy(update=ends) for key, grant in grants.items()})
+    grant_forever(world)
     slowly(world, module.PAGE_SECONDS)
     pages = [await sample(world, 5, 1)]
     world.clock.set((START + timedelta(days=30)).replace(hour=0))

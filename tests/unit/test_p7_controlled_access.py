@@ -163,6 +163,18 @@ async def test_a_ledger_that_cannot_be_read_in_full_opens_nothing_and_is_not_tol
             await look
 
 
+async def test_whoever_asks_for_a_grant_needs_no_more_of_the_ledger_than_its_newest_event() -> None:
+    world, _ = await shared_world()
+    history = world.ledger.history
+
+    async def newest_alone(*args: Any, limit: int, **how: Any) -> Any:
+        page = await history(*args, limit=limit, **how)
+        return replace(page, unreadable=limit - 1)
+
+    world.ledger.history = newest_alone
+    assert (await world.access.request(TENANT, REVIEWER, ASKED)).requested_by == REVIEWER
+
+
 async def test_without_a_grant_nothing_is_seen() -> None:
     world, batch_id = await shared_world()
     await refused(world, batch_id, GrantRequired)
@@ -397,13 +409,17 @@ async def test_what_cannot_be_recorded_is_not_read() -> None:
     assert actions(world) == ["requested", "approved"]
 
 
-async def test_a_record_whose_answer_was_lost_is_written_once() -> None:
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_record_whose_answer_was_lost_is_written_once(others: int) -> None:
     world, batch_id = await shared_world()
     await granted(world)
     commit = world.access_store.commit
 
     async def twice(*args: Any, **how: Any) -> None:
+        world.access_store.commit = commit
         await commit(*args, **how)
+        for _ in range(others):
+            await world.access.days(TENANT, REVIEWER)  # which is the newest on the record now
         raise Conflict
 
     world.access_store.commit = twice
@@ -448,17 +464,17 @@ async def test_a_damaged_batch_is_told_as_that(damaged: bytes) -> None:
         await read(world, batch_id)
 
 
-async def test_a_newer_grant_for_purged_data_hides_no_older_one_that_is_live() -> None:
+async def test_grants_for_purged_data_hide_none_that_is_live_whichever_is_newer() -> None:
     world = World()
     await world.opt_in()
     old = await world.opt_out()
     await world.feed()
     await world.opt_in()
     batch_id = (await world.post()).batch_id
-    await granted(world)
-    world.clock.move(timedelta(minutes=1))
-    dead = await world.access.request(TENANT, REVIEWER, GrantRequest("build", "x" * 20, 60, old.enrollment_id))
-    await world.access.approve(TENANT, dead.grant_id, APPROVER)
+    for enrollment_id in (old.enrollment_id, None, old.enrollment_id):
+        world.clock.move(timedelta(minutes=1))
+        grant = await world.access.request(TENANT, REVIEWER, GrantRequest("build", "x" * 20, 60, enrollment_id))
+        await world.access.approve(TENANT, grant.grant_id, APPROVER)
     await world.deletions.expedite(TENANT, old.enrollment_id, now=world.clock.now())
     await world.purge.run()
     assert await read(world, batch_id)

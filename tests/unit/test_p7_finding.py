@@ -30,6 +30,7 @@ from tests.unit.reviewed import (
     find,
     find_all,
     finding,
+    grant_forever,
     granted,
     inputs,
     label,
@@ -512,9 +513,7 @@ async def end(world: World, how: str) -> None:
     elif how == "expired":
         world.clock.move(timedelta(hours=8))
     else:  # a grant that outlives both, so that it is the day or the deadline that is looked at
-        ends = {"expires_at": START + timedelta(days=40)}
-        grants = world.access_store.granted
-        grants.update({key: grant.model_copy(update=ends) for key, grant in grants.items()})
+        grant_forever(world)
         world.clock.move(timedelta(days=30))
 
 

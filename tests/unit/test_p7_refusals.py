@@ -12,7 +12,7 @@ from shared.problems import Forbidden, NotFound, Problem, Unavailable
 from shared.review.record import GrantRequest
 from tests.changes import opting_out
 from tests.unit.reviewed import ASKED, DAY, REVIEWER, container, find, grant_forever, post, reviewed_world, store
-from tests.world import TENANT, World
+from tests.world import OTHER_TENANT, TENANT, World
 
 NOT_THERE = "0" * 32
 EARLIER = DAY - timedelta(days=1)
@@ -35,6 +35,11 @@ def during(world: World, name: str, then: Callable[[], Any], of: Any = None) -> 
 async def revoke_anothers(world: World, batch_id: str) -> Any:
     [grant] = (await world.access.grants(TENANT, limit=1, before=None)).values
     return await world.access.revoke(TENANT, grant.grant_id, "another", any_grant=False)
+
+
+async def approve_ones_own(world: World, batch_id: str) -> Any:
+    grant = await world.access.request(TENANT, REVIEWER, ASKED)
+    return await world.access.approve(TENANT, grant.grant_id, REVIEWER)
 
 
 async def put(world: World, batch_id: str, line: int = 0, day: Any = DAY) -> Any:
@@ -86,6 +91,20 @@ async def read_until_after_the_deadline(world: World, batch_id: str) -> Any:
     return await world.services().access.read(TENANT, REVIEWER, DAY, batch_id)
 
 
+async def read_after_the_deadline(world: World, batch_id: str) -> Any:
+    event = await world.opt_out()
+    grant_forever(world)
+    world.retention_days = 60
+    world.clock.set(event.deadline)
+    return await world.services().access.read(TENANT, REVIEWER, DAY, batch_id)
+
+
+async def read_after_the_day(world: World, batch_id: str) -> Any:
+    grant_forever(world)
+    world.clock.set(deadlines.day_deadline(DAY, world.retention_days))
+    return await world.access.read(TENANT, REVIEWER, DAY, batch_id)
+
+
 async def read_after_review_was_stopped(world: World, batch_id: str, *, later: bool) -> Any:
     if later:
         await world.data_sharing.put(TENANT, opting_out())
@@ -100,6 +119,11 @@ async def request_of_another_enrollment(world: World, batch_id: str) -> Any:
 
 REFUSALS: dict[str, tuple[Callable[[World, str], Awaitable[Any]], str]] = {
     "another's grant": (revoke_anothers, Forbidden.OTHERS_GRANT),
+    "one's own grant": (approve_ones_own, Forbidden.OWN_GRANT),
+    "a tenant that never shared": (
+        lambda world, _: world.access.request(OTHER_TENANT, REVIEWER, ASKED),
+        NotFound.NEVER_SHARED,
+    ),
     "batches of no day": (
         lambda world, _: world.access.batches(TENANT, REVIEWER, EARLIER, limit=1, after=None),
         NotFound.DAY,
@@ -117,7 +141,9 @@ REFUSALS: dict[str, tuple[Callable[[World, str], Awaitable[Any]], str]] = {
     "label of a day that goes": (label_of_a_day_that_goes, NotFound.CAPTURE),
     "label after old looks": (label_after_looks_that_are_too_old, Unavailable.GRANT),
     "slow looks": (read_with_slow_looks, Unavailable.GRANT),
-    "deadline": (read_until_after_the_deadline, NotFound.DAY_GONE),
+    "day over": (read_after_the_day, NotFound.DAY_GONE),
+    "after the deadline": (read_after_the_deadline, NotFound.ENROLLMENT),
+    "deadline meanwhile": (read_until_after_the_deadline, NotFound.DAY_GONE),
     "review stopped": (
         lambda world, batch_id: read_after_review_was_stopped(world, batch_id, later=False),
         NotFound.REVIEW_STOPPED,
