@@ -21,11 +21,12 @@ async def leave_out(history: "History") -> None:
     random, cloud, oracle = history.random, history.cloud, history.oracle
     history.faults.weather.clear()
     await history.clients_done()
-    account = random.choice(sorted(cloud.accounts))
-    geo = cloud.accounts[account]
-    if history.due(history.loop.time() + 2 * HOUR) or len(cloud.accounts) < 2:
+    if history.due(history.loop.time() + 2 * HOUR):
         return
-    kind = random.choice(("shared", "ended", "ended meanwhile", "stray", "stray", "whatever"))
+    kind = random.choice(("shared", "ended", "ended meanwhile", "stray", "stray", "stray", "whatever"))
+    unused = [each for each in sorted(cloud.accounts) if _is_unused(history, each)]
+    account = random.choice(unused if kind == "stray" and unused else sorted(cloud.accounts))
+    geo = cloud.accounts[account]
     if kind == "stray":
         stray = await _only_a_stray(history, account)
         if stray is None:
@@ -76,7 +77,7 @@ async def _heartbeats(history: "History", account: str) -> None:
     heartbeats = history.cloud.operations.heartbeats
     if told == "sweep":
         heartbeats.pop(("purge", account), None)
-    elif told == "purge" and not history.oracle.planted:  # else what it has found would be forgotten
+    elif told == "purge" and not _planted_in(history, account):  # else what it has found would be forgotten
         heartbeats.pop(("sweep", account), None)
 
 
@@ -104,12 +105,21 @@ async def _end(history: "History", account: str) -> None:
         await history.feed()
 
 
+def _planted_in(history: "History", account: str) -> bool:
+    return any(each.account == account for each in history.oracle.planted)
+
+
+def _is_unused(history: "History", account: str) -> bool:
+    """Tell whether nothing is owed in an account, and no sweep has found anything there, which would be forgotten."""
+    return not history.oracle.owes(account) and not _planted_in(history, account)
+
+
 async def _only_a_stray(history: "History", account: str) -> str | None:
     """All that is in the account is one container by hand, and its first sweep has not come so far, or has failed."""
     random, cloud, oracle = history.random, history.cloud, history.oracle
     store, heartbeats = cloud.captures[account], cloud.operations.heartbeats
-    if oracle.owes(account) or oracle.planted or not oracle.terms:
-        return None  # what the sweeps have found would be forgotten
+    if not oracle.terms or not _is_unused(history, account):
+        return None
     await history.sweep(awake=True)
     if any(not name.startswith("deployment-") for name in store.containers):
         return None
