@@ -34,6 +34,8 @@ FOLDERS = ("model", "deletion", "sharing", "review", "sweep")
 LISTED = (
     *("model.consent", "model.grants", "model.json_shape", "model.persons", "model.posture", "model.signatures"),
     *("deletion.deletions", "deletion.postponed", "deletion.purge", "deletion.receipts"),
+    *("review.access", "review.cursors", "review.exporting", "review.finding", "review.labelling"),
+    *("review.languages", "review.record", "review.scanning"),
     *("sharing.captures", "sharing.consent", "sharing.consent_receipts", "sharing.data_sharing"),
     *("sharing.span_logs", "sharing.traces"),
     *("sweep.ledger", "sweep.reappearances", "sweep.receipts", "sweep.reconciliation", "sweep.rounds"),
