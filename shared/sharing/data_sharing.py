@@ -169,8 +169,8 @@ class DataSharing:
             if change is not None and change.setting == setting:
                 break  # the conflict was with our own commit, sent twice because its first answer was lost
             try:
-                change = await self._change(setting, requested, self.clock.now())
-            except (PreconditionFailed, GeoNotServed, TooManyOptIns):
+                change = await self._change(setting, stored, requested, self.clock.now())
+            except (PreconditionFailed, GeoNotServed):
                 await self._settle(stored)  # a refusal, too, tells that data sharing is off
                 raise
             if change is None:
@@ -192,7 +192,9 @@ class DataSharing:
         await self._outlast_leases()
         return change.setting
 
-    async def _change(self, setting: Setting, requested: RequestedChange, now: datetime) -> Change | None:
+    async def _change(
+        self, setting: Setting, stored: Stored[Setting] | None, requested: RequestedChange, now: datetime
+    ) -> Change | None:
         """Return what brings a setting to what is wished for, or None if it is there already."""
         if not requested.is_for(setting):
             raise PreconditionFailed(PreconditionFailed.CHANGED)
@@ -201,7 +203,7 @@ class DataSharing:
         change = await self._opt_in(setting, requested, now)
         if change is not None and isinstance(change.event, OptedIn):
             # Read after the setting: whoever opts in meanwhile takes its ETag from under this commit.
-            await self._refuse_too_many(setting, now)
+            await self._refuse_too_many(setting, stored, now)
         return change
 
     async def home(self, tenant_id: str) -> str | None:
@@ -243,7 +245,7 @@ class DataSharing:
         if stored is not None:
             await self.epochs.outdate((stored.value.tenant_id, stored.at))
 
-    async def _refuse_too_many(self, setting: Setting, now: datetime) -> None:
+    async def _refuse_too_many(self, setting: Setting, stored: Stored[Setting] | None, now: datetime) -> None:
         (fewest, _), (most, longest) = deadlines.OPT_INS_MAX
         if setting.sequence < fewest:
             return  # so few events hold no more opt-ins than that, and need not be read
@@ -256,6 +258,7 @@ class DataSharing:
             before = None if enough else page.next_before
         allowed_at = deadlines.next_opt_in(opted_in_at, now)
         if allowed_at is not None:
+            await self._settle(stored)  # before it is told how long is left
             left = (allowed_at - self.clock.now()).total_seconds()
             raise TooManyOptIns(max(1, math.ceil(left)))
 
