@@ -77,9 +77,9 @@ def _() -> Iterator[None]:
     put = DataSharing.put
 
     async def limited(self: DataSharing, tenant_id: str, requested: RequestedChange) -> Setting:
-        setting = await self.get(tenant_id)
-        if not requested.enabled and setting.enabled:
-            await self._refuse_too_many(setting, self.clock.now())
+        stored = await self.ledger.read_setting(tenant_id)
+        if stored is not None and not requested.enabled and stored.value.enabled:
+            await self._refuse_too_many(stored.value, stored, self.clock.now())
         return await put(self, tenant_id, requested)
 
     with patched(DataSharing, "put", limited):
@@ -102,7 +102,7 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     counts: Counter[tuple[int, str]] = Counter()
 
-    async def own(self: DataSharing, setting: Setting, now: datetime) -> None:
+    async def own(self: DataSharing, setting: Setting, *_: Any) -> None:
         counts[id(self.clock), setting.tenant_id] += 1
         if counts[id(self.clock), setting.tenant_id] > 10:
             raise TooManyOptIns(3600)
