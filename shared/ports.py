@@ -465,8 +465,16 @@ class AccessStore(Protocol):
         """Return at most ``limit`` exports of all tenants that can be read and are unfinished, the oldest first."""
         ...
 
-    def downloads(self, tenant_id: str, enrollment_id: str) -> AsyncIterator[AccessRecord]:
-        """Yield the records of downloads of an enrollment's exports, by sequence.
+    async def downloads(
+        self, tenant_id: str, enrollment_id: str, *, limit: int, after: int = 0
+    ) -> Sequence[AccessRecord]:
+        """Return the first records of downloads of an enrollment's exports, by sequence.
+
+        Args:
+            tenant_id: the tenant.
+            enrollment_id: the enrollment.
+            limit: how many at most.
+            after: only those with a higher sequence.
 
         Raises:
             StoreUnavailable: if nobody understands one of them.

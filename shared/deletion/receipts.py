@@ -13,6 +13,8 @@ from shared.ports import AccessStore, Conflict, LedgerStore, ReceiptSigner, Stor
 
 _ATTEMPTS = 20
 _FILES_MAX = 100
+_PAGE = 100
+"""Records that are read at a time, each time in a call that can be made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,13 @@ class Receipts:
         else:
             raise StoreUnavailable("conflict")
         records, files, digest = 0, dict[str, None](), hashlib.sha256()
-        async for record in self.access.downloads(deletion.tenant_id, deletion.enrollment_id):
-            records += 1
-            if record.sha256 is not None and len(files) < _FILES_MAX:
-                files[record.sha256] = None
-            digest.update(json.dumps(record.to_json(), sort_keys=True, separators=(",", ":")).encode() + b"\n")
+        after, more = 0, True
+        while more:
+            page = await self.access.downloads(deletion.tenant_id, deletion.enrollment_id, limit=_PAGE, after=after)
+            for record in page:
+                records, after = records + 1, record.sequence
+                if record.sha256 is not None and len(files) < _FILES_MAX:
+                    files[record.sha256] = None
+                digest.update(json.dumps(record.to_json(), sort_keys=True, separators=(",", ":")).encode() + b"\n")
+            more = len(page) == _PAGE
         return Downloads(records=records, sha256=tuple(files), records_hash=digest.hexdigest())

@@ -295,11 +295,15 @@ class MemoryAccess:
         unfinished = [export for export in _in_no_order(self.exported.values()) if export.unfinished]
         return sorted(unfinished, key=lambda export: export.requested_at)[:limit]
 
-    async def downloads(self, tenant_id: str, enrollment_id: str) -> AsyncIterator[AccessRecord]:
+    async def downloads(
+        self, tenant_id: str, enrollment_id: str, *, limit: int, after: int = 0
+    ) -> Sequence[AccessRecord]:
         """See ``AccessStore``."""
-        for record in self.records.get(tenant_id, []):
-            if record.enrollment_id == enrollment_id and record.action == "exportDownloaded":
-                yield record
+        return [
+            record
+            for record in self.records.get(tenant_id, [])
+            if record.enrollment_id == enrollment_id and record.action == "exportDownloaded" and record.sequence > after
+        ][:limit]
 
     async def uses(self, tenant_id: str, grant_id: str) -> Mapping[str, int]:
         """See ``AccessStore``."""

@@ -233,9 +233,12 @@ async def test_downloads_are_those_of_one_enrollments_exports_by_sequence(access
         await access.commit(each, None, await etag_of(access, tenant))
         if download and sequence != 6:
             written.append(each)
-    assert [each async for each in access.downloads(tenant, mine)] == written
-    assert [each.sequence async for each in access.downloads(tenant, others)] == [6]
-    assert [each async for each in access.downloads(str(uuid.uuid4()), mine)] == []
+    assert await access.downloads(tenant, mine, limit=9) == written
+    assert await access.downloads(tenant, mine, limit=2) == written[:2]
+    assert await access.downloads(tenant, mine, limit=2, after=written[1].sequence) == written[2:]
+    assert await access.downloads(tenant, mine, limit=2, after=written[2].sequence) == []
+    assert [each.sequence for each in await access.downloads(tenant, others, limit=9)] == [6]
+    assert await access.downloads(str(uuid.uuid4()), mine, limit=9) == []
 
 
 async def test_uses_are_counted_by_action_under_one_grant(access: AccessStore) -> None:

@@ -44,7 +44,6 @@ ITERATORS = frozenset(
         "tenants",
         "of_sequences",
         "verified_among",
-        "downloads",
     }
 )
 JOBS = frozenset({"purge", "sweep"})

@@ -1155,12 +1155,9 @@ async def _while_busy(history: History, due: tuple[float, float]) -> None:
     end = min(due[1], history.loop.time() + 6 * HOUR)
     accounts = list(history.cloud.captures)
     busy = random.choice((["cosmos"], accounts, ["cosmos", *accounts]))
-    # A deletion has up to 74 calls. If one of three is served, 20 s after the last, that is more than an hour of the
-    # four that the runs of six hours have.
-    in_time = sum(history.seconds(each.not_before) <= end for each in history.unfinished()) <= 3
     for where in busy:
         # Cosmos DB asks for moments, or a second look, which asks it ten times in turn, would need more than a run has.
-        asks = random.choice((None, 1.0) if where == "cosmos" or not in_time else (None, 1.0, 20.0))
+        asks = random.choice((None, 1.0) if where == "cosmos" else (None, 1.0, 20.0))
         weather.busy[where] = Throttle(end, 2 / 3, asks)
     history.faults.count("busy until the deadline")
     ticks = 0

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -43,8 +44,21 @@ async def proved(world: World, enrollment_id: str) -> Deletion:
     return await world.deletions.get(TENANT, enrollment_id)
 
 
-async def test_p6_a_receipt_counts_the_downloads_and_names_the_files_and_whoever_has_the_log_can_compare() -> None:
+@pytest.mark.parametrize("page", [1, 2, 3, 100])
+async def test_p6_a_receipt_counts_the_downloads_and_names_the_files_and_whoever_has_the_log_can_compare(
+    page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the log is read in several pages, and each is refused at first."""
+    monkeypatch.setattr("shared.deletion.receipts._PAGE", page)
     world = await shared_world()
+    downloads, calls = world.access_store.downloads, count()
+
+    async def every_other(*args: Any, **how: Any) -> Any:
+        if next(calls) % 2 == 0:
+            raise StoreUnavailable("cosmos-429", throttled=True)
+        return await downloads(*args, **how)
+
+    world.access_store.downloads = every_other
     exporting = world.services().exporting
     exports = [await exporting.request(TENANT, REVIEWER, Selection()) for _ in range(2)]
     for export, times in zip(exports, (3, 1), strict=True):

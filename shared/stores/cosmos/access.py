@@ -71,16 +71,23 @@ class CosmosAccess(CosmosContainer):
         )
         return await self._first(ReviewExport.from_json, query, {}, limit)
 
-    async def downloads(self, tenant_id: str, enrollment_id: str) -> AsyncIterator[AccessRecord]:
-        """See ``AccessStore``."""
+    async def downloads(
+        self, tenant_id: str, enrollment_id: str, *, limit: int, after: int = 0
+    ) -> Sequence[AccessRecord]:
+        """See ``AccessStore``. A sequence that is no number comes last: it must not be passed over."""
         rows = self._query(
             "SELECT * FROM c WHERE c.kind = 'record' AND c.enrollmentId = @enrollment AND c.action = 'exportDownloaded'"
-            " ORDER BY c.sequence",
-            {"@enrollment": enrollment_id},
+            " AND NOT (IS_NUMBER(c.sequence) AND c.sequence <= @after) ORDER BY c.sequence",
+            {"@enrollment": enrollment_id, "@after": after},
             tenant_id,
+            page_size=limit,
         )
+        found: list[AccessRecord] = []
         async for row in rows:
-            yield parsed(AccessRecord.from_json, row)
+            found.append(parsed(AccessRecord.from_json, row))
+            if len(found) == limit:
+                break
+        return found
 
     async def uses(self, tenant_id: str, grant_id: str) -> Mapping[str, int]:
         """See ``AccessStore``."""
