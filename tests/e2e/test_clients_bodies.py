@@ -76,11 +76,12 @@ async def enrolled(client: Client) -> tuple[str, dict[str, str]]:
     """One tenant for all, because each opt-in takes two seconds, and a capture of it that a reviewer may label."""
     tenant = str(uuid.uuid4())
     await client.opt_in(tenant, "europe")
-    batch = (await client.post(tenant, [await capture(client)])).body["batchId"]
+    stored = await capture(client)
+    batch = (await client.post(tenant, [stored])).body["batchId"]
     asked = {"purpose": "improve", "justification": "To see how they are used.", "durationMinutes": 480}
     grant = (await client.as_person(Role.REVIEWER, "POST", tenant, "review-grants", asked)).body["grantId"]
     await client.as_person(Role.APPROVER, "POST", tenant, f"review-grants/{grant}/approve")
-    return tenant, {"day": f"{(await client.now()).date()}", "batchId": batch, "line": "0"}
+    return tenant, {"day": stored["capturedAt"][:10], "batchId": batch, "line": "0"}
 
 
 @pytest.fixture(params=ROUTES)

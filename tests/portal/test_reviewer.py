@@ -26,12 +26,24 @@ REVIEWER = PEOPLE["reviewer"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def tenant(client: Client) -> str:
-    """One that shares data, with a grant that is live for hours."""
+async def stored(client: Client) -> tuple[str, str]:
+    """A tenant that shares data, with a grant that is live for hours, and the day of its batch."""
     tenant = str(uuid.uuid4())
-    await sharing(client, tenant)
+    day, _ = await sharing(client, tenant)
     await granted(client, tenant, durationMinutes=480)
-    return tenant
+    return tenant, day
+
+
+@pytest.fixture
+def tenant(stored: tuple[str, str]) -> str:
+    """The tenant of ``stored``."""
+    return stored[0]
+
+
+@pytest.fixture
+def day(stored: tuple[str, str]) -> str:
+    """The day of ``stored``, which may be over: the clock is moved, and midnight comes."""
+    return stored[1]
 
 
 WHY = "To find out why every second formula is wrong."
@@ -138,8 +150,7 @@ MANY = 10_000
 AT_ONCE = 200
 
 
-async def test_a_day_with_ten_thousand_batches_scrolls(portal: Portal, client: Client, tenant: str) -> None:
-    day = str((await client.now()).date())
+async def test_a_day_with_ten_thousand_batches_scrolls(portal: Portal, tenant: str, day: str) -> None:
     ids = [f"{number:032x}" for number in range(MANY)]
 
     async def listed(route: Route) -> None:
@@ -266,9 +277,8 @@ async def test_what_was_refused_is_said_and_what_was_typed_stays(
 
 @pytest.mark.parametrize(("locale", "purpose"), [("de-DE", "Verbessern"), ("ja-JP", "改善")])
 async def test_asking_and_reading_in_german_and_japanese(
-    portal: Portal, client: Client, tenant: str, locale: str, purpose: str
+    portal: Portal, tenant: str, day: str, locale: str, purpose: str
 ) -> None:
-    day = str((await client.now()).date())
     page = await portal.signed_in(REVIEWER, f"#/reviewer/{tenant}", locale=locale)
     await expect(page.get_by_role("timer")).to_be_visible()
     await expect(page.get_by_role("radio", name=purpose)).to_be_visible()
