@@ -34,7 +34,8 @@ class Room:
     async def begin(self, batches: int = BATCHES) -> None:
         self.enrollment = (await self.client.opt_in(self.tenant, "europe")).body["enrollmentId"]
         now = await self.client.now()
-        await self.client.move_to((now + timedelta(days=1)).replace(hour=3))
+        # At night, and so that the evening before is not before the enrollment, whenever that began.
+        await self.client.move_to((now + timedelta(days=2)).replace(hour=3))
         now = await self.client.now()
 
         async def post(n: int) -> None:
