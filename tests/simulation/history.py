@@ -1155,8 +1155,8 @@ async def _while_busy(history: History, due: tuple[float, float]) -> None:
     end = min(due[1], history.loop.time() + 6 * HOUR)
     accounts = list(history.cloud.captures)
     busy = random.choice((["cosmos"], accounts, ["cosmos", *accounts]))
-    # Days go in time even if an account asks for 20 s and so serves some three calls of a run. A second look begins anew
-    # in each run, and may have to wait until that is over; deletions have two days and not six hours.
+    # Days go in time even if an account asks for 20 s and so serves some three calls of a run. A second look begins
+    # anew in each run, and may have to wait until that is over; deletions have two days and not six hours.
     of_accounts = (None, 1.0, 20.0) if due[1] in history.stored_deadlines() else (None, 1.0)
     for where in busy:
         # Cosmos DB asks for moments, or a second look, which asks it ten times in turn, would need more than a run has.
