@@ -1585,6 +1585,7 @@ async def reckoning(history: History, storm: Storm) -> None:
     )
     thorough = history.random.random() < 0.25  # the others save the runs that can find nothing more to do
     for n in range(4):
+        faults.aimed.clear()  # at calls that did not come
         await history.purge(awake=True)
         await history.wait(6.5 * MINUTE)
         await history.purge(awake=True)
