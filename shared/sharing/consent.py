@@ -7,7 +7,7 @@ from shared.model import deadlines
 from shared.model.epochs import Epoch
 from shared.model.ledger import Setting
 from shared.model.notices import Notices
-from shared.ports import LedgerStore, Permit
+from shared.ports import LedgerStore, Permit, Stored
 from shared.problems import Unavailable
 from shared.shared_reads import SharedReads
 from shared.sharing.epochs import Epochs
@@ -103,7 +103,7 @@ class Consent:
         epoch = None if self._epochs is None else (await self._epochs.current(tenant_id)).epoch
         started = Moment.now(self._clock)
         stored = await self._ledger.read_setting(tenant_id)
-        setting = Setting(tenant_id=tenant_id) if stored is None else stored.value
+        setting = setting_of(tenant_id, stored)
         permit = Permit(setting, started, self._notices.agreed_until(setting.notice))
         newest = self._leases.get(tenant_id)
         if newest is None or newest.read_at.monotonic <= started.monotonic:
@@ -112,6 +112,11 @@ class Consent:
         while len(self._leases) > _LEASES_MAX:
             del self._leases[next(iter(self._leases))]
         return permit
+
+
+def setting_of(tenant_id: str, stored: Stored[Setting] | None) -> Setting:
+    """Return the setting that was read of a tenant; that of a tenant never seen is off (P1)."""
+    return Setting(tenant_id=tenant_id) if stored is None else stored.value
 
 
 def _is_young(lease: _Lease) -> bool:

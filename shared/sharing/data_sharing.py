@@ -34,6 +34,7 @@ from shared.problems import (
     TooManyOptIns,
     Unavailable,
 )
+from shared.sharing.consent import setting_of
 from shared.sharing.epochs import Epochs
 
 _ATTEMPTS = 10
@@ -100,7 +101,7 @@ class DataSharing:
 
     async def get(self, tenant_id: str) -> Setting:
         """Return a tenant's setting; that of a tenant never seen is off (P1)."""
-        return _setting(tenant_id, await self.ledger.read_setting(tenant_id))
+        return setting_of(tenant_id, await self.ledger.read_setting(tenant_id))
 
     async def get_settled(self, tenant_id: str) -> Setting:
         """Return a tenant's setting for its administrator; that it is off only when no instance relies on the opposite.
@@ -109,7 +110,7 @@ class DataSharing:
         """
         stored = await self.ledger.read_setting(tenant_id)
         await self._settle(stored)
-        return _setting(tenant_id, stored)
+        return setting_of(tenant_id, stored)
 
     async def history(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Event]:
         """Return a tenant's ledger, newest first.
@@ -165,11 +166,11 @@ class DataSharing:
         change: Change | None = None
         for _ in range(_ATTEMPTS):
             stored = await self.ledger.read_setting(tenant_id)
-            setting = _setting(tenant_id, stored)
+            setting = setting_of(tenant_id, stored)
             if change is not None and change.setting == setting:
                 break  # the conflict was with our own commit, sent twice because its first answer was lost
             try:
-                change = await self._change(setting, stored, requested, self.clock.now())
+                change = await self._change(tenant_id, stored, requested, self.clock.now())
             except (PreconditionFailed, GeoNotServed):
                 await self._settle(stored)  # a refusal, too, tells that data sharing is off
                 raise
@@ -193,17 +194,18 @@ class DataSharing:
         return change.setting
 
     async def _change(
-        self, setting: Setting, stored: Stored[Setting] | None, requested: RequestedChange, now: datetime
+        self, tenant_id: str, stored: Stored[Setting] | None, requested: RequestedChange, now: datetime
     ) -> Change | None:
         """Return what brings a setting to what is wished for, or None if it is there already."""
+        setting = setting_of(tenant_id, stored)
         if not requested.is_for(setting):
             raise PreconditionFailed(PreconditionFailed.CHANGED)
         if not requested.enabled:
             return _opt_out(setting, requested, now) or await self._stop_review(setting, requested, now)
         change = await self._opt_in(setting, requested, now)
-        if change is not None and isinstance(change.event, OptedIn):
+        if stored is not None and change is not None and isinstance(change.event, OptedIn):
             # Read after the setting: whoever opts in meanwhile takes its ETag from under this commit.
-            await self._refuse_too_many(setting, stored, now)
+            await self._refuse_too_many(stored, now)
         return change
 
     async def home(self, tenant_id: str) -> str | None:
@@ -245,7 +247,8 @@ class DataSharing:
         if stored is not None:
             await self.epochs.outdate((stored.value.tenant_id, stored.at))
 
-    async def _refuse_too_many(self, setting: Setting, stored: Stored[Setting] | None, now: datetime) -> None:
+    async def _refuse_too_many(self, stored: Stored[Setting], now: datetime) -> None:
+        setting = stored.value
         (fewest, _), (most, longest) = deadlines.OPT_INS_MAX
         if setting.sequence < fewest:
             return  # so few events hold no more opt-ins than that, and need not be read
@@ -307,10 +310,6 @@ class DataSharing:
         # One that is to come was not published to be agreed to yet; so it is like one that there is not.
         refusal = NoticeRequired if named is None or named.valid_from > now else NoticeOutdated
         raise refusal(current.version, current.sha256[locale], current.address(locale))
-
-
-def _setting(tenant_id: str, stored: Stored[Setting] | None) -> Setting:
-    return Setting(tenant_id=tenant_id) if stored is None else stored.value
 
 
 def _geo(requested: RequestedChange) -> str:

@@ -10,6 +10,7 @@ from shared.deletion.purge import Purge
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.ledger import Setting
+from shared.ports import Stored
 from shared.problems import TooManyOptIns
 from shared.sharing.data_sharing import DataSharing, RequestedChange
 from shared.stores.memory import MemoryDeletions
@@ -79,7 +80,7 @@ def _() -> Iterator[None]:
     async def limited(self: DataSharing, tenant_id: str, requested: RequestedChange) -> Setting:
         stored = await self.ledger.read_setting(tenant_id)
         if stored is not None and not requested.enabled and stored.value.enabled:
-            await self._refuse_too_many(stored.value, stored, self.clock.now())
+            await self._refuse_too_many(stored, self.clock.now())
         return await put(self, tenant_id, requested)
 
     with patched(DataSharing, "put", limited):
@@ -102,9 +103,9 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     counts: Counter[tuple[int, str]] = Counter()
 
-    async def own(self: DataSharing, setting: Setting, *_: Any) -> None:
-        counts[id(self.clock), setting.tenant_id] += 1
-        if counts[id(self.clock), setting.tenant_id] > 10:
+    async def own(self: DataSharing, stored: Stored[Setting], now: datetime) -> None:
+        counts[id(self.clock), stored.value.tenant_id] += 1
+        if counts[id(self.clock), stored.value.tenant_id] > 10:
             raise TooManyOptIns(3600)
 
     with patched(DataSharing, "_refuse_too_many", own):
