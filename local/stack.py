@@ -164,6 +164,7 @@ class Stack:
             "RECEIPT_KEY": str(self.directory / RECEIPT_KEYS_FILE),
             "TOKEN_ISSUER": f"{self.description.issuer}/{{tenantid}}/v2.0",
             "TOKEN_JWKS_URI": self.issuer.jwks_uri,
+            "CONSENT_EPOCHS": "on",  # no instance of an earlier version is ever here
             **self._settings,
         }
 

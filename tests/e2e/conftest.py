@@ -29,8 +29,8 @@ async def client(stack: Stack) -> AsyncIterator[Client]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def second_host(stack: Stack) -> Process:
-    """Another process of the app, on the same Cosmos DB and storage; it trusts epochs, and the first does not (D21)."""
-    return await stack.start_host({"CONSENT_EPOCHS": "on"})
+    """Another process of the app, on the same Cosmos DB and storage; it trusts no epochs, and the first does (D21)."""
+    return await stack.start_host({"CONSENT_EPOCHS": "off"})
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -125,7 +125,7 @@ async def test_the_local_settings_are_those_of_the_sample(stack: Stack) -> None:
     sample = json.loads((Path(__file__).parents[2] / "local.settings.sample.json").read_text())
     # The sample also shows settings that have a default.
     addresses = {"GEO_ENDPOINTS", "PUBLIC_ADDRESS", "TRUSTED_FORWARDED_HOSTS"}
-    optional = {"RETENTION_DAYS", "CONTROLLER", "REVIEW_VERDICTS", "CONSENT_EPOCHS", *addresses}
+    optional = {"RETENTION_DAYS", "CONTROLLER", "REVIEW_VERDICTS", *addresses}
     assert set(sample["Values"]) - set(stack.app_settings) == optional
     assert stack.app_settings["TOKEN_ISSUER"] == f"{stack.issuer.url}/{{tenantid}}/v2.0"
     assert stack.app_settings["COSMOS_CONNECTION"].startswith("AccountEndpoint=http://127.0.0.1:")
