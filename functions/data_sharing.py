@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 import azure.functions as func
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field
 
 from functions._api.answers import AnswerModel, Page, json_answer, page_answer
 from functions._api.etags import IF_MATCH, IF_NONE_MATCH, etag
@@ -20,6 +19,7 @@ from shared.model.geos import GEOS
 from shared.model.items import EnrollmentId, Instant, TenantId
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Administrator, Channel, Event, OptedIn, OptedOut, Setting
 from shared.model.notices import NOTICES, Agreement, Notices
+from shared.model.requests import RequestModel
 from shared.ports import Conflict, StoreUnavailable
 from shared.problems import (
     GeoNotServed,
@@ -47,18 +47,10 @@ _NEEDED_TO_OPT_IN: dict[str, Any] = {
 }
 
 
-class DataSharingRequest(BaseModel):
+class DataSharingRequest(RequestModel):
     """The body of a PUT."""
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        alias_generator=to_camel,
-        validate_by_name=False,
-        serialize_by_alias=True,
-        json_schema_extra=_NEEDED_TO_OPT_IN,
-    )
+    model_config = ConfigDict(json_schema_extra=_NEEDED_TO_OPT_IN)
 
     enabled: bool
     # Any text is taken: to opt out it means nothing and must stop nobody. Clients see here which texts mean a geo.

@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Self
 
 import azure.functions as func
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from functions._api.answers import SparseAnswerModel, json_answer
 from functions._api.etags import Tags, etag, if_match, if_none_match
@@ -18,6 +17,7 @@ from shared.model.agreement import Agreement
 from shared.model.capture import BATCH_MAX
 from shared.model.items import Instant
 from shared.model.labels import COMMENT_MAX, DEFAULT_VOCABULARY, TAGS_MAX, Label, Said, Word
+from shared.model.requests import RequestModel
 from shared.problems import (
     GeoNotServed,
     GrantRequired,
@@ -34,17 +34,10 @@ blueprint = func.Blueprint()
 BODY_MAX_BYTES = 32 * 1024
 
 
-class LabelRequest(BaseModel):
+class LabelRequest(RequestModel):
     """The body of a PUT: what a reviewer says of a capture, which is at least one of these."""
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        hide_input_in_errors=True,
-        frozen=True,
-        json_schema_extra={"minProperties": 1},
-    )
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     verdict: Word | None = Field(None, description="One of the words of the label vocabulary.")
     score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(

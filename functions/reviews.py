@@ -5,8 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Self
 
 import azure.functions as func
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from functions._api.answers import Page, SparseAnswerModel, json_answer, link, page_answer
 from functions._api.http import Call, serves
@@ -18,6 +17,7 @@ from shared.identity.callers import Who
 from shared.model.capture import BATCH_MAX, Capture
 from shared.model.grants import DURATION_MAX, AccessRecord, GrantStatus, Purpose, ReviewGrant
 from shared.model.items import ENROLLMENT_ID, EnrollmentId, Instant, Item
+from shared.model.requests import RequestModel
 from shared.problems import (
     GeoNotServed,
     GrantNotPending,
@@ -42,12 +42,8 @@ def _says_something(text: str) -> str:
     return text
 
 
-class ReviewGrantRequest(BaseModel):
+class ReviewGrantRequest(RequestModel):
     """The body of a POST that asks for a grant. A ``purpose`` that is none of ours is refused by its name."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True, frozen=True
-    )
 
     purpose: Annotated[
         str,

@@ -11,9 +11,7 @@ from isal import igzip
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     FailFast,
     Field,
     JsonValue,
@@ -22,11 +20,11 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from shared.model.items import format_instant
 from shared.model.messages import TEXT_MAX_BYTES, Message, Part, is_short_enough
 from shared.model.persons import pseudonym, without_persons
+from shared.model.requests import RequestModel
 
 BATCH_MAX = 500
 """Captures in one batch."""
@@ -76,13 +74,7 @@ LANGUAGE = re.compile("[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 Label = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_MAX)]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True
-    )
-
-
-class Capture(_Request):
+class Capture(RequestModel):
     """One interaction with an assistant."""
 
     captured_at: Annotated[
@@ -144,7 +136,7 @@ class Capture(_Request):
         return self.model_copy(update=told).model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
-class CaptureBatch(_Request):
+class CaptureBatch(RequestModel):
     """The body of one POST: at least one capture."""
 
     # The first bad one is enough: a hostile body could be wrong in half a million ways.

@@ -8,9 +8,7 @@ from unicodedata import normalize
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
@@ -22,6 +20,7 @@ from pydantic.alias_generators import to_camel
 from shared.model.capture import LABEL_MAX, rfc_3339
 from shared.model.items import Instant, format_instant
 from shared.model.labels import Label, Word
+from shared.model.requests import RequestModel
 
 CONDITIONS_MAX = 8
 TEXT_MAX = 200
@@ -41,18 +40,12 @@ def _instant(value: Any) -> Any:
     return value if isinstance(value, datetime) else rfc_3339(value)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True
-    )
-
-
 # A text is all that JSON has for either; without these, numbers would be taken for them too.
 _Day = Annotated[date, BeforeValidator(_day)]
 _Instant = Annotated[Instant, BeforeValidator(_instant)]
 
 
-class TelemetryCondition(_Part):
+class TelemetryCondition(RequestModel):
     """What a member of a capture's telemetry must be: one of ``equals``, ``over`` and ``under``, or the last two."""
 
     name: Name = Field(description="The member's name; one that begins with / is a JSON Pointer (RFC 6901).")
@@ -92,7 +85,7 @@ def _says_something(text: str) -> str:
     return text
 
 
-class Selection(_Part):
+class Selection(RequestModel):
     """Captures of some days that are as each of the members says; without members, all that there are.
 
     A search text is what a customer may have said: it goes on no record and into no log (P8).
