@@ -31,7 +31,7 @@ from bench.generator import Generator
 from bench.machine import MachineBusy, Watch
 from bench.plan import DEFAULT, LARGE, QUICK, Plan
 from bench.results import BenchError, Results
-from bench.scenario import GEO, TIMERS_OFF, Bench, kept
+from bench.scenario import FEED_OFF, GEO, TIMERS_OFF, Bench, kept
 from bench.targets import Target
 from bench.venvs import PLOT, command
 from local.process import ROOT, ProcessError
@@ -65,6 +65,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "ledgers": ledgers,
     "status": status,
 }
+
+_FED = {"toggle", "concurrency"}
+"""Whose opt-outs are to become deletions."""
 
 _RESULTS = ROOT / "bench" / "results"
 _BUSY = 3
@@ -166,7 +169,8 @@ async def _bench(run: Run, names: Sequence[str], whole: Path | None) -> None:
                     # Azurite writes down every 5 s all that it holds, and answers nobody meanwhile: what was stored
                     # before would be seen in the latencies.
                     directory = bench.directory / "stack"
-                    async with Stack(directory, (GEO,), settings=TIMERS_OFF, storage_on_disk=False) as stack:
+                    settings = TIMERS_OFF | ({} if name in _FED else FEED_OFF)
+                    async with Stack(directory, (GEO,), settings=settings, storage_on_disk=False) as stack:
                         await SCENARIOS[name].measure(bench, stack)
                 run.done[name] = time.monotonic() - started
                 _say(f"  {run.done[name]:.0f} s")

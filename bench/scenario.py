@@ -17,7 +17,8 @@ from local.stack import Stack
 
 GEO = "europe"
 STORAGE = f"storage-{GEO}"
-TIMERS_OFF = {f"AzureWebJobs.{name}.Disabled": "true" for name in ("purge", "sweep", "metrics")}
+TIMERS_OFF = {f"AzureWebJobs.{name}.Disabled": "true" for name in ("purge", "sweep", "metrics", "make_exports")}
+FEED_OFF = {"AzureWebJobs.opt_outs.Disabled": "true"}
 """Application settings: nothing is to run but what is measured."""
 
 

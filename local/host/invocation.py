@@ -132,7 +132,8 @@ class Invoker:
         if outcome.answer is not None and outcome.answer.type == "http":
             status = outcome.answer.value["status_code"].value
         milliseconds = round((time.monotonic() - started) * 1000)
-        _log.info("%s %s %s %d ms", function.name, invocation_id, status, milliseconds)
+        level = logging.DEBUG if isinstance(function.trigger, HttpTrigger) and outcome.succeeded else logging.INFO
+        _log.log(level, "%s %s %s %d ms", function.name, invocation_id, status, milliseconds)
         return outcome
 
     def _call(self, function: Function, value: Datum, invocation_id: str, retry: int) -> Awaitable[Any]:

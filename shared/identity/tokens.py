@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from joserfc import jws, jwt
@@ -33,6 +34,21 @@ _WRONG_CLAIMS = {
 _SIGNED_MAX = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A token whose signature is right.
+
+    Attributes:
+        key: what has signed it.
+        claims: what it says.
+        good_at: the second, since 1970, in which that was last found to hold, and for which audiences.
+    """
+
+    key: Key
+    claims: dict[str, Any]
+    good_at: tuple[int, Sequence[str]] | None = None
+
+
 class Tokens:
     """Verifies bearer tokens; whatever is not known to be right is refused."""
 
@@ -40,7 +56,7 @@ class Tokens:
         self._configuration = configuration
         self._keys = keys
         self._clock = clock
-        self._signed: dict[bytes, tuple[Key, dict[str, Any]]] = {}
+        self._signed: dict[bytes, _Opened] = {}
 
     async def caller(self, authorization: str | None, *, for_admin_tools: bool = False) -> Caller:
         """Return whom the header's token speaks for.
@@ -85,22 +101,25 @@ class Tokens:
         """Return a token's claims, which are checked each time; its signature only once for each published key."""
         try:
             digest = hashlib.sha256(token.encode("ascii")).digest()  # so that no token is kept
-            key, claims = self._signed.get(digest) or await self._opened(token)
+            opened = self._signed.get(digest) or await self._opened(token)
             # A key that the issuer has withdrawn, or published anew, says nothing any more of what it has signed.
-            if not any(key is each for each in await self._keys.with_id(str(key.kid))):
-                key, claims = await self._opened(token)
-            self._check(claims, key.get("issuer"), audiences)
+            if not any(opened.key is each for each in await self._keys.with_id(str(opened.key.kid))):
+                opened = await self._opened(token)
+            now = int(self._clock.now().timestamp())
+            if opened.good_at != (now, audiences):  # what was good in this second still is: claims tell no less
+                self._check(opened.claims, opened.key.get("issuer"), audiences, now)
+                opened = replace(opened, good_at=(now, audiences))
         except BadSignatureError:
             raise Unauthenticated(Unauthenticated.SIGNATURE) from None
         except (JoseError, ValueError, TypeError, RecursionError):  # the last from JSON that is thousands deep
             raise Unauthenticated(Unauthenticated.INVALID) from None
-        self._signed[digest] = key, claims
+        self._signed[digest] = opened
         while len(self._signed) > _SIGNED_MAX:
             del self._signed[next(iter(self._signed))]
-        return claims
+        return opened.claims
 
-    async def _opened(self, token: str) -> tuple[Key, dict[str, Any]]:
-        """Return the key that has signed a token, and its claims.
+    async def _opened(self, token: str) -> "_Opened":
+        """Return the key that has signed a token, and its claims, which are not looked at yet.
 
         Raises:
             Unauthenticated, JoseError, ValueError, TypeError, RecursionError: if it is not signed, or not a token.
@@ -124,9 +143,9 @@ class Tokens:
         for name, refusal in (("tid", Unauthenticated.TENANT_NO_GUID), ("oid", Unauthenticated.OBJECT_NO_GUID)):
             if not isinstance(claims.get(name), str) or not GUID.fullmatch(claims[name]):
                 raise Unauthenticated(refusal)
-        return key, claims
+        return _Opened(key, claims)
 
-    def _check(self, claims: dict[str, Any], keys_issuer: object, audiences: Sequence[str]) -> None:
+    def _check(self, claims: dict[str, Any], keys_issuer: object, audiences: Sequence[str], now: int) -> None:
         issuers = [issuer.replace("{tenantid}", claims["tid"]) for issuer in self._configuration.issuers]
         # Entra publishes some keys for one issuer alone, that of personal accounts for instance; with such a key nobody
         # may speak for another tenant.
@@ -135,7 +154,7 @@ class Tokens:
             if not issuers:
                 raise Unauthenticated(Unauthenticated.OTHERS_KEY)
         registry = jwt.JWTClaimsRegistry(
-            now=int(self._clock.now().timestamp()),
+            now=now,
             leeway=int(deadlines.CLOCK_SKEW.total_seconds()),
             iss={"essential": True, "values": issuers},
             aud={"essential": True, "values": list(audiences)},

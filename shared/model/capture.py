@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from shared.model.containers import digits_of
 from shared.model.items import format_instant
 from shared.model.messages import TEXT_MAX_BYTES, Message, Part, is_short_enough
 from shared.model.persons import pseudonym, without_persons
@@ -184,7 +185,7 @@ def batch_id(enrollment_id: str, day: date, *named: str) -> str:
         day: the day, in UTC.
         named: what tells the batch from all others.
     """
-    return hashlib.sha256("\n".join((enrollment_id, f"{day:%Y%m%d}", *named)).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join((enrollment_id, digits_of(day), *named)).encode()).hexdigest()[:32]
 
 
 def compressed(lines: Iterable[bytes]) -> bytes:

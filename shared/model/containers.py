@@ -27,12 +27,12 @@ class DayContainer:
     @property
     def name(self) -> str:
         """The container's name, ``{shard}-{yyyymmdd}-{enrollmentId}``."""
-        return f"{shard_of(self.enrollment_id)}-{self.day:%Y%m%d}-{self.enrollment_id}"
+        return f"{self.day_prefix}{self.enrollment_id}"
 
     @property
     def day_prefix(self) -> str:
         """What the names of all containers of its shard and day begin with."""
-        return f"{shard_of(self.enrollment_id)}-{self.day:%Y%m%d}-"
+        return f"{shard_of(self.enrollment_id)}-{digits_of(self.day)}-"
 
     @classmethod
     def parse(cls, name: str) -> "DayContainer | None":
@@ -50,12 +50,17 @@ class DayContainer:
 
 def prefixes_after(shard: str, day: date) -> Sequence[str]:
     """Return what the names of a shard begin with whose day comes after ``day``: few prefixes, that no others have."""
-    digits = f"{day:%Y%m%d}"
+    digits = digits_of(day)
     return [
         f"{shard_prefix(shard)}{digits[:place]}{higher}"
         for place, digit in enumerate(digits)
         for higher in range(int(digit) + 1, _HIGHEST.get(place, 9) + 1)
     ]
+
+
+def digits_of(day: date) -> str:
+    """Return ``day`` as ``yyyymmdd``."""
+    return day.isoformat().replace("-", "")  # a format of its own would take seven times as long, for each capture
 
 
 def deployment_container(deployment_id: str) -> str:

@@ -37,6 +37,8 @@ _RENEW_BEFORE_SECONDS = 3600.0
 _NOT_AGAIN_SECONDS = 60.0
 _FETCH_SECONDS = 10.0
 _BEHIND = timedelta(minutes=5)
+_IN_QUERY = str.maketrans({each: quote(each, safe="") for each in "+/=:"})
+"""What of base64, and of an instant, means something else in a query."""
 
 Key = str | UserDelegationKey
 """An account's own key in base64, or an identity's."""
@@ -152,10 +154,10 @@ class Form:
 
     def signature(self, container: str, blob: str, expiry: datetime) -> str:
         """Return the query that lets whoever has it use one blob until ``expiry``, in UTC."""
-        until = f"{expiry:%Y-%m-%dT%H:%M:%SZ}"
+        until = f"{expiry.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
         signed = self.signed.format(container=container, blob=blob, expiry=until)
-        signature = b64encode(hmac.digest(self.secret, signed.encode(), hashlib.sha256))
-        return f"{self.query.format(expiry=quote(until))}&sig={quote(signature)}"
+        signature = b64encode(hmac.digest(self.secret, signed.encode(), hashlib.sha256)).decode()
+        return f"{self.query.format(expiry=until.translate(_IN_QUERY))}&sig={signature.translate(_IN_QUERY)}"
 
 
 @dataclass(frozen=True, slots=True)
