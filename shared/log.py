@@ -100,8 +100,6 @@ def as_json() -> None:
     setattr(make_rendered, _RENDERED, True)
     for unsaid in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
         setattr(logging, unsaid, False)  # no line says it, and to find it out takes as long as the rest of a record
-    # No line says any of it, and to find it out takes as long as all else in a record.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
     logging.setLogRecordFactory(make_rendered)
     warnings.showwarning = _log_warning
 

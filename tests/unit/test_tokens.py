@@ -221,6 +221,20 @@ async def test_a_token_that_was_seen_is_checked_again_for_all_but_its_signature(
         await tokens.caller(seen)
 
 
+async def test_a_token_that_was_good_a_moment_ago_is_still_for_one_audience_alone_and_ends_in_its_second() -> None:
+    clock = ManualClock()
+    tokens = verifier(clock=clock)
+    seen = f"Bearer {token()}"
+    clock.move(timedelta(hours=1, seconds=59))  # what a minute of skew leaves of an hour
+    for _ in range(2):
+        assert await tokens.caller(seen)
+        with pytest.raises(Unauthenticated):
+            await tokens.caller(seen, for_admin_tools=True)
+    clock.move(timedelta(seconds=2))
+    with pytest.raises(Unauthenticated):
+        await tokens.caller(seen)
+
+
 async def test_what_resembles_a_token_that_was_seen_is_not_taken_for_it() -> None:
     tokens = verifier()
     seen = token()
