@@ -32,7 +32,9 @@ COPIES = ROOT / ".mutants"
 
 FOLDERS = ("model", "deletion", "sharing", "review", "sweep")
 LISTED = (
-    *("model.consent", "model.grants", "model.json_shape", "model.persons", "model.posture", "model.signatures"),
+    *("model.capture", "model.consent", "model.deletion", "model.exports", "model.grants", "model.items"),
+    *("model.json_shape", "model.labels", "model.messages", "model.persons", "model.posture", "model.selection"),
+    *("model.signatures", "model.spans"),
     *("deletion.deletions", "deletion.postponed", "deletion.purge", "deletion.receipts"),
     *("review.access", "review.cursors", "review.exporting", "review.finding", "review.labelling"),
     *("review.languages", "review.record", "review.scanning"),

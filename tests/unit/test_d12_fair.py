@@ -476,8 +476,10 @@ def opt_ins(world: World) -> list[Any]:
 async def test_p5_the_tenth_opt_in_of_an_hour_is_taken_and_the_eleventh_is_not() -> None:
     world = World()
     await opted_in_times(world, 10)
+    asked_at = world.clock.now()
     with pytest.raises(TooManyOptIns) as refused:
         await world.opt_in()
+    assert world.clock.now() - asked_at == SECOND * deadlines.CONSENT_LEASE_SECONDS, "it is told that sharing is off"
     first = opt_ins(world)[0]
     wait = int(refused.value.headers["Retry-After"])
     assert world.clock.now() + timedelta(seconds=wait) == first + timedelta(hours=1)

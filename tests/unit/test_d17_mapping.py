@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from shared.model.capture import Capture
-from shared.model.messages import INLINE_MAX_BYTES
-from shared.model.spans import CONTENT, OPERATIONS, Span, TooLong, capture_of
+from shared.model.json_shape import DEPTH_MAX, VALUES_MAX
+from shared.model.messages import INLINE_MAX_BYTES, TEXT_MAX_BYTES
+from shared.model.spans import CONTENT, MESSAGES_MAX, OPERATIONS, Span, TooLong, capture_of
 from tests.spans import TRACE_ID, said
 
 END = 1_795_262_400_123_456_789
@@ -281,3 +282,77 @@ def test_whatever_attributes_say_comes_out_as_a_capture(attributes: dict[str, An
     for name in ("truncated", "userId"):  # which one that is sent cannot have, and which becomes a pseudonym
         capture.pop(name, None)
     CAPTURE.validate(capture)
+
+
+def parts(*texts: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "content": text} for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "member", "role"),
+    [("gen_ai.input.messages", "inputMessages", "user"), ("gen_ai.output.messages", "outputMessages", "assistant")],
+)
+def test_who_is_not_named_is_whoever_says_such_things(attribute: str, member: str, role: str) -> None:
+    capture = of({attribute: ["Hello.", {"content": "And?"}, {"parts": [{"content": 5}]}]})
+    unknown = {"type": "unknown", "content": 5}
+    assert capture[member] == [{"role": role, "parts": each} for each in (parts("Hello."), parts("And?"), [unknown])]
+
+
+@pytest.mark.parametrize(
+    ("messages", "kept"),
+    [
+        pytest.param([{"role": "user", "parts": []}] * MESSAGES_MAX, True, id="as many messages as may be"),
+        pytest.param([{"role": "user", "parts": []}] * (MESSAGES_MAX + 1), False, id="one more"),
+        pytest.param([said("user", "x")] * (MESSAGES_MAX // 2), True, id="as many with their parts"),
+        pytest.param([said("user", "x")] * (MESSAGES_MAX // 2 + 1), False, id="one more with its part"),
+    ],
+)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_so_many_messages_are_kept_and_more_are_the_text_that_they_are(
+    messages: list[Any], kept: bool, as_text: bool
+) -> None:
+    given = json.dumps(messages) if as_text else messages
+    assert asked(given) == (messages if kept else json.dumps(messages))
+
+
+@pytest.mark.parametrize(("given", "text"), [(5, "5"), (True, "true"), ("just said", "just said"), ("", "")])
+def test_what_is_no_message_is_what_was_said(given: Any, text: str) -> None:
+    assert asked(given) == text
+
+
+def test_json_is_json_behind_white_space_and_as_deep_as_a_body_may_be() -> None:
+    assert asked(f" \n{json.dumps(ASKED)}") == ASKED
+    for depth in (DEPTH_MAX, DEPTH_MAX + 1):
+        text = f'{"[" * depth}"{"x" * 3 * VALUES_MAX}"{"]" * depth}'  # too long to be left to the parser
+        [call] = of({"gen_ai.tool.call.arguments": text})["inputMessages"][0]["parts"]
+        assert call["arguments"] == (json.loads(text) if depth == DEPTH_MAX else text)
+
+
+@pytest.mark.parametrize("told", [{}, *({"user.id": nobody} for nobody in (None, "", 0, 0.5, ["a"], {"a": 1}))])
+def test_d18_nobody_is_who_the_span_does_not_name(told: dict[str, Any]) -> None:
+    assert "userId" not in of({"gen_ai.input.messages": "Hello.", **told})
+
+
+def test_all_that_the_sender_cut_is_named() -> None:
+    told = {"gen_ai.input.messages": "TRUNCATED", "gen_ai.output.messages": "And … [truncated]"}
+    assert of(told, of_agent=True)["truncated"] == ["gen_ai.input.messages", "gen_ai.output.messages"]
+
+
+def test_a_span_that_began_with_time_itself_has_lasted_since() -> None:
+    assert of({"gen_ai.input.messages": "x"}, start=1, end=2_000_001)["telemetry"]["durationMs"] == 2.0
+    assert "durationMs" not in of({"gen_ai.input.messages": "x"}, start=0, end=2_000_001)["telemetry"]
+
+
+@pytest.mark.parametrize("attribute", ["gen_ai.input.messages", "gen_ai.output.messages"])
+def test_a_text_that_is_no_message_may_be_as_long_as_one_and_no_longer(attribute: str) -> None:
+    assert of({attribute: "x" * TEXT_MAX_BYTES})
+    with pytest.raises(TooLong):
+        of({attribute: "x" * (TEXT_MAX_BYTES + 1)})
+
+
+@pytest.mark.parametrize("data", ["text/plain,%41,%42" * INLINE_MAX_BYTES, "text/plain," + "%41%42" * INLINE_MAX_BYTES])
+def test_long_media_that_are_not_in_base64_are_hashed_as_they_were_sent(data: str) -> None:
+    sent = data.partition(",")[2].encode()
+    [message] = asked([{"role": "user", "parts": [{"type": "uri", "uri": f"data:{data}"}]}])
+    told = {"type": "uri", "sha256": hashlib.sha256(sent).hexdigest(), "bytes": len(sent)}
+    assert message["parts"] == [told]

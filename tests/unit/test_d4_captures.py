@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from shared.model.capture import Capture
+from shared.model.items import Instant, format_instant
 from shared.model.messages import TEXT_MAX_BYTES
 from shared.problems import CapturedTooEarly, CapturedTooLate, IdempotencyKeyReused, Problem
 from tests.clocks import START
@@ -126,3 +127,13 @@ async def test_p4_a_captures_day_is_that_of_utc_wherever_the_machine_and_the_cal
     stored = await world.captures.submit(TENANT, submission(sent))
     assert world.days() == ["2026-11-21"]
     assert stored.expires_at == datetime(2026, 12, 21, tzinfo=UTC)
+
+
+@pytest.mark.usefixtures("_far_from_greenwich")
+def test_p4_an_items_instants_are_those_of_utc_wherever_the_machine_is() -> None:
+    at = TypeAdapter(Instant).validate_json('"2026-11-21T13:30:00+02:00"')
+    assert (at.utcoffset(), at.date(), format_instant(at)) == (
+        timedelta(),
+        date(2026, 11, 21),
+        "2026-11-21T11:30:00.000000Z",
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.model.capture import StoredBatch
+from shared.model.capture import StoredBatch, compressed
 from shared.model.messages import TEXT_MAX_BYTES
 from shared.ports import ContainerMissing
 from shared.problems import DataSharingOff, IdempotencyKeyReused, Unavailable
@@ -38,6 +38,11 @@ async def test_the_same_key_and_body_is_answered_as_the_first_time_and_stored_on
         again.expires_at,
     )
     assert sum(len(batches) for batches in world.containers().values()) == 1
+
+
+def test_p4_a_blob_says_of_no_other_time_than_its_captures_do() -> None:
+    content = compressed([b"{}"])
+    assert (gzip.decompress(content), content[4:8]) == (b"{}\n", bytes(4))  # RFC 1952, 2.3.1: no time is there
 
 
 async def test_the_answer_says_which_batch_it_is_how_much_of_whom_was_taken_and_until_when_it_is_kept() -> None:

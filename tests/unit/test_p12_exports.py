@@ -449,10 +449,11 @@ async def test_p12_pieces_that_overlap_make_a_file_without_duplicates() -> None:
 
 def test_p12_a_piece_is_what_its_name_says() -> None:
     for start, end in ((Place(DAY), Place(DAY, "f" * 32)), (Place(DAY, "0" * 32), Place(days_after(30), "a1" * 16))):
-        piece = Piece(start, end, 123, days_after(7))
+        piece = Piece(start, end, 123_456_789, days_after(17))
         name = piece.name(DAY)
         assert (len(name), name.isascii(), Piece.parse(name, DAY)) == (59, True, piece)
-    for wrong in ("", "x" * 59, Piece(Place(DAY, "a" * 32), Place(DAY, "b" * 32), 1, DAY).name(DAY)[:-1]):
+    good, nothing = (Piece(Place(DAY, "a" * 32), Place(DAY, end * 32), 1, DAY).name(DAY) for end in "ba")
+    for wrong in ("", "x" * 59, good[:-1], nothing):  # whoever goes on behind a piece of nothing goes on for ever
         with pytest.raises(ValueError, match="no p"):
             Piece.parse(wrong, DAY)
 

@@ -201,3 +201,24 @@ async def test_what_was_signed_proves_a_deletion_whatever_was_made_of_it() -> No
     for day in ({"firstDay": "2026-11-22"}, {"lastDay": "2026-11-23"}):  # not all of the enrollment's
         with pytest.raises(ValueError, match=r"^the ledger says something else$"):
             done.proved_by({**done.receipt_claims, **day}, done.receipt.jws, event)
+
+
+async def test_p6_a_receipt_counts_only_for_what_is_finished() -> None:
+    world, deletion = await purged()
+    done = await look_again(world, deletion)
+    event = world.ledger.events[TENANT][-1]
+    assert isinstance(event, OptedOut)
+    early = deletion.model_copy(update={"receipt": done.receipt})  # by whomever
+    assert early.bound_to(event, world.clock.now()) == deletion
+
+
+async def test_p9_a_deletion_that_was_finished_right_at_its_deadline_was_not_late() -> None:
+    world, deletion = await purged()
+    done = await look_again(world, deletion)
+    assert done.receipt is not None
+    moment = timedelta(microseconds=1)
+    for after, late in ((-moment, False), (timedelta(), False), (moment, True)):
+        receipt = done.receipt.model_copy(update={"second_look_at": done.deadline + after})
+        finished = done.model_copy(update={"receipt": receipt})
+        assert finished.finished_late(done.deadline) is late
+        assert not finished.finished_late(done.deadline + moment), "that is for a round of before to tell"

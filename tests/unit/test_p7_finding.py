@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from shared.model.items import format_instant
 from shared.model.labels import labels_blob
@@ -131,6 +132,33 @@ async def reviewed_world_from(opt_in: Any) -> World:
     world.clock.set(START)
     await granted(world)
     return world
+
+
+@pytest.mark.parametrize("member", ["firstDay", "lastDay", "capturedFrom", "capturedBefore"])
+@pytest.mark.parametrize("value", [1_763_683_200, 1.5, True, "20261121", "1763683200", "21.11.2026"])
+def test_p12_a_day_and_an_instant_are_texts_of_their_form_alone(member: str, value: Any) -> None:
+    with pytest.raises(ValidationError):
+        Selection.model_validate_json(json.dumps({member: value}))
+
+
+def test_p12_what_is_wrong_with_a_search_is_said_in_our_words() -> None:
+    for member, value, words in (
+        ("firstDay", "2026-11-21T00:00:00Z", "must be a date as in 2026-11-21"),
+        ("text", " \u3000", "must have something to look for"),
+    ):
+        with pytest.raises(ValidationError) as refused:
+            Selection.model_validate_json(json.dumps({member: value}))
+        assert refused.value.errors()[0]["msg"] == f"Value error, {words}"
+
+
+def test_p7_a_record_names_all_that_chooses_but_the_days_which_it_has_itself() -> None:
+    now = START.replace(microsecond=0)
+    days, times = (
+        dict.fromkeys(("firstDay", "lastDay"), now.date()),
+        dict.fromkeys(("capturedFrom", "capturedBefore"), now),
+    )
+    selection = Selection.model_validate({**days, **times, "text": "x", "labelled": False})
+    assert selection.filtered_by == ("capturedFrom", "capturedBefore", "text", "labelled")
 
 
 async def test_p12_the_language_is_shown_that_a_capture_says_or_seems_to_be_in() -> None:
