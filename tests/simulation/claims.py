@@ -83,12 +83,13 @@ class Claims:
     # Heartbeats
 
     def heartbeat(self, heartbeat: Any, work: Any) -> None:
-        """One is stored: it says that the run failed if a call to its account has."""
+        """One is stored: it says that the run failed if a call to its account had when it was sent."""
         self.item(heartbeat)
         oracle = self._oracle
         if (heartbeat.outcome == "failed") != (heartbeat.error is not None):
             oracle.fail("P9", f"a heartbeat says {heartbeat.outcome}, error {heartbeat.error}")
-        failed = [code for store, _, code in getattr(work, "failed", ()) if store == heartbeat.storage_account]
+        before = [] if work is None else work.failed[: work.failed_before.get(id(heartbeat))]
+        failed = [code for store, _, code in before if store == heartbeat.storage_account]
         if failed and heartbeat.outcome != "failed":
             oracle.fail("P9", f"a {heartbeat.kind} failed with {failed[0]}, and its heartbeat says {heartbeat.outcome}")
         if failed and not heartbeat.counts.get("failures"):

@@ -84,6 +84,7 @@ class Work:
     ``sent`` is what the oracle knows a capture by. ``held_until`` is the time until which its process may be held up: a
     change of a setting has one, because it is stamped before it is committed. A capture has none. ``failed`` is which
     store failed it in which call, and with what code; ``told_to_wait`` which stores have asked it for fewer requests.
+    ``failed_before`` is how many had failed when a heartbeat was sent, by the heartbeat's ``id``: it may land later.
     """
 
     number: int
@@ -94,6 +95,7 @@ class Work:
     lands_until: float = 0.0
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     told_to_wait: set[str] = field(default_factory=set)
+    failed_before: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -274,6 +276,8 @@ class Faulty:
                 faults.begun_beside(work, args[1], args[2])
             else:
                 faults.begun(work, args[1])
+        if method == "write" and work is not None:
+            work.failed_before[id(args[0])] = len(work.failed)
         try:
             if method == "delete_container" and args and args[0] in faults.weather.stuck:
                 faults.count("stuck container")

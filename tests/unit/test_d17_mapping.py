@@ -293,9 +293,9 @@ def parts(*texts: str) -> list[dict[str, Any]]:
     [("gen_ai.input.messages", "inputMessages", "user"), ("gen_ai.output.messages", "outputMessages", "assistant")],
 )
 def test_who_is_not_named_is_whoever_says_such_things(attribute: str, member: str, role: str) -> None:
-    capture = of({attribute: ["Hello.", {"content": "And?"}, {"parts": [{"content": 5}]}]})
-    unknown = {"type": "unknown", "content": 5}
-    assert capture[member] == [{"role": role, "parts": each} for each in (parts("Hello."), parts("And?"), [unknown])]
+    capture = of({attribute: ["Hello.", {"content": "And?"}, {"parts": [{"content": 5}, {"content": "?"}]}]})
+    untold = [{"type": "unknown", "content": 5}, *parts("?")]
+    assert capture[member] == [{"role": role, "parts": each} for each in (parts("Hello."), parts("And?"), untold)]
 
 
 @pytest.mark.parametrize(
