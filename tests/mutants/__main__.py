@@ -32,14 +32,16 @@ COPIES = ROOT / ".mutants"
 
 FOLDERS = ("model", "deletion", "sharing", "review", "sweep")
 LISTED = (
-    *("model.capture", "model.consent", "model.deletion", "model.exports", "model.grants", "model.items"),
-    *("model.json_shape", "model.labels", "model.messages", "model.persons", "model.posture", "model.selection"),
-    *("model.signatures", "model.spans"),
+    *("model.agreement", "model.capture", "model.consent", "model.containers", "model.deadlines", "model.deletion"),
+    *("model.epochs", "model.exports", "model.findings", "model.geos", "model.grants", "model.heartbeats"),
+    *("model.items", "model.json_shape", "model.labels", "model.ledger", "model.messages", "model.metrics"),
+    *("model.notices", "model.persons", "model.posture", "model.requests", "model.selection", "model.signatures"),
+    *("model.spans",),
     *("deletion.deletions", "deletion.postponed", "deletion.purge", "deletion.receipts"),
     *("review.access", "review.cursors", "review.exporting", "review.finding", "review.labelling"),
     *("review.languages", "review.record", "review.scanning"),
     *("sharing.captures", "sharing.consent", "sharing.consent_receipts", "sharing.data_sharing"),
-    *("sharing.span_logs", "sharing.traces"),
+    *("sharing.epochs", "sharing.span_logs", "sharing.traces"),
     *("sweep.ledger", "sweep.reappearances", "sweep.receipts", "sweep.reconciliation", "sweep.rounds"),
     *("sweep.storage", "sweep.sweep"),
 )
