@@ -135,8 +135,9 @@ async def _claim(
     start = await store.append(permit, *place, record)
     if start < known:
         raise BatchMissing  # it is shorter than the log that is known
-    if start > known:
-        log.add(known, await store.read_log(*place, known))
+    end = log.end  # with what this instance has appended meanwhile, which need not be read
+    if start > end:
+        log.add(end, await store.read_log(*place, end))
     log.add(start, record)
     return start > known
 

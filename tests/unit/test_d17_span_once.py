@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
@@ -154,6 +155,10 @@ async def in_all_orders(run: Callable[[Turns], Awaitable[None]], interruptions: 
     return tried
 
 
+_ACTOR: ContextVar[str | None] = ContextVar("actor", default=None)
+"""Who it is on an instance that serves several at a time."""
+
+
 class Watched:
     """A storage account as one instance reaches it."""
 
@@ -166,7 +171,7 @@ class Watched:
             return attribute
 
         async def call(*args: Any) -> Any:
-            return await self._turns.call(self._actor, name, lambda: attribute(*args))
+            return await self._turns.call(_ACTOR.get() or self._actor, name, lambda: attribute(*args))
 
         return call
 
@@ -233,6 +238,29 @@ async def test_two_instances_store_each_span_once_in_whatever_order_their_calls_
         assert acknowledged == {"a": True, "b": True}, turns.told
 
     assert await in_all_orders(run, interruptions=4) > 20
+
+
+@pytest.mark.parametrize(("a", "b"), GROUPS)
+async def test_two_exports_on_one_instance_store_each_span_once_in_whatever_order_their_calls_come(
+    a: Sequence[int], b: Sequence[int]
+) -> None:
+    read = 0
+
+    async def run(turns: Turns) -> None:
+        nonlocal read
+        world = await enrolled()
+        traces = instance(world, "", turns).traces
+
+        async def export(name: str, group: Sequence[int]) -> bool:
+            _ACTOR.set(name)
+            return await exporting(traces, spans(group))
+
+        assert await turns.run({"a": export("a", a), "b": export("b", b)}) == {"a": True, "b": True}, turns.told
+        check(world, [a, b], turns.told)
+        read += sum("read_log" in each for each in turns.told)
+
+    assert await in_all_orders(run, interruptions=4) >= 20
+    assert read == 0, "what an instance has appended itself it need not read"
 
 
 async def test_the_first_batch_of_a_day_is_stored_once_in_whatever_order_the_calls_of_two_instances_come() -> None:
