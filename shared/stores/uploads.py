@@ -37,7 +37,7 @@ _RENEW_BEFORE_SECONDS = 3600.0
 _NOT_AGAIN_SECONDS = 60.0
 _FETCH_SECONDS = 10.0
 _BEHIND = timedelta(minutes=5)
-_IN_QUERY = str.maketrans({each: quote(each, safe="") for each in "+/=:"})
+_IN_QUERY = str.maketrans({each: quote(each) for each in "+=:"})
 """What of base64, and of an instant, means something else in a query."""
 
 Key = str | UserDelegationKey
