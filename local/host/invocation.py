@@ -79,7 +79,7 @@ class Invoker:
         return task
 
     async def run(self, function: Function, value: Datum, retry: int = 0) -> Outcome:
-        """Call ``function`` with ``value`` (wire form) and log one line.
+        """Call ``function`` with ``value`` (wire form) and log one line; at DEBUG if it has answered a request.
 
         The run goes on if the caller is cancelled, as it does on the platform when a client hangs up.
         """

@@ -98,7 +98,7 @@ class Tokens:
         )
 
     async def _verified_claims(self, token: str, audiences: Sequence[str]) -> dict[str, Any]:
-        """Return a token's claims, which are checked each time; its signature only once for each published key."""
+        """Return a token's claims, checked once in each second; its signature only once for each published key."""
         try:
             digest = hashlib.sha256(token.encode("ascii")).digest()  # so that no token is kept
             opened = self._signed.get(digest) or await self._opened(token)
@@ -106,7 +106,7 @@ class Tokens:
             if not any(opened.key is each for each in await self._keys.with_id(str(opened.key.kid))):
                 opened = await self._opened(token)
             now = int(self._clock.now().timestamp())
-            if opened.good_at != (now, audiences):  # what was good in this second still is: claims tell no less
+            if opened.good_at != (now, audiences):  # they are compared with whole seconds
                 self._check(opened.claims, opened.key.get("issuer"), audiences, now)
                 opened = replace(opened, good_at=(now, audiences))
         except BadSignatureError:
@@ -118,7 +118,7 @@ class Tokens:
             del self._signed[next(iter(self._signed))]
         return opened.claims
 
-    async def _opened(self, token: str) -> "_Opened":
+    async def _opened(self, token: str) -> _Opened:
         """Return the key that has signed a token, and its claims, which are not looked at yet.
 
         Raises:

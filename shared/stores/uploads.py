@@ -154,7 +154,7 @@ class Form:
 
     def signature(self, container: str, blob: str, expiry: datetime) -> str:
         """Return the query that lets whoever has it use one blob until ``expiry``, in UTC."""
-        until = f"{expiry.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+        until = expiry.isoformat(timespec="seconds").replace("+00:00", "Z")
         signed = self.signed.format(container=container, blob=blob, expiry=until)
         signature = b64encode(hmac.digest(self.secret, signed.encode(), hashlib.sha256)).decode()
         return f"{self.query.format(expiry=until.translate(_IN_QUERY))}&sig={signature.translate(_IN_QUERY)}"

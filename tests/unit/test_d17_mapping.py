@@ -284,18 +284,14 @@ def test_whatever_attributes_say_comes_out_as_a_capture(attributes: dict[str, An
     CAPTURE.validate(capture)
 
 
-def parts(*texts: str) -> list[dict[str, Any]]:
-    return [{"type": "text", "content": text} for text in texts]
-
-
 @pytest.mark.parametrize(
     ("attribute", "member", "role"),
     [("gen_ai.input.messages", "inputMessages", "user"), ("gen_ai.output.messages", "outputMessages", "assistant")],
 )
 def test_who_is_not_named_is_whoever_says_such_things(attribute: str, member: str, role: str) -> None:
     capture = of({attribute: ["Hello.", {"content": "And?"}, {"parts": [{"content": 5}, {"content": "?"}]}]})
-    untold = [{"type": "unknown", "content": 5}, *parts("?")]
-    assert capture[member] == [{"role": role, "parts": each} for each in (parts("Hello."), parts("And?"), untold)]
+    untold = {"role": role, "parts": [{"type": "unknown", "content": 5}, *said(role, "?")["parts"]]}
+    assert capture[member] == [said(role, "Hello."), said(role, "And?"), untold]
 
 
 @pytest.mark.parametrize(

@@ -152,11 +152,8 @@ def test_p12_what_is_wrong_with_a_search_is_said_in_our_words() -> None:
 
 
 def test_p7_a_record_names_all_that_chooses_but_the_days_which_it_has_itself() -> None:
-    now = START.replace(microsecond=0)
-    days, times = (
-        dict.fromkeys(("firstDay", "lastDay"), now.date()),
-        dict.fromkeys(("capturedFrom", "capturedBefore"), now),
-    )
+    days = {"firstDay": START.date(), "lastDay": START.date()}
+    times = {"capturedFrom": START, "capturedBefore": START}
     selection = Selection.model_validate({**days, **times, "text": "x", "labelled": False})
     assert selection.filtered_by == ("capturedFrom", "capturedBefore", "text", "labelled")
 
