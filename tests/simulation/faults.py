@@ -77,7 +77,7 @@ _MARKER_REFUSED = 0.02
 _CONDITIONAL = frozenset({"commit", "replace", "move_head"})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Work:
     """A request of a client or a run of a job, as the faults see it.
 

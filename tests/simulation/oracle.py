@@ -197,7 +197,7 @@ class Oracle:
         self._edited: dict[tuple[str, str], Edited] = {}
         self._sooner: dict[tuple[str, str], datetime] = {}
         self._known: dict[tuple[str, str], Any] = {}
-        self._looks: dict[tuple[str, str], float] = {}
+        self._looks: dict[tuple[str, str, Any], float] = {}
 
     # What clients do
 
@@ -450,9 +450,9 @@ class Oracle:
 
     # What is seen in storage
 
-    def looked(self, account: str, prefix: str) -> None:
-        """A listing of the account began that shows what soft delete keeps."""
-        self._looks[account, prefix] = self._time()
+    def looked(self, account: str, prefix: str, work: Any) -> None:
+        """A listing of the account began, for a run of a job, that shows what soft delete keeps."""
+        self._looks[account, prefix, work] = self._time()
 
     def notice(self, work: Any) -> None:
         """Compare all that is stored with what was, and check each difference."""
@@ -468,7 +468,7 @@ class Oracle:
             self._compare(account, store, work)
         for key, stored in self._deletions.items.items():
             if self._known.get(key) is not stored.value:
-                self._deletion(key, stored.value)
+                self._deletion(key, stored.value, work)
         if len(self._known) != len(self._deletions.items):
             self.fail("P5", "a deletion has vanished")
 
@@ -758,7 +758,7 @@ class Oracle:
 
     # Deletions and receipts
 
-    def _deletion(self, key: tuple[str, str], new: Any) -> None:
+    def _deletion(self, key: tuple[str, str], new: Any, work: Any) -> None:
         old = self._known.get(key)
         self._known[key] = new
         term = self.terms.get(new.enrollment_id)
@@ -804,7 +804,7 @@ class Oracle:
         if new.status == "purged" and new.purged_at != old.purged_at:
             self._purged(term, new)
         if new.status == "verified":
-            self._verified(term, old, new)
+            self._verified(term, old, new, self._last_look(term, work))
 
     def _purged(self, term: Term, deletion: Any) -> None:
         """What says that it is emptied is empty, but for days that only the second look can find."""
@@ -825,7 +825,7 @@ class Oracle:
             if batches and not racing:
                 self.fail("P5", f"{name} is stored, and its deletion says that storage is emptied")
 
-    def _verified(self, term: Term, old: Any, new: Any) -> None:
+    def _verified(self, term: Term, old: Any, new: Any, look: float) -> None:
         now = self._time()
         receipt = new.receipt
         edited = self._edited.get((term.tenant, term.id))
@@ -838,13 +838,12 @@ class Oracle:
             if receipt != old.receipt:
                 self.fail("P6", "a receipt was changed")
             return
-        self._check_claims(term, new, now)
+        self._check_claims(term, new, look, now)
         term.proofs.append(receipt.second_look_at)
         term.verified = now
         if receipt.second_look_at - receipt.first_look_at < timedelta(minutes=5):
             self.fail("P6", "a receipt's two looks are less than 5 minutes apart")
         emptied = max(self._seconds(receipt.first_look_at), term.emptied or 0.0)
-        look = self._last_look(term)
         if look < emptied + 300 - SKEW:
             self.fail("P6", f"storage was emptied {self.at(emptied)} and not looked at again 5 minutes later")
         store = self._captures[term.account]
@@ -862,7 +861,7 @@ class Oracle:
                     continue  # retention's or the sweep's to delete, and nothing that the receipt speaks of
                 self.fail("P6", f"at the receipt {name} is {where}")
 
-    def _check_claims(self, term: Term, deletion: Any, now: float) -> None:
+    def _check_claims(self, term: Term, deletion: Any, look: float, now: float) -> None:
         """Each claim that is signed is what happened, and what is shown; and there is none that nobody checks."""
         assert term.opted_out_at is not None
         payload = deletion.receipt.jws.split(".")[1]
@@ -897,23 +896,16 @@ class Oracle:
         # What was there at the first look has gone by then; what has come since, the second look has to find.
         if not any(abs(at - first_look) <= SKEW for at in term.emptied_at):
             self.fail("P6", f"a receipt claims a first look {self.at(first_look)} that there never was")
-        if not self._last_look(term) - SKEW <= second_look <= now + SKEW:
+        if not look - SKEW <= second_look <= now + SKEW:
             self.fail("P6", f"a receipt claims a second look {self.at(second_look)} at another time than there was one")
         receipt = deletion.receipt
         shown = (receipt.first_day, receipt.last_day, receipt.first_look_at, receipt.second_look_at, deletion.purged_at)
         if shown != (first, last, looks["firstLookAt"], looks["secondLookAt"], looks["firstLookAt"]):
             self.fail("P6", "a deletion shows something else than its receipt claims")
 
-    def _last_look(self, term: Term) -> float:
-        """Return when the last listing began that shows all that there is of an enrollment."""
-        return max(
-            (
-                at
-                for (account, prefix), at in self._looks.items()
-                if account == term.account and f"{term.id[0]}-".startswith(prefix)
-            ),
-            default=-1.0,
-        )
+    def _last_look(self, term: Term, work: Any) -> float:
+        """Return when the last listing of one run began that shows all that there is of an enrollment."""
+        return self._looks.get((term.account, f"{term.id[0]}-", work), -1.0)
 
     # What the service says of itself
 

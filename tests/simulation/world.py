@@ -258,7 +258,7 @@ class ObservedCaptures(MemoryCaptures):
         self, prefix: str, *, include_deleted: bool = False, page_size: int = 5000
     ) -> AsyncIterator[ListedContainer]:
         if include_deleted:
-            self.oracle.looked(self.account, prefix)
+            self.oracle.looked(self.account, prefix, CURRENT_REQUEST.get())
         self.reading.storage_asked(CURRENT_REQUEST.get(), prefix, None)
         async for each in super().list_containers(prefix, include_deleted=include_deleted, page_size=page_size):
             yield each
