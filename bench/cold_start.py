@@ -12,7 +12,7 @@ from bench.generator import run_once
 from bench.plan import Plan
 from bench.results import BenchError
 from bench.rounds import rounds
-from bench.scenario import TIMERS_OFF, Bench, host
+from bench.scenario import Bench, host
 from bench.targets import Target
 from local.stack import Stack
 from local.tokens import Role
@@ -44,7 +44,7 @@ async def _first_answer(bench: Bench, stack: Stack) -> Mapping[str, float]:
     token = stack.issuer.token(Role.TENANT_ADMIN, now=datetime.now(UTC), tenant=tenant_id)
     started = time.perf_counter()
     async with (
-        host(f"host-{tenant_id}", bench.directory, {**stack.app_settings, **TIMERS_OFF}) as fresh,
+        host(f"host-{tenant_id}", bench.directory, stack.app_settings) as fresh,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
         session.get(f"{fresh.url}/api/tenants/{tenant_id}/data-sharing") as response,
     ):

@@ -12,7 +12,7 @@ from bench.plan import Plan
 from bench.proxy import CountingProxy
 from bench.retention import deployment_id
 from bench.rounds import rounds
-from bench.scenario import GEO, TIMERS_OFF, Bench, host, pid
+from bench.scenario import GEO, Bench, host, pid
 from bench.targets import Target
 from bench.tenants import captures_url, enrol, service_token
 from local.stack import Stack
@@ -74,7 +74,6 @@ async def _counted(
         storage = {GEO: listing_account.connection(account)}
         settings = {
             **stack.app_settings,
-            **TIMERS_OFF,
             "COSMOS_CONNECTION": f"AccountEndpoint={proxy.url}/;AccountKey={cosmos.key};",
             "STORAGE_ACCOUNTS": json.dumps(storage),
             "CONSENT_EPOCHS": "on" if epochs else "off",

@@ -19,7 +19,7 @@ from typing import Any
 from bench import interactions
 from bench.processes import cpu_seconds, resident_megabytes
 from bench.results import BenchError
-from bench.scenario import GEO, TIMERS_OFF, pids
+from bench.scenario import FEED_OFF, GEO, TIMERS_OFF, pids
 from local.client import Client
 from local.process import ProcessError
 from local.stack import Stack, StackError
@@ -56,7 +56,7 @@ def main() -> int:
 
 async def _main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        async with Stack(Path(directory), (GEO,), settings=TIMERS_OFF) as stack, Client(stack) as client:
+        async with Stack(Path(directory), (GEO,), settings=TIMERS_OFF | FEED_OFF) as stack, Client(stack) as client:
             await measure(stack, client, captures=100_000, alone=5_000)
 
 

@@ -10,7 +10,7 @@ from bench.load import Load
 from bench.plan import Plan
 from bench.processes import resident_megabytes
 from bench.rounds import rounds
-from bench.scenario import TIMERS_OFF, Bench, host, pid
+from bench.scenario import Bench, host, pid
 from bench.targets import Target
 from bench.tenants import captures_url, enrol, service_token
 from local.stack import Stack
@@ -36,7 +36,7 @@ async def measure(bench: Bench, stack: Stack) -> None:
     async def fill() -> Mapping[str, float]:
         name = uuid.uuid4().hex
         [tenant] = await enrol(stack, [str(uuid.uuid4())])
-        async with host(f"host-{name}", bench.directory, {**stack.app_settings, **TIMERS_OFF}) as fresh:
+        async with host(f"host-{name}", bench.directory, stack.app_settings) as fresh:
             load = Load(
                 "post",
                 [captures_url(stack, tenant, fresh.url)],
