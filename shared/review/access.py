@@ -57,7 +57,7 @@ class Access:
 
         async def ask(now: datetime, sequence: int) -> tuple[Entry, ReviewGrant]:
             enrollment_id = asked.enrollment_id or await self.record.newest_enrollment(tenant_id)
-            await self.record.readable(tenant_id, enrollment_id)
+            await self.record.readable(tenant_id, enrollment_id, now)
             grant = ReviewGrant(
                 grant_id=grant_id,
                 tenant_id=tenant_id,
@@ -91,7 +91,7 @@ class Access:
                 return None, grant
             if status is not GrantStatus.PENDING:
                 raise GrantNotPending(status)
-            await self.record.readable(tenant_id, grant.enrollment_id)
+            await self.record.readable(tenant_id, grant.enrollment_id, now)
             approved = grant.approved(approver, now)
             return Entry("approved", approver, approved, grant=approved), approved
 

@@ -136,8 +136,8 @@ class Exporting:
         export_id = self.record.new_id()
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, tuple[Opened, ReviewExport]]:
-            opened = await self.record.opened(tenant_id, reviewer)
-            days = selection.among(self.record.days(opened.readable))
+            opened = await self.record.opened(tenant_id, reviewer, now)
+            days = selection.among(self.record.days(opened.readable, now))
             if not days:
                 raise NotFound(NotFound.DAY)
             await self._refuse_too_many(tenant_id, reviewer)
@@ -213,8 +213,8 @@ class Exporting:
             if export.status != "ready" or export.bytes is None or export.day is None:
                 raise NotFound(NotFound.EXPORT_GONE)
             first, after_last = _bounds(start, end, export.bytes)
-            opened = await self.record.opened(tenant_id, reviewer, export.enrollment.enrollment_id)
-            self.record.refuse_gone(export.day)
+            opened = await self.record.opened(tenant_id, reviewer, now, export.enrollment.enrollment_id)
+            self.record.refuse_gone(export.day, now)
             told = {"day": export.day.isoformat(), "first_byte": first, "last_byte": after_last - 1}
             details = _details(export).model_copy(update=told)
             return Entry("exportDownloaded", reviewer, opened.grant, details), (opened, export, first, after_last)
@@ -239,7 +239,7 @@ class Exporting:
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry | None, ReviewExport]:
             export = await self.read(tenant_id, export_id)
-            opened = await self.record.opened(tenant_id, reviewer, export.enrollment.enrollment_id)
+            opened = await self.record.opened(tenant_id, reviewer, now, export.enrollment.enrollment_id)
             if export.status not in {"running", "ready"}:
                 return None, export
             ended = export.model_copy(update={"status": "deleted", "unfinished": True, "finished_at": now})
@@ -449,7 +449,7 @@ class Exporting:
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, ReviewExport]:
             current = await self._running(export)
-            await self.record.refuse_ended(opened, [day])
+            await self.record.refuse_ended(opened, [day], now)
             ready = {**told, "status": "ready", "unfinished": False, "finished_at": now}
             done = current.model_copy(update=ready)
             return Entry("exportReady", done.requested_by, opened.grant, _details(done), export=done), done

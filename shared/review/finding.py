@@ -228,8 +228,8 @@ class Finding:
         began = self.record.clock.monotonic()
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, _Look]:
-            opened = await self.record.opened(tenant_id, reviewer, enrollment_id)
-            all_days = selection.among(self.record.days(opened.readable))
+            opened = await self.record.opened(tenant_id, reviewer, now, enrollment_id)
+            all_days = selection.among(self.record.days(opened.readable, now))
             days = [day for day in all_days if first_day is None or day >= first_day]
             if not days:
                 raise NotFound(NotFound.DAY)

@@ -184,8 +184,8 @@ class Labelling:
         """
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, tuple[Opened, Sequence[date]]]:
-            opened = await self.record.opened(tenant_id, reviewer)
-            days = within(self.record.days(opened.readable), first_day, last_day)
+            opened = await self.record.opened(tenant_id, reviewer, now)
+            days = within(self.record.days(opened.readable, now), first_day, last_day)
             if not days:
                 raise NotFound(NotFound.DAY)
             about = AccessDetails(first_day=days[0].isoformat(), last_day=days[-1].isoformat())

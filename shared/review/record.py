@@ -149,9 +149,9 @@ class Record:
         """
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, Opened]:
-            opened = await self.opened(tenant_id, reviewer)
+            opened = await self.opened(tenant_id, reviewer, now)
             if day is not None:
-                self.refuse_gone(day)
+                self.refuse_gone(day, now)
             about = details if day is None else details.model_copy(update={"day": day.isoformat()})
             return Entry(action, reviewer, opened.grant, about), opened
 
@@ -173,7 +173,7 @@ class Record:
 
         async def decide(now: datetime, sequence: int) -> tuple[Entry, Moment]:
             started = Moment.now(self.clock)
-            await self.refuse_ended(opened, days)
+            await self.refuse_ended(opened, days, now)
             return Entry(action, opened.grant.requested_by, opened.grant, details), started
 
         started = await self.commit(opened.tenant_id, decide)
@@ -204,34 +204,45 @@ class Record:
                 return ReviewPermit(started, ends_at)
         raise Unavailable(Unavailable.GRANT)
 
-    async def refuse_ended(self, opened: Opened, days: Sequence[date]) -> datetime:
+    async def refuse_ended(self, opened: Opened, days: Sequence[date], at: datetime | None = None) -> datetime:
         """Refuse what may no longer be seen; return until when it may be.
+
+        Args:
+            opened: what is looked at.
+            days: the UTC days that are looked at.
+            at: when the look is, on the record, if it is going there; see ``_now``.
 
         Raises:
             GrantRequired, NotFound: if it may not.
         """
-        readable = await self.readable(opened.tenant_id, opened.enrollment_id)
+        readable = await self.readable(opened.tenant_id, opened.enrollment_id, at)
         grant = await self.grant(opened.tenant_id, opened.grant.grant_id)
-        if grant.status(self.clock.now()) is not GrantStatus.APPROVED:
+        if grant.status(self._now(at)) is not GrantStatus.APPROVED:
             raise GrantRequired()
-        if self._has_passed(readable.deadline):
+        if self._has_passed(readable.deadline, at):
             raise NotFound(NotFound.DAY_GONE)
         for day in days:
-            self.refuse_gone(day)
+            self.refuse_gone(day, at)
         assert grant.expires_at is not None
         ends = [grant.expires_at, *(deadlines.day_deadline(day, self.accounts.retention_days) for day in days)]
         return min([*ends, readable.deadline] if readable.deadline is not None else ends)
 
-    async def opened(self, tenant_id: str, reviewer: str, enrollment_id: str | None = None) -> Opened:
+    async def opened(self, tenant_id: str, reviewer: str, at: datetime, enrollment_id: str | None = None) -> Opened:
         """Return what a live grant of the reviewer's opens; whoever asks puts on the record what follows.
+
+        Args:
+            tenant_id: the tenant.
+            reviewer: the reviewer's object id.
+            at: when the look is, on the record.
+            enrollment_id: the enrollment, if it must be that one.
 
         Raises:
             GrantRequired, NotFound: as ``open``.
         """
-        now = self.clock.now()
+        now = self._now(at)
         grants = live_newest_first(await self.store.approved_grants(tenant_id, reviewer, now), now)
         wanted = [grant for grant in grants if enrollment_id is None or grant.enrollment_id == enrollment_id]
-        grant, readable = await self._first_readable(tenant_id, wanted)
+        grant, readable = await self._first_readable(tenant_id, wanted, at)
         return Opened(tenant_id, grant, readable, self.accounts.of(readable.enrollment))
 
     async def reopened(self, export: ReviewExport) -> Opened:
@@ -246,13 +257,15 @@ class Record:
         await self.refuse_ended(opened, [])
         return opened
 
-    async def _first_readable(self, tenant_id: str, grants: Sequence[ReviewGrant]) -> tuple[ReviewGrant, Readable]:
+    async def _first_readable(
+        self, tenant_id: str, grants: Sequence[ReviewGrant], at: datetime
+    ) -> tuple[ReviewGrant, Readable]:
         if not grants:
             raise GrantRequired()
         for grant in grants[:-1]:  # one whose data is purged is dead, and hides none that is not
             with suppress(NotFound):
-                return grant, await self.readable(tenant_id, grant.enrollment_id)
-        return grants[-1], await self.readable(tenant_id, grants[-1].enrollment_id)
+                return grant, await self.readable(tenant_id, grant.enrollment_id, at)
+        return grants[-1], await self.readable(tenant_id, grants[-1].enrollment_id, at)
 
     async def commit(self, tenant_id: str, decide: Callable[[datetime, int], Awaitable[tuple[Entry | None, T]]]) -> T:
         """Decide and put it on the record, again and again until nobody came between; with no entry, only decide.
@@ -304,8 +317,13 @@ class Record:
                 return changed
         raise Conflict
 
-    async def readable(self, tenant_id: str, enrollment_id: str) -> Readable:
+    async def readable(self, tenant_id: str, enrollment_id: str, at: datetime | None = None) -> Readable:
         """Return the enrollment if its captures may be read: while it goes on, and after its end until it is purged.
+
+        Args:
+            tenant_id: the tenant.
+            enrollment_id: the enrollment.
+            at: as ``refuse_ended``.
 
         Raises:
             NotFound: if they may not.
@@ -320,7 +338,7 @@ class Record:
         deletion = await self.deletions.read(tenant_id, enrollment_id)
         purged = deletion is not None and deletion.value.status != "scheduled"
         # However late the purge is: from the deadline on nothing is read (P5).
-        if event is None or purged or self._has_passed(event.deadline):
+        if event is None or purged or self._has_passed(event.deadline, at):
             raise NotFound(NotFound.ENROLLMENT)
         return Readable(event, event.deadline)
 
@@ -360,26 +378,31 @@ class Record:
             raise NotFound(NotFound.GRANT)
         return grant
 
-    def days(self, readable: Readable) -> list[date]:
-        """Return the days of which there may be captures that may be read, oldest first."""
-        last = self.clock.now() if readable.deadline is None else readable.deadline - deadlines.DELETION_PERIOD
-        return [day for day in deadlines.enrollment_days(readable.enrollment.started_at, last) if self.is_live(day)]
+    def days(self, readable: Readable, at: datetime | None = None) -> list[date]:
+        """Return the days of which there may be captures that may be read, oldest first; for ``at`` see ``_now``."""
+        last = self._now(at) if readable.deadline is None else readable.deadline - deadlines.DELETION_PERIOD
+        return [day for day in deadlines.enrollment_days(readable.enrollment.started_at, last) if self.is_live(day, at)]
 
-    def is_live(self, day: date) -> bool:
-        """Tell whether captures of that day may be read, however late retention is (P4)."""
-        return self.clock.now() < deadlines.day_deadline(day, self.accounts.retention_days)
+    def is_live(self, day: date, at: datetime | None = None) -> bool:
+        """Tell whether captures of that day may be read, however late retention is (P4); for ``at`` see ``_now``."""
+        return self._now(at) < deadlines.day_deadline(day, self.accounts.retention_days)
 
-    def refuse_gone(self, day: date) -> None:
-        """Refuse a day whose captures must be gone.
+    def refuse_gone(self, day: date, at: datetime | None = None) -> None:
+        """Refuse a day whose captures must be gone; for ``at`` see ``_now``.
 
         Raises:
             NotFound: if it is one.
         """
-        if not self.is_live(day):
+        if not self.is_live(day, at):
             raise NotFound(NotFound.DAY_GONE)
 
-    def _has_passed(self, deadline: datetime | None) -> bool:
-        return deadline is not None and self.clock.now() >= deadline
+    def _has_passed(self, deadline: datetime | None, at: datetime | None) -> bool:
+        return deadline is not None and self._now(at) >= deadline
+
+    def _now(self, at: datetime | None) -> datetime:
+        """Return now, or ``at`` if the clock was set back behind it: a record tells of no look that was too late."""
+        now = self.clock.now()
+        return now if at is None else max(at, now)
 
 
 def _refuse_unreadable(events: Page[Event]) -> None:

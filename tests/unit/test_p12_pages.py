@@ -197,7 +197,7 @@ async def test_p5_what_is_written_beside_captures_after_an_opt_out_is_sent_befor
     world.clock.set(event.deadline - timedelta(hours=1))
     await granted(world)
     record = finding(world).record
-    permit = await record.look_again(await record.opened(TENANT, REVIEWER))
+    permit = await record.look_again(await record.opened(TENANT, REVIEWER, world.clock.now()))
     assert permit.ends_at == event.deadline, "and the grant goes on behind it"
 
 

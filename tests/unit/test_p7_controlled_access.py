@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from shared.model import deadlines
 from shared.model.containers import DayContainer
-from shared.model.grants import GrantStatus
+from shared.model.grants import AccessDetails, GrantStatus
 from shared.ports import Conflict, StoreUnavailable
 from shared.problems import (
     Forbidden,
@@ -529,6 +530,36 @@ async def test_after_a_days_deadline_it_is_not_read_however_late_retention_is() 
             await look
     assert actions(world) == told, "nor is it on the record as looked at"
     assert await world.access.days(TENANT, REVIEWER) == []
+
+
+@pytest.mark.parametrize("what", ["grant", "day", "enrollment"])
+async def test_no_look_is_on_the_record_at_an_instant_at_which_it_was_too_late_though_the_clock_was_set_back(
+    what: str,
+) -> None:
+    world, _ = await shared_world()
+    end = deadlines.day_deadline(DAY, 30)
+    if what == "enrollment":
+        end = (await world.opt_out()).deadline
+    world.clock.set(end - timedelta(minutes=10))
+    await granted(world)
+    if what == "grant":
+        end = world.clock.now() + timedelta(minutes=ASKED.duration_minutes)
+    record, read_setting, days = world.access.record, world.ledger.read_setting, [DAY] if what == "day" else []
+    opened = await record.opened(TENANT, REVIEWER, world.clock.now())
+    before = actions(world)
+
+    async def set_back(tenant_id: str) -> Any:
+        world.clock.move_wall(-timedelta(seconds=5))
+        return await read_setting(tenant_id)
+
+    world.ledger.read_setting = set_back
+    world.clock.set(end + timedelta(seconds=1))
+    with pytest.raises((GrantRequired, NotFound)):
+        await record.tell(opened, "found", AccessDetails(captures=1), days=days)
+    world.clock.set(end + timedelta(seconds=1))
+    with pytest.raises((GrantRequired, NotFound)):
+        await record.open(TENANT, REVIEWER, "read", day=days[0] if days else None)
+    assert actions(world) == before
 
 
 async def test_opting_in_again_opens_nothing_of_the_new_enrollment_to_an_old_grant() -> None:

@@ -68,7 +68,7 @@ def _() -> Iterator[None]:
 
 
 class _Trusting(Record):
-    async def refuse_ended(self, opened: Opened, days: Sequence[date]) -> datetime:
+    async def refuse_ended(self, opened: Opened, days: Sequence[date], at: datetime | None = None) -> datetime:
         return self.clock.now() + timedelta(hours=1)
 
 
@@ -220,8 +220,8 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     opened = Record.opened
 
-    async def any_of_them(self: Record, tenant_id: str, reviewer: str, enrollment_id: str | None = None) -> Opened:
-        return await opened(self, tenant_id, reviewer)
+    async def any_of_them(self: Record, tenant_id: str, reviewer: str, at: datetime, *enrollment_id: str) -> Opened:
+        return await opened(self, tenant_id, reviewer, at)
 
     with patched(Record, "opened", any_of_them):
         yield
