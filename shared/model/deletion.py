@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 
 from shared.model import deadlines
 from shared.model.containers import DayContainer
-from shared.model.items import EnrollmentId, Instant, Item, Sha256, TenantId, format_instant
+from shared.model.items import EnrollmentId, Instant, Item, PlaceName, Sha256, TenantId, format_instant
 from shared.model.ledger import OptedOut, Reappeared
 
 FACTS = ("sequence", "ledger_hash", "geo", "storage_account", "started_at", "opted_out_at")
@@ -81,8 +81,8 @@ class Deletion(Item):
     enrollment_id: EnrollmentId
     sequence: int
     ledger_hash: Sha256
-    geo: str
-    storage_account: str
+    geo: PlaceName
+    storage_account: PlaceName
     started_at: Instant
     opted_out_at: Instant
     not_before: Instant
@@ -101,7 +101,8 @@ class Deletion(Item):
     @classmethod
     def owed_for(cls, event: OptedOut) -> "Deletion":
         """Return the deletion that ``event`` calls for: the same one whenever and however often it is asked for."""
-        deadline = min(event.deadline, deadlines.deletion_deadline(event.at))  # whatever somebody made of the event
+        # Whatever somebody made of the event: not later than is promised, and not before there was anything to delete.
+        deadline = max(event.at, min(event.deadline, deadlines.deletion_deadline(event.at)))
         return cls(
             tenant_id=event.tenant_id,
             enrollment_id=event.enrollment_id,
@@ -111,7 +112,7 @@ class Deletion(Item):
             storage_account=event.storage_account,
             started_at=event.started_at,
             opted_out_at=event.at,
-            not_before=deadlines.deletion_not_before(deadline),
+            not_before=max(event.at, deadlines.deletion_not_before(deadline)),
             deadline=deadline,
             status="scheduled",
         )

@@ -52,6 +52,8 @@ Instant = Annotated[
 TenantId = Annotated[str, StringConstraints(pattern=f"^{GUID.pattern}$")]
 EnrollmentId = Annotated[str, StringConstraints(pattern=f"^{ENROLLMENT_ID.pattern}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=f"^{SHA256.pattern}$")]
+PlaceName = Annotated[str, StringConstraints(max_length=64), WithJsonSchema({"type": "string"})]
+"""The name of a geo or a storage account: never so long that an item which repeats it is too large for Cosmos DB."""
 
 
 class Item(BaseModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from shared.model.items import EnrollmentId, Instant, Item, Sha256, TenantId
+from shared.model.items import EnrollmentId, Instant, Item, PlaceName, Sha256, TenantId
 
 FIRST_PREVIOUS_HASH = "0" * 64
 """What a tenant's first event has for the hash of the one before."""
@@ -22,8 +22,8 @@ class Enrollment(Item):
     """The time from one opt-in to the next opt-out, pinned to one geo and one storage account."""
 
     enrollment_id: EnrollmentId
-    geo: str
-    storage_account: str
+    geo: PlaceName
+    storage_account: PlaceName
     started_at: Instant
 
 

@@ -24,7 +24,7 @@ from shared.model.capture import compressed
 from shared.ports import BatchMissing, CaptureStore, Permit, Put, TryAgain
 
 _KEPT_MAX = 200_000
-"""Claims that an instance remembers; it may forget any."""
+"""Claims and logs that an instance remembers; it may forget any."""
 
 _ROUNDS_MAX = 5
 """How often one attempt claims, or finds its batch taken for lost."""
@@ -34,10 +34,15 @@ _VOID, _VOID_HASH = compressed(()), hashlib.sha256(b"void").hexdigest()
 
 @dataclass(slots=True)
 class _Log:
-    """As much of a log as this instance has seen: its first ``end`` bytes, and in them who claims each span."""
+    """As much of a log as this instance has seen: its first ``end`` bytes, and in them who claims each span.
+
+    ``size`` is what it counts towards ``_KEPT_MAX``, and ``counted`` how much of that is counted already.
+    """
 
     end: int = 0
     claims: defaultdict[bytes, list[str]] = field(default_factory=lambda: defaultdict(list))
+    size: int = 1
+    counted: int = 0
 
     def add(self, start: int, records: bytes) -> None:
         """Take note of whole records that stand in the log from ``start`` on, without those that are known.
@@ -53,6 +58,7 @@ class _Log:
                 claims = self.claims[bytes.fromhex(span)]
                 if record["batch"] not in claims:
                     claims.append(record["batch"])
+                    self.size += 1
         self.end = start + len(records)
 
 
@@ -61,6 +67,7 @@ class SpanLogs:
 
     def __init__(self) -> None:
         self._logs: OrderedDict[tuple[str, str], _Log] = OrderedDict()
+        self._kept = 0
 
     async def store(
         self, permit: Permit, store: CaptureStore, container: str, minute: datetime, spans: Mapping[bytes, bytes]
@@ -84,12 +91,20 @@ class SpanLogs:
             await _store(permit, store, place, log, spans)
         except (BatchMissing, OSError, EOFError, ValueError, zlib.error):
             # The log has gone with its container, and what stands in its place, if anything, is another.
-            self._logs.pop(place, None)
+            if self._logs.get(place) is log:
+                self._kept -= self._logs.pop(place).counted
             raise TryAgain("span-log-changed") from None
-        kept = sum(len(each.claims) for each in self._logs.values())
-        while kept > _KEPT_MAX:
-            _, log = self._logs.popitem(last=False)
-            kept -= len(log.claims)
+        finally:
+            self._count(place, log)
+
+    def _count(self, place: tuple[str, str], log: _Log) -> None:
+        """Count what an attempt has added, however it ended, and forget what is too much."""
+        if self._logs.get(place) is log:
+            self._kept += log.size - log.counted
+            log.counted = log.size
+        while self._kept > _KEPT_MAX:
+            _, oldest = self._logs.popitem(last=False)
+            self._kept -= oldest.counted
 
 
 async def _store(

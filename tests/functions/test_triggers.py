@@ -105,6 +105,7 @@ async def test_a_feed_that_begins_again_changes_no_epoch_that_has_changed_since(
         {"sequence": "two"},
         {"sequence": -1},
         {"geo": None},
+        {"geo": "x" * 1_900_000},  # a deletion that repeats it could never be created
         {"actor": {"secret": "Herr Schneider"}},
     ],
 )
@@ -118,6 +119,17 @@ async def test_a_malformed_item_never_blocks_those_beside_it(
     await opt_outs(documents(bad, good, bad, {"kind": "optedOut"}, {"kind": 5}, {}))
     assert list(world.deletion_items.items) == [(TENANT, event.enrollment_id)]
     assert "malformed" in caplog.text and "Schneider" not in caplog.text
+
+
+@pytest.mark.parametrize("deadline", ["2001-01-01T00:00:00.000000Z", "2001-01-02T23:59:59.999999Z"])
+async def test_p5_an_opt_out_whose_deadline_is_of_long_ago_is_due_at_once_and_blocks_nothing(
+    world: World, deadline: str
+) -> None:
+    await world.opt_in()
+    event = await world.opt_out()
+    await opt_outs(documents({"id": event.id, **event.to_json(), "deadline": deadline}))
+    [stored] = world.deletion_items.items.values()
+    assert (stored.value.not_before, stored.value.deadline) == (event.at, event.at)
 
 
 async def test_a_store_that_is_down_makes_the_host_try_again(world: World) -> None:

@@ -459,11 +459,43 @@ async def test_an_instance_may_forget_what_it_has_seen_at_any_time(monkeypatch: 
     assert all(await asyncio.gather(*(exporting(traces, every[n:]) for n in range(0, 12, 3))))
     check(world, [[10 * n + k for n in range(1, 5) for k in (0, 1, 5)]])
     logs: SpanLogs = traces._logs
-    assert sum(len(log.claims) for log in logs._logs.values()) <= most
+    assert sum(remembered(log) for log in logs._logs.values()) <= most
+
+
+def remembered(log: Any) -> int:
+    return 1 + sum(map(len, log.claims.values()))
+
+
+async def test_what_an_instance_remembers_is_counted_as_it_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span_logs, "_KEPT_MAX", 12)
+    world = await enrolled()
+    traces, store = world.services().traces, world.stores["europe"]
+    logs, create_log, find_batch = traces._logs, store.create_log, store.find_batch
+    refused = {"create": False, "find": False}
+
+    async def create(*what: Any) -> None:
+        if refused["create"]:
+            raise TryAgain("storage-503")
+        await create_log(*what)
+
+    async def find(*what: Any) -> Any:
+        if refused["find"]:
+            raise TryAgain("storage-503")
+        return await find_batch(*what)
+
+    store.create_log, store.find_batch = create, find
+    for n in range(40):
+        # Before anything is claimed, after that, and in the end; the same spans in other groups; a log that goes.
+        refused.update(create=n % 5 == 1, find=n % 5 == 2)
+        before = timedelta(minutes=n % 11)
+        await exporting(traces, [span(1 + n % 7 + k, before=before) for k in range(1 + n % 3)])
+        if n % 13 == 12:
+            await store.delete_container(day_of(world))
+        assert logs._kept == sum(remembered(log) for log in logs._logs.values()) <= 12
 
 
 async def test_the_least_recently_used_log_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(span_logs, "_KEPT_MAX", 3)
+    monkeypatch.setattr(span_logs, "_KEPT_MAX", 6)  # three logs with a claim each
     world = await enrolled()
     traces = world.services().traces
     minutes = [timedelta(minutes=n) for n in range(4)]

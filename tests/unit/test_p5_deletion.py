@@ -5,12 +5,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
+from shared.model.deletion import Deletion
+from shared.model.ledger import OptedOut, event_from_json
 from shared.ports import Conflict, StoreUnavailable
 from shared.problems import NotFound
-from tests.clocks import ManualClock
+from tests.clocks import START, ManualClock
 from tests.unit.crashes import crashes
 from tests.unit.opt_outs import look_again, opted_out
 from tests.world import OTHER_TENANT, TENANT, Crash, Crashing, Steps, World
@@ -51,6 +55,42 @@ async def test_what_an_opt_out_owes_is_told_before_it_is_scheduled_and_as_it_sta
     assert owed == await world.deletions.get(TENANT, event.enrollment_id)
     expedited = await world.deletions.expedite(TENANT, event.enrollment_id, now=world.clock.now())
     assert await world.deletions.owed_for(event) == expedited != owed
+
+
+_FIRST, _LAST = datetime(2001, 1, 1, tzinfo=UTC), datetime(8999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+_READABLE = st.datetimes(_FIRST.replace(tzinfo=None), _LAST.replace(tzinfo=None), timezones=st.just(UTC))
+
+
+@given(at=_READABLE, deadline=_READABLE, started_at=_READABLE)
+@example(at=START, deadline=_FIRST, started_at=START)
+@example(at=_FIRST, deadline=_FIRST, started_at=START)
+@example(at=_LAST, deadline=_LAST, started_at=START)
+def test_whatever_times_somebody_wrote_into_an_opt_out_it_owes_a_deletion_that_is_due_in_time(
+    at: datetime, deadline: datetime, started_at: datetime
+) -> None:
+    written = OptedOut(
+        tenant_id=TENANT,
+        enrollment_id="0" * 32,
+        geo="europe",
+        storage_account="steurope",
+        started_at=started_at,
+        sequence=2,
+        at=at,
+        previous_hash="0" * 64,
+        actor="admin",
+        deadline=deadline,
+    )
+    event = event_from_json(written.to_json())
+    assert isinstance(event, OptedOut)
+    owed = Deletion.owed_for(event)
+    assert at <= owed.not_before <= owed.deadline <= at + timedelta(days=30)
+    assert at <= deadline or owed.deadline == at, "what was due before there was anything to delete is due at once"
+    assert Deletion.from_json(owed.to_json()) == owed
+    assert len(owed.containers) <= 32
+    for now in (START, at, deadline):
+        assert owed.bound_to(event, now) == owed
+        done = owed.failed(now, "storage-503").purged(now, deleted=1).verified(now, event, [])
+        assert Deletion.from_json(done.to_json()) == done
 
 
 async def test_the_data_is_kept_until_then_and_gone_after() -> None:
