@@ -11,8 +11,9 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, NoReturn
 
-DRIFT_MAX = 30.0
-"""Seconds that a wall clock may be off the true time, so that no two are more than 60 apart."""
+DRIFT_MAX = 29.999
+"""Seconds that a wall clock may be off the true time, so that no two are more than 60 apart. Instants are whole
+microseconds, so what the oracle allows (30 s) is a little more: it must not matter which way they are rounded."""
 
 TURNS_MAX = 5_000_000
 """Turns of the loop in one history; the busiest of 10,000 takes a tenth of them."""
