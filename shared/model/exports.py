@@ -34,6 +34,7 @@ class ReviewExport(Item):
         filtered_by: by which members it chooses, without their values.
         status: ``running`` until it is ``ready``, was ``stopped``, or ``deleted`` after that.
         unfinished: whether there is something left to do: to make the file, or to delete what there is of it.
+        wish_kept: whether the request that asked for it has stored what it is to hold.
         day: the UTC day in whose container the file lies, once there is a capture for it: the oldest that it holds.
         gone_through: after which batch the next run goes on, as long as there is no capture for it yet.
         captures, newest_day, bytes, sha256, etag: of the file, once it is ready.
@@ -54,6 +55,7 @@ class ReviewExport(Item):
     filtered_by: tuple[str, ...] = ()
     status: Literal["running", "ready", "stopped", "deleted"] = "running"
     unfinished: bool = True
+    wish_kept: bool = False
     day: date | None = None
     gone_through: str | None = None
     newest_day: date | None = None

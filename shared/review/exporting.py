@@ -159,6 +159,8 @@ class Exporting:
         try:
             if not await self._keep_wish(opened, export, selection):
                 return await self._stop(export, "nothing-found")
+            # Before anybody is told of it: a run that found no wish, long ago perhaps, stops it no more.
+            export = await self._changed(export, lambda running: running.model_copy(update={"wish_kept": True}))
         except _NotRunning:
             return await self.read(tenant_id, export_id)
         with suppress(StoreUnavailable, Conflict):  # the timer goes on with it
@@ -468,6 +470,8 @@ class Exporting:
                 current = await self._running(export)
             except _NotRunning:
                 return None, await self.read(export.tenant_id, export.export_id)
+            if reason == "interrupted" and current.wish_kept != export.wish_kept:
+                return None, current  # it has been kept since it was looked for
             ended = current.model_copy(update={"status": "stopped", "finished_at": now, "reason": reason})
             return Entry("exportStopped", ended.requested_by, grant, _details(ended), export=ended), ended
 

@@ -112,6 +112,10 @@ class Beside:
                 if before.day is not None and before.day != after.day:
                     self._fail("P12", "an export was moved to another day")
                 continue
+            if before.status == "running" and changed == {"wish_kept"}:
+                if not made.kept:
+                    self._fail("P12", "an export says that what it is to hold is kept, and it is not")
+                continue
             now, ended = self._oracle._time(), made.ended or 0.0
             if before.status not in {"running", "ready"} and changed == {"discarded_at"}:
                 if not ended - SKEW <= self._oracle._seconds(after.discarded_at) <= now + SKEW:

@@ -20,7 +20,10 @@ UPLOAD_LANDING_MAX = 900.0
 PAUSE_MAX = 1200.0
 
 CAPTURE_PAUSE_MAX = 3 * 3600.0
-"""Seconds of the longest pause of a process that is about to store a capture: nothing may rest on its length."""
+"""Seconds of the longest pause within a request that stores captures, and before any other write that a permit allows:
+nothing may rest on its length. Jobs have deadlines, and are paused for ``PAUSE_MAX`` at most."""
+
+STORING = frozenset({"capture", "export"})
 
 CALL_LIMIT = 20.0
 """Seconds that an adapter gives one call to storage; what hangs takes them all."""
@@ -220,7 +223,7 @@ class Faults:
     def patience(self, process: Process) -> float:
         """Return for how many seconds the process may be held up (see ``Work``)."""
         until = min((work.held_until for work in self.work.values() if work.process is process), default=float("inf"))
-        return max(0.0, min(2 * PAUSE_MAX, until - self.loop.time()))
+        return max(0.0, min(CAPTURE_PAUSE_MAX, until - self.loop.time()))
 
     async def hold_up(self, process: Process, seconds: float) -> None:
         """Let time pass at a call, within bounds."""
@@ -342,7 +345,7 @@ class Faulty:
         if fault == "slow call":
             await faults.hold_up(process, random.choice((1.0, 3.0, 10.0, 60.0)) * random.random())
         elif fault == "pause before":
-            faults.pause(process, storing=method in PERMITTED)
+            faults.pause(process, storing=method in PERMITTED or (work is not None and work.kind in STORING))
         elif fault == "clock set":
             process.set_wall(60 * random.random() - 30)
         if not process.alive or loop.time() < process.resumes_at:
@@ -386,7 +389,7 @@ class Faulty:
         if fault == "slow answer":
             await faults.hold_up(process, random.choice((0.5, 2.5, 10.0)) * random.random())
         elif fault == "pause after":
-            faults.pause(process)
+            faults.pause(process, storing=work is not None and work.kind in STORING)
         elif weather.latency and random.random() < 0.7:
             await asyncio.sleep(weather.latency * random.random())
         if not process.alive or loop.time() < process.resumes_at:

@@ -34,7 +34,7 @@ AHEAD = 300.0
 LATE_LANDING = 20.0
 """Seconds after which a write of a request that has ended may still land."""
 
-JOB_MAX = 7200.0
+JOB_MAX = 4 * 3600.0
 """Seconds that may pass between what a job has seen and what it writes: long calls, and pauses of its machine."""
 
 _LOOKS = ("firstLookAt", "secondLookAt")

@@ -1,5 +1,6 @@
 """P12 and P9: what is in an export's file, how it comes to be when others come between, and what is told of it."""
 
+import asyncio
 import gzip
 import hashlib
 import json
@@ -326,13 +327,47 @@ async def test_p9_what_storage_fails_to_write_once_is_written_in_the_same_reques
 
 async def test_p9_an_export_that_others_keep_coming_before_is_left_to_the_timer() -> None:
     world = await days_world()
-    inner, world.access_store.move_head = world.access_store.move_head, failing(Conflict())
+    inner = world.access_store.move_head
+
+    async def once(*args: Any, **how: Any) -> None:
+        await inner(*args, **how)  # what was asked for is kept
+        world.access_store.move_head = failing(Conflict())
+
+    world.access_store.move_head = once
     export = await request(world)
     assert export.status == "running"
     world.access_store.move_head = inner
     world.clock.move(MINUTE)
     assert (await exporting(world).run()).errors == []
     assert (await read(world, export)).status == "ready"
+
+
+async def test_p12_a_run_that_found_no_wish_stops_no_export_whose_request_has_kept_it_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await days_world()
+    found_none, answered = asyncio.Event(), asyncio.Event()
+    keep, stop, runs = store(world).write_beside, Exporting._stop, list[asyncio.Task[Any]]()
+
+    async def suspended(*args: Any) -> ReviewExport:
+        found_none.set()
+        await answered.wait()
+        return await stop(*args)
+
+    async def kept_late(*args: Any) -> Any:
+        if not runs:
+            world.clock.move(2 * MINUTE)
+            runs.append(asyncio.create_task(exporting(world).run()))
+            await found_none.wait()
+        return await keep(*args)
+
+    monkeypatch.setattr(Exporting, "_stop", suspended)
+    store(world).write_beside = kept_late  # type: ignore[method-assign]
+    store(world).stage = failing(TryAgain("storage-503"))  # type: ignore[method-assign]
+    export = await request(world)
+    answered.set()
+    await runs[0]
+    assert export.status == (await read(world, export)).status == "running"
 
 
 async def test_p9_what_lies_in_pieces_is_not_read_again() -> None:
