@@ -177,6 +177,13 @@ def bodies() -> Mapping[str, bytes]:
         "telemetry, one text of escapes": telemetry(array([b'"' + b"\\n" * ((room - 400) // 2) + b'"'])),
         "telemetry, one text of NUL escapes": telemetry(array([b'"' + b"\\u0000" * ((room - 400) // 6) + b'"'])),
         "telemetry, a name of escapes": telemetry(b'{"' + b"\\n" * ((room - 400) // 2) + b'":1}'),
+        "persons, in two objects": telemetry(array([persons(9_900, 1)] * 2)),
+        "persons, in two objects, of long names": telemetry(array([persons(9_900, room // 19_800 - 30)] * 2)),
+        "persons, each in an object": telemetry(array([persons(1, 1 + n % 300) for n in range(few // 2)])),
+        "messages of many parts": messages(array([b'{"type":"text"}'] * (few // 2 - 10))),
+        "messages of many parts of media": messages(array([media(room // 600 - 200)] * 600)),
+        "messages of some parts of media": messages(array([media(TEXT_MAX_BYTES - 100)] * 15)),
+        "messages of many parts of media that is none": messages(array([media(room // 600 - 200, b"%")] * 600)),
         "telemetry, white space": telemetry(b"{" + b" \n" * ((room - 400) // 2) + b"}"),
         "as many values as there is room, refused": telemetry(array([b"0"] * (2 * _MIB - 400))),
         "quotes alone, refused": b'"' * room,
@@ -207,6 +214,25 @@ def members(count: int) -> bytes:
 def text(piece: str, times: int) -> bytes:
     """Return a text in JSON, of pieces that are JSON already."""
     return b'"' + (piece * times).encode() + b'"'
+
+
+def persons(count: int, length: int) -> bytes:
+    """Return an object of members whose names are so long, and whose values become pseudonyms."""
+    return b"{" + b",".join(b'"%0*d_User.Id":"%d"' % (length, n, n) for n in range(count)) + b"}"
+
+
+def media(size: int, character: bytes = b"A") -> bytes:
+    """Return a part of a message with so many characters of inline bytes."""
+    return b'{"type":"blob","content":"' + character * size + b'"}'
+
+
+def messages(parts: bytes) -> bytes:
+    """Return a body whose one capture has one message of these parts."""
+    message = b'{"role":"user","parts":' + parts + b"}"
+    return b'{"captures":[{"capturedAt":"%s","feature":"flow","output":"b","inputMessages":[%s]}]}' % (
+        _AT.encode(),
+        message,
+    )
 
 
 def telemetry(value: bytes) -> bytes:

@@ -74,13 +74,13 @@ class TelemetryCondition(RequestModel):
         return (self.over is None or found > self.over) and (self.under is None or found < self.under)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a text as it is compared: without letter case and without the forms of letters."""
     return normalize("NFKC", text).casefold()
 
 
 def _says_something(text: str) -> str:
-    if not _plain(text).strip():
+    if not plain(text).strip():
         raise ValueError("must have something to look for")
     return text
 
@@ -130,7 +130,7 @@ class Selection(RequestModel):
         return within(days, self.first_day, self.last_day)
 
     def matches(self, capture: Mapping[str, Any], labels: Sequence[Label]) -> bool:
-        """Tell whether a capture is as it says, but for its language, which takes longer to tell.
+        """Tell whether a capture is as it says, but for its texts and its language, which take longer to look at.
 
         Args:
             capture: as it is stored.
@@ -146,7 +146,6 @@ class Selection(RequestModel):
             and (self.labelled is None or self.labelled == bool(labels))
             and (self.verdict is None or any(each.verdict == self.verdict for each in labels))
             and (self.tag is None or any(self.tag in each.tags for each in labels))
-            and (self.text is None or self._is_said(self.text, capture))
         )
 
     def _in_time(self, at: Any) -> bool:
@@ -158,11 +157,6 @@ class Selection(RequestModel):
             and (self.captured_from is None or at >= format_instant(self.captured_from))
             and (self.captured_before is None or at < format_instant(self.captured_before))
         )
-
-    @staticmethod
-    def _is_said(text: str, capture: Mapping[str, Any]) -> bool:
-        wanted = _plain(text)
-        return any(wanted in _plain(each) for each in texts(capture))
 
 
 def within(days: Sequence[date], first_day: date | None, last_day: date | None) -> list[date]:

@@ -20,7 +20,7 @@ from shared.model.capture import BATCH_ID, BATCH_MAX
 from shared.model.exports import Place
 from shared.model.json_shape import values_and_depth
 from shared.model.labels import Label, ReviewerLabels, labelled_batch, labels_in, of_line
-from shared.model.selection import Selection
+from shared.model.selection import Selection, plain, texts
 from shared.ports import BatchMissing, CaptureStore, ContainerBeingDeleted, ContainerMissing
 from shared.review.languages import language_of
 from shared.review.record import Opened
@@ -249,6 +249,7 @@ async def _scanned(
         matches = (
             (rest is None or line >= rest.line)
             and selection.matches(capture, [label for _, label in said])
+            and (selection.text is None or await _is_said(selection.text, capture))
             and (selection.language is None or language_of(capture) == selection.language)
         )
         if matches and not _can_be_repeated(capture):
@@ -258,6 +259,17 @@ async def _scanned(
         if matches:
             found.append(Found(position.day, position.batch_id, line, capture, said))
     return Scanned(position, captures, unreadable, found) if rest is None else Scanned(position, 0, 0, found)
+
+
+async def _is_said(text: str, capture: Mapping[str, Any]) -> bool:
+    """Tell whether a text is part of one in a capture; others have their turn before each that is long."""
+    wanted = plain(text)
+    for each in texts(capture):
+        if len(each) > _LONG_LINE_BYTES:
+            await asyncio.sleep(0)
+        if wanted in plain(each):
+            return True
+    return False
 
 
 def unpacked(content: bytes) -> bytes | None:

@@ -17,6 +17,7 @@ from shared.model.heartbeats import Heartbeat
 from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
 from shared.model.posture import PostureCheck
 from shared.ports import (
+    LOOKUP_MAX,
     BatchMissing,
     Committed,
     Conflict,
@@ -105,6 +106,7 @@ class MemoryLedger:
 
     async def events_of_enrollments(self, enrollment_ids: Sequence[str]) -> AsyncIterator[tuple[str, Event | None]]:
         """See ``LedgerStore``."""
+        assert len(enrollment_ids) <= LOOKUP_MAX
         for event in self._all_events():
             if event.enrollment_id in enrollment_ids:
                 yield event.enrollment_id, event
@@ -228,12 +230,14 @@ class MemoryDeletions:
 
     async def verified_among(self, enrollment_ids: Sequence[str]) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
+        assert len(enrollment_ids) <= LOOKUP_MAX
         for (_, enrollment_id), stored in _in_no_order(self.items.items()):
             if enrollment_id in enrollment_ids and stored.value.status == "verified":
                 yield enrollment_id
 
     async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
         """See ``DeletionStore``."""
+        assert len(keys) <= LOOKUP_MAX
         return {key for key in keys if key in self.items}
 
     def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:

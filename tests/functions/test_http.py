@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from local.tokens import Role
 from shared import bootstrap
 from shared.model.items import format_instant
-from shared.ports import Conflict, StoreUnavailable
+from shared.ports import Committed, Conflict, StoreUnavailable
 from shared.stores.memory import MemoryCaptures
 from tests.changes import AGREED
 from tests.functions import FUNCTIONS
@@ -281,6 +282,29 @@ async def test_d20_an_account_with_data_that_is_configured_no_more_makes_an_inst
     api.world.stores["europe"] = served
     monkeypatch.setattr(bootstrap._Process, "services", api.world.services(verifier(Issuer(), api.world.clock)))
     assert (await api.call("health", role=None))[0] == 200
+
+
+async def test_p9_the_status_is_answered_whatever_cannot_be_read_and_says_how_much_of_what(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def deletions() -> AsyncIterator[str | None]:
+        for account in ("steurope", "steurope", "nobody's", None):
+            yield account
+
+    async def heartbeats(kind: str) -> Mapping[str | None, None]:
+        return {"steurope": None, None: None}
+
+    async def opt_outs(since: int, before: int | None = None) -> AsyncIterator[Committed]:
+        yield Committed(1_763_000_000, None)
+
+    monkeypatch.setattr(api.world.deletion_items, "unreadable", deletions)
+    monkeypatch.setattr(api.world.operations, "read_all", heartbeats)
+    monkeypatch.setattr(api.world.ledger, "opt_outs_committed", opt_outs)
+    await api.world.opt_in()
+    status, body, _ = await api.call("status", role=Role.OPERATOR)
+    assert status == 200 and not body["holds"] and not body["promises"]["P9"] and not body["promises"]["P5"]
+    assert body["accounts"]["steurope"]["unreadable"] == 4
+    assert (body["ledger"]["unreadable"], body["ledger"]["unreadableOptOuts"]) == (4, 1)
 
 
 async def test_d20_geos_tells_where_a_tenant_can_opt_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

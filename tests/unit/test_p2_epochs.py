@@ -113,6 +113,21 @@ def test_there_are_sixteen_shards_and_a_tenant_is_always_in_the_same() -> None:
     assert shard_of("7d2f4c1e-5b0a-4e86-9c33-1f6a8e0b2d47") == "0"
 
 
+async def test_a_thousand_busy_tenants_cost_a_read_a_minute_each_and_eight_a_second_for_all(
+    world: World, did: list[str]
+) -> None:
+    asked, tenants = consent(world), [f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30" for n in range(1000)]
+    minutes = 10
+    for second in range(minutes * 60):
+        for tenant in tenants[second % 2 :: 2]:  # each comes within a lease, not all at once
+            await asked.current(tenant)
+        world.clock.move(timedelta(seconds=1))
+    # A setting is read again a lease before the minute is over, so that no permit outlives it.
+    assert did.count("read setting") <= len(tenants) * (minutes * 60 / 58 + 1)
+    assert did.count("read epoch") <= 8 * minutes * 60 + 16
+    assert len(did) == did.count("read setting") + did.count("read epoch")
+
+
 async def test_one_read_of_the_epoch_confirms_the_settings_of_all_tenants_of_a_shard(
     world: World, did: list[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """P7, P8 and P12: what a reviewer finds; it is on the record before it leaves, and what was looked for never is."""
 
+import asyncio
 import gzip
 import json
 import logging
@@ -330,6 +331,33 @@ async def test_p12_whoever_waits_elsewhere_gets_a_turn_while_a_batch_is_read() -
     await find(world, 1, language="de")
     other.cancel()
     assert turns > 500 / 50
+
+
+async def test_p12_whoever_waits_elsewhere_gets_a_turn_between_two_long_texts_of_a_capture() -> None:
+    world = await reviewed_world()
+    long = "x" * (scanning._LONG_LINE_BYTES + 1)
+    parts = [{"type": "text", "content": long} for _ in range(40)]
+    await post(world, {"input": ..., "inputMessages": [{"role": "user", "parts": parts}]})
+    looked = list[int]()
+    turns, inner = 0, scanning.plain
+
+    def counted(text: str) -> str:
+        if text == long:
+            looked.append(turns)
+        return inner(text)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanning, "plain", counted)
+        other = asyncio.create_task(others())
+        assert inputs(await find(world, text="nobody has said that")) == []
+        other.cancel()
+    assert len(looked) >= 40 and len(set(looked)) == len(looked)
 
 
 # Cursors
