@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 
 import azure.functions as func
-from pydantic import ValidationError
 
 from shared import log
 from shared.bootstrap import Services, new_id, services
+from shared.model.items import as_written
 from shared.model.ledger import OptedOut, event_from_json
 
 blueprint = func.Blueprint()
@@ -65,8 +65,8 @@ def _opt_out(document: func.Document) -> OptedOut | None:
     if document.get("kind") != "optedOut":
         return None
     try:
-        event = event_from_json(dict(document))
-    except ValidationError:
+        event = as_written(event_from_json, dict(document))
+    except ValueError:
         # It must not block what is behind it; the sweep reports a ledger that it cannot read.
         _log.error("an optedOut event is malformed and was passed over")
         return None

@@ -254,7 +254,7 @@ def assemble(
         consent_receipts=ConsentReceipts(ledger, stores.signer, controller, accounts.retention_days),
         deletions=Deletions(deletions),
         pairing=pairing,
-        purge=Purge(accounts, pairing, deletions, operations, receipts, clock, purge_bounds),
+        purge=Purge(accounts, pairing, ledger, deletions, operations, receipts, clock, purge_bounds),
         sweep=Sweep(accounts, pairing, ledger, deletions, operations, stores.signer, clock, sweep_bounds),
         abandoned=abandoned,
         status=Status(accounts, abandoned, ledger, deletions, operations, clock, posture),

@@ -17,10 +17,13 @@ from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, prefixes_after, shard_of, shard_prefix
 from shared.model.deletion import Deletion
 from shared.model.heartbeats import THROTTLED, Heartbeat
+from shared.model.ledger import OptedOut
 from shared.pairing import Pairing
 from shared.ports import (
+    UNREADABLE_ITEM,
     Conflict,
     DeletionStore,
+    LedgerStore,
     ListedContainer,
     OperationStore,
     Stored,
@@ -114,6 +117,7 @@ class Purge:
         self,
         accounts: Accounts,
         pairing: Pairing,
+        ledger: LedgerStore,
         deletions: DeletionStore,
         operations: OperationStore,
         receipts: Receipts,
@@ -122,6 +126,7 @@ class Purge:
     ) -> None:
         self._accounts = accounts
         self._pairing = pairing
+        self._ledger = ledger
         self._deletions = deletions
         self._operations = operations
         self._receipts = receipts
@@ -226,9 +231,46 @@ class Purge:
 
     async def _begin(self, store: BriefStore, run: Run, stored: Stored[Deletion]) -> None:
         deletion = stored.value
-        deleted = await _delete_all(store, deletion.containers)
+        deleted = await self._delete(store, deletion, deletion.containers)
         if await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted), stored.etag):
             run.counts["purgedDeletions"] += 1
+
+    async def _delete(self, store: BriefStore, deletion: Deletion, containers: Sequence[DayContainer]) -> int:
+        """Delete containers of an enrollment that has ended, and return of how many storage still knew.
+
+        Raises:
+            StoreUnavailable: if it has not, whatever the deletion says; or if any of them could not be deleted.
+        """
+        await self._check_ended(deletion)
+        deleted = await _each([container.name for container in containers], store.delete_container)
+        return deleted.count(True)
+
+    async def _check_ended(self, deletion: Deletion) -> None:
+        """Refuse to delete what a live enrollment has stored: that could not be mended, by nobody (P9).
+
+        Whoever can write to the deletions must not be able to have it deleted. The ledger tells whether the enrollment
+        has ended. Should its opt-out be lost or not be understood, the setting does, so that the deletion is carried
+        out all the same (P5).
+
+        Raises:
+            StoreUnavailable: if the enrollment is live or another tenant's, or nobody can tell.
+        """
+        tenant_id, enrollment_id = deletion.tenant_id, deletion.enrollment_id
+        try:
+            if any(isinstance(event, OptedOut) for event in await self._ledger.events_of(tenant_id, enrollment_id)):
+                return
+        except StoreUnavailable as error:
+            if error.code != UNREADABLE_ITEM:
+                raise
+        # A container is named after its enrollment alone, so the deletion may name anybody as its tenant.
+        events = [event async for _, event in self._ledger.events_of_enrollments([enrollment_id])]
+        owners = {event.tenant_id for event in events if event is not None}
+        if events and owners != {tenant_id}:
+            raise StoreUnavailable("deletion-without-event")
+        setting = await self._ledger.read_setting(tenant_id)
+        enrollment = None if setting is None else setting.value.enrollment
+        if enrollment is not None and enrollment.enrollment_id == enrollment_id:
+            raise StoreUnavailable("enrollment-live")
 
     async def _recorded(self, run: Run, stored: Stored[Deletion], look: Awaitable[None]) -> None:
         """Take a first or second look; if it comes to nothing, the deletion leaves the queue for a while (D12)."""
@@ -307,7 +349,7 @@ class Purge:
     ) -> None:
         deletion = stored.value
         # A container that Azure is still collecting is in no listing; only a further delete tells (D3).
-        known = await _delete_all(store, found or deletion.containers)
+        known = await self._delete(store, deletion, found or deletion.containers)
         if found:
             error = "containers-found"
         elif soft_deleted:
@@ -376,12 +418,6 @@ async def _in_turns(streams: Iterable[AsyncIterator[T]]) -> AsyncIterator[T]:
         with suppress(StopAsyncIteration):
             yield await anext(stream)
             waiting.append(stream)
-
-
-async def _delete_all(store: BriefStore, containers: Sequence[DayContainer]) -> int:
-    """Delete containers and return of how many storage still knew."""
-    deleted = await _each([container.name for container in containers], store.delete_container)
-    return deleted.count(True)
 
 
 async def _take(store: BriefStore, seen: Seen, prefix: str) -> None:

@@ -9,7 +9,7 @@ from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.deletion import Deletion, Downloads
 from shared.model.ledger import OptedOut, Reappeared
-from shared.ports import AccessStore, Conflict, LedgerStore, ReceiptSigner, StoreUnavailable
+from shared.ports import UNREADABLE_ITEM, AccessStore, Conflict, LedgerStore, ReceiptSigner, StoreUnavailable
 
 _ATTEMPTS = 20
 _FILES_MAX = 100
@@ -81,6 +81,8 @@ class Receipts:
         while more:
             page = await self.access.downloads(deletion.tenant_id, deletion.enrollment_id, limit=_PAGE, after=after)
             for record in page:
+                if record.sequence <= after:  # else this would go on for ever, whatever the log is made to hold
+                    raise StoreUnavailable(UNREADABLE_ITEM)
                 records, after = records + 1, record.sequence
                 if record.sha256 is not None and len(files) < _FILES_MAX:
                     files[record.sha256] = None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from shared.model import deadlines
 from shared.model.containers import DayContainer
@@ -14,6 +14,13 @@ from shared.model.ledger import OptedOut, Reappeared
 FACTS = ("sequence", "ledger_hash", "geo", "storage_account", "started_at", "opted_out_at")
 """What a deletion has from the opt-out; each must be as the ledger says it."""
 
+
+MORE_DAYS_MAX = 64
+"""How many days on which something was found of an enrollment, and should not have been, a deletion remembers.
+
+Storage holds no honest container for longer than a month. Without a bound, whoever can write to the item could let each
+look delete for minutes what has never been.
+"""
 
 _FORGIVEN: Mapping[str, Any] = {"last_error": None, "failures": 0, "retry_at": None}
 
@@ -93,7 +100,7 @@ class Deletion(Item):
     last_error: str | None = None
     retry_at: Instant | None = None
     containers_deleted: int = 0
-    more_days: tuple[date, ...] = ()
+    more_days: Annotated[tuple[date, ...], Field(max_length=MORE_DAYS_MAX)] = ()
     purged_at: Instant | None = None
     receipt: Receipt | None = None
     reappeared: Annotated[tuple[Reappearance, ...] | None, AfterValidator(lambda entries: entries or None)] = None
@@ -116,6 +123,11 @@ class Deletion(Item):
             deadline=deadline,
             status="scheduled",
         )
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``. So an enrollment has one deletion, however often its opt-out is seen (D2)."""
+        return {"id": self.enrollment_id}
 
     @property
     def days(self) -> list[date]:
@@ -255,7 +267,14 @@ class Deletion(Item):
         return self.begun_again().model_copy(update=again)
 
     def _more_days(self, found: Iterable[date]) -> tuple[date, ...]:
-        return tuple(sorted({*self.more_days, *found} - set(self._enrollment_days)))
+        """Return the days to remember: those found now first of all, and else the newest.
+
+        One that is forgotten is not lost. It was deleted, now or at a look before, and each second look lists whatever
+        is there, of any day.
+        """
+        own, now = set(self._enrollment_days), set(found)
+        days = sorted({*self.more_days, *now} - own, key=lambda day: (day in now, day), reverse=True)
+        return tuple(sorted(days[:MORE_DAYS_MAX]))
 
     @property
     def _enrollment_days(self) -> list[date]:

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Literal
@@ -66,6 +66,16 @@ class ReviewExport(Item):
     finished_at: Instant | None = None
     discarded_at: Instant | None = None
     reason: StopReason | None = None
+
+    @staticmethod
+    def id_of(export_id: str) -> str:
+        """Return the item id of an export."""
+        return f"export-{export_id}"
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``."""
+        return {"id": self.id_of(self.export_id), "kind": "export"}
 
     @property
     def file(self) -> str:

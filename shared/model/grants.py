@@ -1,6 +1,6 @@
 """Review grants and access records: who may read a tenant's captures, for what, for how long, and who has (P7, P10)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -84,6 +84,16 @@ class ReviewGrant(Item):
     revoked_by: str | None = None
     revoked_at: Instant | None = None
 
+    @staticmethod
+    def id_of(grant_id: str) -> str:
+        """Return the item id of a grant."""
+        return f"grant-{grant_id}"
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``."""
+        return {"id": self.id_of(self.grant_id), "kind": "grant"}
+
     def status(self, now: datetime) -> GrantStatus:
         """Return how the grant stands at ``now``."""
         if self.revoked_at is not None:
@@ -165,6 +175,11 @@ class AccessRecord(AccessDetails):
     def id(self) -> str:
         """The item id; two writers cannot both create it, so the log has one order."""
         return f"record-{self.sequence:09d}"
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``."""
+        return {"id": self.id, "kind": "record"}
 
 
 def live_newest_first(grants: Sequence[ReviewGrant], now: datetime) -> list[ReviewGrant]:

@@ -11,6 +11,11 @@ class Deployment(Item):
 
     deployment_id: EnrollmentId
 
+    @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``."""
+        return {"id": "deployment", "kind": "deployment"}
+
 
 Job = Literal["purge", "sweep"]
 
@@ -56,6 +61,11 @@ class Heartbeat(Item):
     postponed: tuple[Postponed, ...] | None = None
     round_started_at: Instant | None = None
     scheduled_until: int | None = None
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``. Its container names it, which knows also the names that earlier versions gave."""
+        return {}
 
     @property
     def saw_everything(self) -> bool:

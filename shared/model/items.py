@@ -1,8 +1,9 @@
 """What all items in Cosmos DB have in common: frozen, camelCase, and content-free (promise P8)."""
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Protocol, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -79,4 +80,52 @@ class Item(BaseModel):
         Raises:
             pydantic.ValidationError: if they do not describe one.
         """
-        return cls.model_validate(members)
+        return cls.model_validate(members, by_alias=True, by_name=False)
+
+
+class Kept(Protocol):
+    """A value that is stored as an item of its own."""
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """By what its container knows the item: its id, and its kind where there are several."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its members, with the partition key among them."""
+        ...
+
+
+K = TypeVar("K", bound=Kept)
+
+
+def item_of(value: Kept) -> dict[str, Any]:
+    """Return the item that ``value`` is stored as."""
+    return {**value.named, **value.to_json()}
+
+
+def as_written(parse: Callable[[Any], K], item: Mapping[str, Any]) -> K:
+    """Return the value that an item holds, if it says just what we write for that value, and stands under its name.
+
+    Queries compare what the item says, and rules what was read from it: whoever can write to the database must not make
+    them see two different things. What the item does not say is a default that came later; what else it says is
+    nothing of ours.
+
+    Raises:
+        ValueError: if it says anything in another way, or nobody understands it.
+    """
+    value = parse(item)
+    if not (value.named.items() <= item.items() and _says(item, value.to_json())):
+        raise ValueError("not as we write it")
+    return value
+
+
+def _says(found: Any, written: Any) -> bool:
+    if isinstance(written, dict):
+        return isinstance(found, Mapping) and all(
+            _says(found[name], value) for name, value in written.items() if name in found
+        )
+    if isinstance(written, list):
+        return isinstance(found, list) and len(found) == len(written) and all(map(_says, found, written))
+    # To Python True is 1; to Cosmos DB, which knows one kind of number, 5.0 is 5.
+    return isinstance(found, bool) == isinstance(written, bool) and bool(found == written)

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from shared.model.items import EnrollmentId, Instant, Item, PlaceName, Sha256, TenantId
+
+SETTING_ID = "setting"
+"""The id of each tenant's setting; the tenant is the partition."""
 
 FIRST_PREVIOUS_HASH = "0" * 64
 """What a tenant's first event has for the hash of the one before."""
@@ -46,6 +49,11 @@ class Setting(Item):
     person_key: str | None = Field(default=None, repr=False)
 
     @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``."""
+        return {"id": SETTING_ID}
+
+    @property
     def enabled(self) -> bool:
         """Whether data sharing is on; off by default (P1)."""
         return self.enrollment is not None
@@ -61,6 +69,11 @@ class _Event(Enrollment):
     def id(self) -> str:
         """The item id; a name that sorts by sequence and that two writers cannot both create."""
         return f"event-{self.sequence:09d}"
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``. Its kind is a member, for the hash covers it."""
+        return {"id": self.id}
 
     @property
     def hash(self) -> str:
@@ -147,7 +160,7 @@ def event_from_json(members: Any) -> Event:
     Raises:
         pydantic.ValidationError: if it describes none.
     """
-    return _EVENT.validate_python(members)
+    return _EVENT.validate_python(members, by_alias=True, by_name=False)
 
 
 @dataclass(frozen=True, slots=True)

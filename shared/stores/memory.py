@@ -18,6 +18,7 @@ from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
 from shared.model.posture import PostureCheck
 from shared.ports import (
     LOOKUP_MAX,
+    UNREADABLE_ITEM,
     BatchMissing,
     Committed,
     Conflict,
@@ -138,6 +139,7 @@ class MemoryDeletions:
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], Stored[Deletion]] = {}
+        """By tenant and id; what a test puts under another name than its own, nobody can read."""
         self._etags = count(1)
 
     async def create(self, deletion: Deletion) -> bool:
@@ -150,19 +152,28 @@ class MemoryDeletions:
 
     async def read(self, tenant_id: str, enrollment_id: str) -> Stored[Deletion] | None:
         """See ``DeletionStore``."""
-        return self.items.get((tenant_id, enrollment_id))
+        key = (tenant_id, enrollment_id)
+        if key not in self.items:
+            return None
+        if (stored := self._readable(key)) is None:
+            raise StoreUnavailable(UNREADABLE_ITEM)
+        return stored
 
     async def replace(self, deletion: Deletion, etag: str) -> None:
         """See ``DeletionStore``."""
         key = (deletion.tenant_id, deletion.enrollment_id)
-        if key not in self.items or self.items[key].etag != etag:
+        if key not in self.items:
+            raise StoreUnavailable("cosmos-404")
+        if self.items[key].etag != etag:
             raise Conflict
         self.items[key] = Stored(deletion, str(next(self._etags)))
 
     async def list(self, tenant_id: str, *, limit: int, before: int | None) -> Page[Deletion]:
         """See ``DeletionStore``."""
-        deletions = [stored.value for (tenant, _), stored in self.items.items() if tenant == tenant_id]
-        return _newest(deletions, lambda deletion: deletion.sequence, limit, before)
+        keys = [key for key in self.items if key[0] == tenant_id]
+        page = _newest(keys, lambda key: self.items[key].value.sequence, limit, before)
+        values = [stored.value for key in page.values if (stored := self._readable(key)) is not None]
+        return Page(values, len(page.values) - len(values), page.next_before)
 
     async def due(
         self, storage_account: str, now: datetime, *, failed: bool | None = None, of_tenant: int | None = None
@@ -192,7 +203,7 @@ class MemoryDeletions:
 
     async def counts(self, storage_account: str, now: datetime) -> DeletionCounts:
         """See ``DeletionStore``."""
-        pending = [each.value for each in self._of(storage_account, "scheduled", "purged")]
+        pending = [each.value for _, each in self._named(storage_account, "scheduled", "purged")]
         deadlines = [deletion.deadline for deletion in pending]
         return DeletionCounts(
             len(pending), sum(deletion.overdue(now) for deletion in pending), min(deadlines, default=None)
@@ -204,36 +215,41 @@ class MemoryDeletions:
 
     async def list_overdue(self, now: datetime, *, limit: int) -> Sequence[Deletion]:
         """See ``DeletionStore``."""
-        overdue = [stored.value for stored in self.items.values() if stored.value.overdue(now)]
+        readable = [stored.value for key in self.items if (stored := self._readable(key)) is not None]
+        overdue = [each for each in readable if each.overdue(now)]
         return sorted(overdue, key=lambda each: each.deadline)[:limit]
 
     async def unreadable(self) -> AsyncIterator[str | None]:
-        """See ``DeletionStore``. Here are only values."""
-        for account in list[str | None]():
-            yield account
+        """See ``DeletionStore``."""
+        for key, stored in self.items.items():
+            if self._readable(key) is None and stored.value.status != "verified":
+                yield stored.value.storage_account
 
     async def tenants(self, after: str, *, at_most: int) -> AsyncIterator[TenantDeletions]:
         """See ``DeletionStore``."""
-        of_tenant: defaultdict[str, list[Stored[Deletion]]] = defaultdict(list)
-        for (tenant_id, _), stored in _in_no_order(self.items.items()):
-            of_tenant[tenant_id].append(stored)
-        for tenant_id in sorted(of_tenant):
+        of_tenant: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        for key in _in_no_order(self.items):
+            of_tenant[key[0]].append(key)
+        for tenant_id, keys in sorted(of_tenant.items()):
             if tenant_id > after:
-                deletions = of_tenant[tenant_id]
-                yield TenantDeletions(tenant_id, deletions[:at_most], whole=len(deletions) <= at_most)
+                some = keys[:at_most]
+                deletions = [stored for key in some if (stored := self._readable(key)) is not None]
+                unreadable = len(some) - len(deletions)
+                yield TenantDeletions(tenant_id, deletions, unreadable, whole=len(keys) <= at_most)
 
     async def of_sequences(self, tenant_id: str, after: int, until: int) -> AsyncIterator[Stored[Deletion] | None]:
         """See ``DeletionStore``."""
-        for (tenant, _), stored in _in_no_order(self.items.items()):
-            if tenant == tenant_id and (after < stored.value.sequence <= until or after == 0 >= stored.value.sequence):
-                yield stored
+        for key, stored in _in_no_order(self.items.items()):
+            sequence = stored.value.sequence
+            if key[0] == tenant_id and (after < sequence <= until or after == 0 >= sequence):
+                yield self._readable(key)
 
     async def verified_among(self, enrollment_ids: Sequence[str]) -> AsyncIterator[str]:
         """See ``DeletionStore``."""
         assert len(enrollment_ids) <= LOOKUP_MAX
-        for (_, enrollment_id), stored in _in_no_order(self.items.items()):
-            if enrollment_id in enrollment_ids and stored.value.status == "verified":
-                yield enrollment_id
+        for stored in _in_no_order(self.items.values()):
+            if stored.value.enrollment_id in enrollment_ids and stored.value.status == "verified":
+                yield stored.value.enrollment_id
 
     async def existing(self, keys: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
         """See ``DeletionStore``."""
@@ -241,11 +257,19 @@ class MemoryDeletions:
         return {key for key in keys if key in self.items}
 
     def _of(self, storage_account: str, *statuses: str) -> Sequence[Stored[Deletion]]:
+        return [stored for key, stored in self._named(storage_account, *statuses) if self._readable(key) is not None]
+
+    def _named(self, storage_account: str, *statuses: str) -> Sequence[tuple[tuple[str, str], Stored[Deletion]]]:
+        """Return the items that say so, readable or not."""
         return [
-            stored
-            for stored in _in_no_order(self.items.values())
+            (key, stored)
+            for key, stored in _in_no_order(self.items.items())
             if stored.value.storage_account == storage_account and stored.value.status in statuses
         ]
+
+    def _readable(self, key: tuple[str, str]) -> Stored[Deletion] | None:
+        stored = self.items[key]
+        return stored if key == (stored.value.tenant_id, stored.value.enrollment_id) else None
 
 
 class MemoryAccess:

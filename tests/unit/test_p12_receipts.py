@@ -12,7 +12,7 @@ from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.grants import AccessDetails
 from shared.model.selection import Selection
-from shared.ports import Conflict, StoreUnavailable
+from shared.ports import UNREADABLE_ITEM, Conflict, StoreUnavailable
 from shared.problems import NotFound
 from shared.review.record import GrantRequest, Record
 from tests.world import TENANT, World
@@ -161,3 +161,23 @@ async def test_p7_what_a_look_has_come_to_is_told_only_while_it_may_be_seen() ->
     with pytest.raises(NotFound):
         await record.tell(opened, "found", AccessDetails(captures=2))
     assert world.access_store.records[TENANT][-1].captures == 1
+
+
+async def test_p9_a_log_that_never_gets_any_further_holds_up_no_receipt_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For whatever it is made to hold, a page that brings nothing new is not read again and again."""
+    monkeypatch.setattr("shared.deletion.receipts._PAGE", 2)
+    world = await shared_world()
+    enrollment_id = await opted_out_and_purged(world)
+    [first, *_] = (await world.access.log(TENANT, limit=100, before=None)).values
+    asked = list[int]()
+
+    async def downloads(*_: Any, after: int = 0, **__: Any) -> Any:
+        asked.append(after)
+        return [first.model_copy(update={"sequence": n}) for n in (9, 5)] if len(asked) < 100 else []
+
+    world.access_store.downloads = downloads
+    left = await proved(world, enrollment_id)
+    assert (left.status, len(asked)) == ("purged", 1)
+    assert (await world.purge.run())["steurope"].error == UNREADABLE_ITEM

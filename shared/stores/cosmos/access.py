@@ -9,7 +9,7 @@ from pydantic import Field
 
 from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
-from shared.model.items import Item, format_instant
+from shared.model.items import Item, TenantId, format_instant, item_of
 from shared.ports import Conflict, Page, Stored
 from shared.stores.cosmos.account import LARGE_PAGE, CosmosContainer, parsed, sequence_below
 
@@ -19,7 +19,13 @@ _HEAD_ID = "head"
 class _Head(Item):
     """Where a tenant's access log ends."""
 
+    tenant_id: TenantId
     head: Annotated[int, Field(ge=1)]
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """See ``Kept``."""
+        return {"id": _HEAD_ID}
 
 
 class CosmosAccess(CosmosContainer):
@@ -36,10 +42,10 @@ class CosmosAccess(CosmosContainer):
         self, record: AccessRecord, grant: ReviewGrant | None, etag: str | None, *, export: ReviewExport | None = None
     ) -> None:
         """See ``AccessStore``."""
-        operations: list[Any] = [("create", ({"id": record.id, "kind": "record", **record.to_json()},))]
+        operations: list[Any] = [("create", (item_of(record),))]
         operations.append(_head(record.tenant_id, record.sequence, etag))
         if grant is not None:
-            operations.append(("upsert", ({"id": _grant_id(grant.grant_id), "kind": "grant", **grant.to_json()},)))
+            operations.append(("upsert", (item_of(grant),)))
         if export is not None:
             operations.append(_export(export))
         await self._commit(operations, record.tenant_id)
@@ -56,7 +62,7 @@ class CosmosAccess(CosmosContainer):
 
     async def read_export(self, tenant_id: str, export_id: str) -> ReviewExport | None:
         """See ``AccessStore``."""
-        item = await self._read(_export_id(export_id), tenant_id)
+        item = await self._read(ReviewExport.id_of(export_id), tenant_id)
         return None if item is None else parsed(ReviewExport.from_json, item)
 
     async def exports(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewExport]:
@@ -101,7 +107,7 @@ class CosmosAccess(CosmosContainer):
 
     async def read_grant(self, tenant_id: str, grant_id: str) -> ReviewGrant | None:
         """See ``AccessStore``."""
-        item = await self._read(_grant_id(grant_id), tenant_id)
+        item = await self._read(ReviewGrant.id_of(grant_id), tenant_id)
         return None if item is None else parsed(ReviewGrant.from_json, item)
 
     async def grants(self, tenant_id: str, *, limit: int, before: int | None) -> Page[ReviewGrant]:
@@ -138,17 +144,9 @@ class CosmosAccess(CosmosContainer):
 
 
 def _head(tenant_id: str, sequence: int, etag: str | None) -> Any:
-    head = {"id": _HEAD_ID, "tenantId": tenant_id, "head": sequence}
+    head = item_of(_Head(tenant_id=tenant_id, head=sequence))
     return ("create", (head,)) if etag is None else ("replace", (_HEAD_ID, head), {"if_match_etag": etag})
 
 
 def _export(export: ReviewExport) -> Any:
-    return ("upsert", ({"id": _export_id(export.export_id), "kind": "export", **export.to_json()},))
-
-
-def _export_id(export_id: str) -> str:
-    return f"export-{export_id}"
-
-
-def _grant_id(grant_id: str) -> str:
-    return f"grant-{grant_id}"
+    return ("upsert", (item_of(export),))

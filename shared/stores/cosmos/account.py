@@ -4,17 +4,16 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import HttpResponseError
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosBatchOperationError
-from pydantic import ValidationError
 
 from shared.configuration import is_endpoint, is_this_machine
 from shared.model.geos import GEOS
-from shared.model.items import STORAGE_ACCOUNT, tenant_in_log
+from shared.model.items import STORAGE_ACCOUNT, K, as_written, tenant_in_log
 from shared.model.posture import LEDGER
 from shared.ports import UNREADABLE_ITEM, Conflict, Page, Setup, StoreUnavailable
 from shared.stores.calls import Calls, retry_after
@@ -35,8 +34,6 @@ _OUR_IDS = re.compile(
     f"setting|head|ledger|cosmos|account-{STORAGE_ACCOUNT.pattern}|(event|record)-[0-9]{{9}}"
     "|((grant|export)-)?[0-9a-f]{32}"
 )
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -169,7 +166,7 @@ class CosmosContainer:
                     raise Conflict from None
                 raise
 
-    async def _page(self, parse: Callable[[Any], T], rows: AsyncIterator[Any], limit: int) -> Page[T]:
+    async def _page(self, parse: Callable[[Any], K], rows: AsyncIterator[Any], limit: int) -> Page[K]:
         """Return a page of the values that ``rows`` hold, with their sequences; one more says that there is a next."""
         one_more = [row async for row in rows]
         found = one_more[:limit]
@@ -178,10 +175,10 @@ class CosmosContainer:
         return Page(values, len(found) - len(values), more)
 
     async def _first(
-        self, parse: Callable[[Any], T], query: str, parameters: Mapping[str, object], limit: int
-    ) -> list[T]:
+        self, parse: Callable[[Any], K], query: str, parameters: Mapping[str, object], limit: int
+    ) -> list[K]:
         """Return the first ``limit`` values that a query over all partitions finds and that can be understood."""
-        found: list[T] = []
+        found: list[K] = []
         async for row in self._query(query, parameters, page_size=limit):
             value = self._understood(parse, row)
             if value is not None:
@@ -190,14 +187,14 @@ class CosmosContainer:
                 break
         return found
 
-    def _understood(self, parse: Callable[[Any], T], item: Mapping[str, Any]) -> T | None:
+    def _understood(self, parse: Callable[[Any], K], item: Mapping[str, Any]) -> K | None:
         """Return the value that an item holds; if nobody understands it, None, once the log has its name.
 
         One that cannot be understood must not keep the rest from being shown, or from their deadlines.
         """
         try:
-            return parse(item)
-        except ValidationError:
+            return as_written(parse, item)
+        except ValueError:
             self._report(item)
             return None
 
@@ -269,15 +266,15 @@ def one_of(name: str, values: Sequence[str]) -> tuple[str, Mapping[str, object]]
     return f"c.{name} IN ({', '.join(parameters)})", parameters
 
 
-def parsed(parse: Callable[[Any], T], item: Mapping[str, Any]) -> T:
+def parsed(parse: Callable[[Any], K], item: Mapping[str, Any]) -> K:
     """Return the value that an item holds.
 
     Raises:
         StoreUnavailable: if nobody understands it.
     """
     try:
-        return parse(item)
-    except ValidationError:
+        return as_written(parse, item)
+    except ValueError:
         raise StoreUnavailable(UNREADABLE_ITEM) from None  # fail closed: unknown is not "off" and not "on"
 
 

@@ -11,7 +11,7 @@ from azure.core.exceptions import HttpResponseError
 
 from shared.model import deadlines
 from shared.model.deletion import Deletion
-from shared.model.items import format_instant
+from shared.model.items import format_instant, item_of
 from shared.ports import LOOKUP_MAX, Conflict, DeletionCounts, Page, Stored, TenantDeletions
 from shared.stores.cosmos.account import (
     CONFLICT,
@@ -53,8 +53,12 @@ _UNREADABLE = " OR ".join(
         f"c.status = 'purged' AND NOT {_is_instant('purgedAt')}",
         *(f"NOT {_is_instant(name)}" for name in ("startedAt", "optedOutAt", "notBefore", "deadline")),
         *(f"NOT IS_STRING(c.{name})" for name in ("tenantId", "enrollmentId", "geo", "storageAccount", "ledgerHash")),
+        "c.id != c.enrollmentId",
         "NOT IS_NUMBER(c.sequence)",
-        "IS_DEFINED(c.attempts) AND NOT IS_NUMBER(c.attempts)",
+        *(
+            f"IS_DEFINED(c.{name}) AND NOT IS_NUMBER(c.{name})"
+            for name in ("attempts", "failures", "containersDeleted")
+        ),
         f"IS_DEFINED(c.retryAt) AND NOT IS_NULL(c.retryAt) AND NOT {_is_instant('retryAt')}",
     ]
 )
@@ -69,7 +73,7 @@ class CosmosDeletions(CosmosContainer):
         """See ``DeletionStore``."""
         async with call():
             try:
-                await (await self._container()).create_item(_deletion_item(deletion))
+                await (await self._container()).create_item(item_of(deletion))
             except HttpResponseError as error:
                 if error.status_code == CONFLICT:
                     return False
@@ -87,7 +91,7 @@ class CosmosDeletions(CosmosContainer):
             try:
                 await (await self._container()).replace_item(
                     deletion.enrollment_id,
-                    _deletion_item(deletion),
+                    item_of(deletion),
                     etag=etag,
                     match_condition=MatchConditions.IfNotModified,
                 )
@@ -233,7 +237,3 @@ class CosmosDeletions(CosmosContainer):
 
     async def _one(self, query: str, parameters: Mapping[str, object]) -> Any:
         return next(iter([value async for value in self._query(query, parameters)]), None)
-
-
-def _deletion_item(deletion: Deletion) -> dict[str, Any]:
-    return {"id": deletion.enrollment_id, **deletion.to_json()}

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger, event_from_json
+from shared.model.items import item_of
+from shared.model.ledger import SETTING_ID, Change, Event, OptedOut, Setting, TenantLedger, event_from_json
 from shared.ports import UNREADABLE_ITEM, Committed, Page, Stored, StoreUnavailable
 from shared.stores.cosmos.account import LARGE_PAGE, CosmosContainer, one_of, parsed, sequence_below
 
-_SETTING_ID = "setting"
 _NEVER = 2**53
 
 
@@ -18,18 +18,17 @@ class CosmosLedger(CosmosContainer):
 
     async def read_setting(self, tenant_id: str) -> Stored[Setting] | None:
         """See ``LedgerStore``."""
-        item = await self._read(_SETTING_ID, tenant_id)
+        item = await self._read(SETTING_ID, tenant_id)
         return None if item is None else Stored(parsed(Setting.from_json, item), item["_etag"], item["_ts"])
 
     async def commit(self, change: Change, etag: str | None) -> None:
         """See ``LedgerStore``."""
-        setting = {"id": _SETTING_ID, **change.setting.to_json()}
-        event = {"id": change.event.id, **change.event.to_json()}
-        operations: list[Any] = [("create", (event,))]
+        setting = item_of(change.setting)
+        operations: list[Any] = [("create", (item_of(change.event),))]
         if etag is None:
             operations.append(("create", (setting,)))
         else:
-            operations.append(("replace", (_SETTING_ID, setting), {"if_match_etag": etag}))
+            operations.append(("replace", (SETTING_ID, setting), {"if_match_etag": etag}))
         await self._commit(operations, change.setting.tenant_id)
 
     async def agreed_to_others(self, version: str, *, limit: int, after: str) -> Sequence[Setting]:
@@ -38,7 +37,7 @@ class CosmosLedger(CosmosContainer):
             "SELECT * FROM c WHERE c.id = @setting AND c.tenantId > @after AND IS_DEFINED(c.enrollment)"
             " AND (NOT IS_DEFINED(c.notice) OR c.notice != @version) ORDER BY c.tenantId"
         )
-        parameters = {"@setting": _SETTING_ID, "@after": after, "@version": version}
+        parameters = {"@setting": SETTING_ID, "@after": after, "@version": version}
         found = list[Setting]()
         async for row in self._query(query, parameters, page_size=limit):
             setting = self._understood(Setting.from_json, row)
@@ -83,7 +82,7 @@ class CosmosLedger(CosmosContainer):
         if sequence == 0:
             queries.insert(0, f"{events} AND (NOT IS_NUMBER(c.sequence) OR c.sequence <= 0)")
         for query in queries:
-            parameters = {"@setting": _SETTING_ID, "@sequence": sequence}
+            parameters = {"@setting": SETTING_ID, "@sequence": sequence}
             async for row in self._query(query, parameters, tenant_id):
                 yield self._event(row)
 
@@ -117,7 +116,7 @@ class CosmosLedger(CosmosContainer):
         events: list[Event] = []
         unreadable = 0
         for item in items:
-            if item["id"] == _SETTING_ID:
+            if item["id"] == SETTING_ID:
                 setting = self._understood(Setting.from_json, item)
                 unreadable += setting is None
             elif event := self._event(item):
@@ -130,7 +129,7 @@ class CosmosLedger(CosmosContainer):
         """Return the event that an item is, member by member and under its own id; None if it is none of ours."""
         event = self._understood(event_from_json, item)
         members = {name: value for name, value in item.items() if not name.startswith("_")}
-        if event is None or members == {"id": event.id, **event.to_json()}:
+        if event is None or members == item_of(event):
             return event
         self._report(item)
         return None

@@ -8,6 +8,7 @@ from azure.core.exceptions import HttpResponseError
 
 from shared.model.epochs import NO_EPOCH, Epoch
 from shared.model.heartbeats import Deployment, Heartbeat
+from shared.model.items import Kept
 from shared.model.posture import PostureCheck
 from shared.ports import UNREADABLE_ITEM, StoreUnavailable
 from shared.stores.cosmos.account import CONFLICT, CosmosContainer, call, parsed
@@ -19,7 +20,7 @@ _LEDGER_ID, _COSMOS_ID = "ledger", "cosmos"
 _ACCOUNT_PREFIX = "account-"
 
 
-class _OfAccount(Protocol):
+class _OfAccount(Kept, Protocol):
     @property
     def storage_account(self) -> str | None: ...
 
