@@ -4,8 +4,9 @@ The service holds its own accounts to those that a data plane shows; ``python -m
 all that Azure Resource Manager shows, by more rules of this kind.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -135,6 +136,11 @@ class PostureCheck(Item):
     at: Instant
     development: bool
     findings: tuple[Finding, ...]
+
+    @property
+    def times(self) -> Sequence[datetime]:
+        """All instants at which it says that something happened."""
+        return [self.at]
 
     @property
     def holds(self) -> bool:
