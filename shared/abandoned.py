@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from shared.accounts import Accounts
 from shared.clock import Clock
 from shared.model.findings import Notable
-from shared.model.heartbeats import Heartbeat
+from shared.model.heartbeats import Heartbeat, believable
 from shared.model.items import STORAGE_ACCOUNT
 from shared.ports import DeletionStore, LedgerStore, OperationStore
 from shared.problems import Unavailable
@@ -58,7 +58,7 @@ class Abandoned:
     async def among(
         self, purges: Mapping[str | None, Heartbeat | None], sweeps: Mapping[str | None, Heartbeat | None]
     ) -> Sequence[str]:
-        """Return the names of those that the last heartbeats of purge and sweep, by account, tell of.
+        """Return the names of those that the last heartbeats of purge and sweep, by account and believable, tell of.
 
         Raises:
             StoreUnavailable: if it cannot be read whether one is empty.
@@ -76,7 +76,8 @@ class Abandoned:
     async def _look_now(self, _: None) -> None:
         if self._clock.monotonic() >= self._refused_until:
             purges, sweeps = await self._operations.read_all("purge"), await self._operations.read_all("sweep")
-            found = await self.among(purges, sweeps)
+            now = self._clock.now()
+            found = await self.among(believable(purges, now), believable(sweeps, now))
             if not found:
                 self._none = True
                 return

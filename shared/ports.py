@@ -17,6 +17,7 @@ from shared.model.ledger import Change, Event, OptedOut, Setting, TenantLedger
 from shared.model.posture import PostureCheck
 
 T = TypeVar("T")
+_Stream = TypeVar("_Stream", bound=Callable[..., AsyncIterator[Any]])
 
 LOOKUP_MAX = 100
 """How many enrollments one query may ask for by their ids."""
@@ -50,6 +51,31 @@ class TryAgain(StoreUnavailable):
 
 class Conflict(Exception):
     """Another writer came first."""
+
+
+def goes_on(behind: Callable[[Any], Mapping[str, Any]]) -> Callable[[_Stream], _Stream]:
+    """Say of a listing or query how it is asked again where a store has refused the rest of it for now (D12).
+
+    What has been read at that place may be read once more.
+
+    Args:
+        behind: tells by which arguments, in place of those that it was asked with, it goes on behind an item.
+    """
+
+    def declared(stream: _Stream) -> _Stream:
+        GOES_ON[stream] = behind
+        return stream
+
+    return declared
+
+
+GOES_ON: dict[Callable[..., Any], Callable[[Any], Mapping[str, Any]]] = {}
+"""How each of these goes on; of any other nobody knows."""
+
+
+def _from_the_start(_: Any) -> Mapping[str, Any]:
+    """An answer in no order, whose readers do not mind to read some of it twice."""
+    return {}
 
 
 class ContainerMissing(Exception):
@@ -161,6 +187,7 @@ class LedgerStore(Protocol):
         """
         ...
 
+    @goes_on(lambda event: {"sequence": max(event.sequence, 0)})
     def events_after(self, tenant_id: str, sequence: int) -> AsyncIterator[Event | None]:
         """Yield a tenant's events of a sequence higher than ``sequence``, by sequence; none is read long before it.
 
@@ -168,6 +195,7 @@ class LedgerStore(Protocol):
         """
         ...
 
+    @goes_on(lambda ledger: {"after": ledger.tenant_id})
     def ledgers(self, after: str, *, at_most: int) -> AsyncIterator[TenantLedger]:
         """Yield what is stored of each tenant whose id comes after ``after``, in the order of the ids.
 
@@ -179,6 +207,7 @@ class LedgerStore(Protocol):
         """
         ...
 
+    @goes_on(_from_the_start)
     def events_of_enrollments(self, enrollment_ids: Sequence[str]) -> AsyncIterator[tuple[str, Event | None]]:
         """Yield the events of these enrollments, whosever they are, each with its enrollment's id, in no order.
 
@@ -193,6 +222,7 @@ class LedgerStore(Protocol):
         """Return when anything was last written (``Committed.at``), or None if there is nothing."""
         ...
 
+    @goes_on(lambda committed: {"since": committed.at})
     def opt_outs_committed(self, since: int, before: int | None = None) -> AsyncIterator[Committed]:
         """Yield all tenants' opt-outs that were written at ``since`` or later, in the order of ``Committed.at``.
 
@@ -297,6 +327,7 @@ class DeletionStore(Protocol):
         """
         ...
 
+    @goes_on(lambda deletions: {"after": deletions.tenant_id})
     def tenants(self, after: str, *, at_most: int) -> AsyncIterator[TenantDeletions]:
         """Yield the deletions of each tenant whose id comes after ``after``, in the order of the ids.
 
@@ -306,6 +337,7 @@ class DeletionStore(Protocol):
         """
         ...
 
+    @goes_on(_from_the_start)
     def of_sequences(self, tenant_id: str, after: int, until: int) -> AsyncIterator[Stored[Deletion] | None]:
         """Yield a tenant's deletions of opt-outs whose sequence comes after ``after``, up to ``until`` itself.
 
@@ -313,6 +345,7 @@ class DeletionStore(Protocol):
         """
         ...
 
+    @goes_on(_from_the_start)
     def verified_among(self, enrollment_ids: Sequence[str]) -> AsyncIterator[str]:
         """Yield those of these enrollments whose deletion is verified, in no order.
 

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar, cast
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.model.heartbeats import THROTTLED, Heartbeat, Job
-from shared.ports import ContainerPage, ContainerStore, ListedContainer, StoreUnavailable, TryAgain
+from shared.ports import GOES_ON, ContainerPage, ContainerStore, ListedContainer, StoreUnavailable, TryAgain
 
 T = TypeVar("T")
 
@@ -50,6 +50,10 @@ _LANES = 8
 _log = logging.getLogger(__name__)
 
 
+class LeftOver(Exception):
+    """Some of the work is left to the next run: no time is left, or a store kept asking for fewer requests."""
+
+
 class Run:
     """What one run, in one account or on the ledger, has done so far.
 
@@ -59,7 +63,7 @@ class Run:
         counts: what it did, by kind.
         errors: the codes of what failed, in order.
         more: whether it stopped at its bounds, so that the next run has to go on.
-        cut_short: whether something was left because a store kept asking for fewer requests.
+        cut_short: whether something was begun and is left, as a rule because a store kept asking for fewer requests.
     """
 
     def __init__(self, kind: Job | Literal["exports"], clock: Clock, seconds: float) -> None:
@@ -155,7 +159,8 @@ class Run:
     async def isolated(self, work: Awaitable[None], *, seconds: float | None = None) -> str | None:
         """Carry out work whose failure must not keep other work from being done; it is noted, and its code returned.
 
-        Work that a store kept refusing for now is left to the next run: that is no failure, and its code ``THROTTLED``.
+        Work that a store kept refusing for now, or that says so itself (``LeftOver``), is left to the next run: that
+        is no failure, and its code ``THROTTLED``.
 
         Args:
             work: the work.
@@ -164,8 +169,8 @@ class Run:
         try:
             with self.under_way(seconds):
                 await work
-        except StoreUnavailable as error:
-            if error.throttled:
+        except (StoreUnavailable, LeftOver) as error:
+            if isinstance(error, LeftOver) or error.throttled:
                 self.more = self.cut_short = True
                 return THROTTLED
             code = error.code
@@ -302,7 +307,8 @@ async def _patiently(store: str, make: Callable[[], Awaitable[T]]) -> T:
 def sparing(store: T, port: Any, name: str) -> T:
     """Return a store whose calls within a run have its patience; to those of requests nothing is different.
 
-    What fails in the middle of a listing or query has failed: nobody knows how to go on there.
+    A listing or query that is refused in the middle goes on there, if its port says how (``goes_on``); else it has
+    failed.
 
     Args:
         store: the store.
@@ -322,25 +328,42 @@ class _Sparing:
         found, declared = getattr(self._store, attribute), getattr(self._port, attribute, None)
         if inspect.iscoroutinefunction(declared):
             return partial(self._call, found)
-        return partial(self._stream, found) if inspect.isfunction(declared) else found
+        return partial(self._stream, found, declared) if inspect.isfunction(declared) else found
 
     async def _call(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
         return await _patiently(self._name, partial(method, *args, **kwargs))
 
-    async def _stream(self, method: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    async def _stream(
+        self, method: Callable[..., AsyncIterator[Any]], declared: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        asked = inspect.signature(declared).bind(self._store, *args, **kwargs)
+        behind = GOES_ON.get(declared)
+
         async def begun() -> tuple[AsyncIterator[Any], Any]:
-            items = aiter(method(*args, **kwargs))
+            items = aiter(method(*asked.args[1:], **asked.kwargs))
             return items, await anext(items, _END)
 
-        items, item = await _patiently(self._name, begun)
-        while item is not _END:
-            yield item
+        refused, last = 0, None
+        while True:
+            items, item = await _patiently(self._name, begun)
             try:
-                item = await anext(items, _END)
+                while item is not _END:
+                    last = last if item is None else item
+                    yield item
+                    item = await anext(items, _END)
             except StoreUnavailable as error:
-                if error.throttled and (under_way := _UNDER_WAY.get()) is not None:
+                under_way = _UNDER_WAY.get()
+                if error.throttled and under_way is not None:
                     under_way.run.backoff(self._name).refused(error)
-                raise
+                if not error.throttled or under_way is None or behind is None:
+                    raise
+                onward = {} if last is None else behind(last)
+                refused = refused + 1 if onward.items() <= asked.arguments.items() else 0
+                if refused == _REFUSED_ALONE:
+                    raise StoreUnavailable(error.code) from None
+                asked.arguments.update(onward)
+            else:
+                return
 
 
 _END = object()

@@ -23,8 +23,11 @@ class PostponedDays:
         before = (last and last.postponed) or ()
         latest = deadlines.latest_retry(now)
         # One that is long past was tried no more: its container has gone. Not sooner, for runs may have been missed.
-        believed = [each for each in before if now - _FORGOTTEN_AFTER < each.retry_at <= latest]
-        self._of_container = {each.container: each for each in believed}
+        self._of_container = {
+            each.container: each
+            for each in before
+            if DayContainer.parse(each.container) and now - _FORGOTTEN_AFTER < each.retry_at <= latest
+        }
 
     def knows(self, container: DayContainer) -> bool:
         """Tell whether a container is one that could not be deleted."""

@@ -16,7 +16,7 @@ from shared.deletion.receipts import Receipts
 from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, prefixes_after, shard_of, shard_prefix
 from shared.model.deletion import Deletion
-from shared.model.heartbeats import THROTTLED, Heartbeat
+from shared.model.heartbeats import THROTTLED, Heartbeat, believable
 from shared.model.ledger import OptedOut
 from shared.pairing import Pairing
 from shared.ports import (
@@ -145,7 +145,7 @@ class Purge:
 
     async def _last_heartbeats(self) -> Mapping[str | None, Heartbeat | None]:
         try:
-            return await self._operations.read_all("purge")
+            return believable(await self._operations.read_all("purge"), self._clock.now())
         except StoreUnavailable:
             return {}  # then what has failed is tried again too soon, and that is all
 

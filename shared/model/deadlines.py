@@ -124,6 +124,14 @@ def waits(retry: datetime | None, now: datetime) -> bool:
     return retry is not None and now < retry <= latest_retry(now)
 
 
+def may_have_happened(at: datetime, now: datetime) -> bool:
+    """Tell whether it is believed at ``now`` that something happened at ``at``, apart from what clocks may differ by.
+
+    Who can write to the database can write a time that is still to come; to believe it would mean to wait for it.
+    """
+    return at <= now + CLOCK_SKEW
+
+
 def next_opt_in(opted_in_at: Sequence[datetime], now: datetime) -> datetime | None:
     """Return when a tenant may opt in again, or None if it may at ``now`` (D12).
 
@@ -131,7 +139,6 @@ def next_opt_in(opted_in_at: Sequence[datetime], now: datetime) -> datetime | No
         opted_in_at: when it did so, newest first; those of the last day suffice.
         now: the time.
     """
-    # One that is stamped with a time to come was edited: it must not keep the tenant out until then.
-    believed = [at for at in opted_in_at if at <= now + CLOCK_SKEW]
+    believed = [at for at in opted_in_at if may_have_happened(at, now)]
     ends = [believed[most - 1] + within for most, within in OPT_INS_MAX if len(believed) >= most]
     return max((end for end in ends if end > now), default=None)

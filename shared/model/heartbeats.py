@@ -1,8 +1,12 @@
 """What a timer's last run came to, in one storage account or on the ledger (container ``operations``)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal, Protocol, TypeVar
 
+from pydantic import Field
+
+from shared.model import deadlines
 from shared.model.items import EnrollmentId, Instant, Item
 
 
@@ -21,6 +25,10 @@ Job = Literal["purge", "sweep"]
 
 THROTTLED = "throttled"
 """What counts, in each run, the answers of stores that asked it to wait."""
+
+
+Counts = Mapping[str, Annotated[int, Field(ge=0, le=2**53)]]
+"""Less than none could make up for something that was found."""
 
 
 class Postponed(Item):
@@ -54,9 +62,9 @@ class Heartbeat(Item):
     at: Instant
     outcome: Literal["done", "more", "failed"]
     error: str | None = None
-    counts: Mapping[str, int]
-    previous_counts: Mapping[str, int] | None = None
-    totals: Mapping[str, int] | None = None
+    counts: Counts
+    previous_counts: Counts | None = None
+    totals: Counts | None = None
     cursor: str | None = None
     postponed: tuple[Postponed, ...] | None = None
     round_started_at: Instant | None = None
@@ -66,6 +74,11 @@ class Heartbeat(Item):
     def named(self) -> Mapping[str, str]:
         """See ``Kept``. Its container names it, which knows also the names that earlier versions gave."""
         return {}
+
+    @property
+    def times(self) -> Sequence[datetime]:
+        """All instants at which it says that something happened."""
+        return [self.at, self.started_at, *([self.round_started_at] if self.round_started_at else [])]
 
     @property
     def saw_everything(self) -> bool:
@@ -81,3 +94,26 @@ class Heartbeat(Item):
     def most(self, count: str) -> int:
         """Return what one of the counts came to in one of these rounds, whichever had more."""
         return max(counts.get(count, 0) for counts in self.rounds)
+
+
+class _Kept(Protocol):
+    @property
+    def times(self) -> Sequence[datetime]: ...
+
+
+K = TypeVar("K", bound=_Kept)
+
+
+def believable(kept: Mapping[str | None, K | None], now: datetime) -> Mapping[str | None, K | None]:
+    """Return what jobs came to, or checks, with None for each that says of a time to come that something happened then.
+
+    It is like one that nobody understands: who goes by it would go by it for good, for it would never be old.
+
+    Args:
+        kept: the last ones, by storage account.
+        now: the time, after they were read.
+    """
+    return {
+        name: each if each and all(deadlines.may_have_happened(at, now) for at in each.times) else None
+        for name, each in kept.items()
+    }

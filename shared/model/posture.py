@@ -4,8 +4,9 @@ The service holds its own accounts to those that a data plane shows; ``python -m
 all that Azure Resource Manager shows, by more rules of this kind.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -140,6 +141,11 @@ class PostureCheck(Item):
     def named(self) -> Mapping[str, str]:
         """See ``Kept``. Its container names it, which knows also the names that earlier versions gave."""
         return {}
+
+    @property
+    def times(self) -> Sequence[datetime]:
+        """All instants at which it says that something happened."""
+        return [self.at]
 
     @property
     def holds(self) -> bool:

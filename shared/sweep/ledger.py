@@ -11,6 +11,7 @@ from shared.clock import Clock
 from shared.model import deadlines
 from shared.model.deletion import Deletion
 from shared.model.findings import LATE, LedgerFault, Notable
+from shared.model.heartbeats import THROTTLED
 from shared.model.items import tenant_in_log
 from shared.model.ledger import Event, OptedOut, Reappeared, Setting, TenantLedger
 from shared.ports import (
@@ -22,6 +23,7 @@ from shared.ports import (
     StoreUnavailable,
     TenantDeletions,
 )
+from shared.runs import LeftOver
 from shared.sweep.opt_outs import OptOutSearch
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import SignedReceipts
@@ -98,20 +100,19 @@ class LedgerSweep:
     async def _compare(self) -> None:
         run, after = self.round.run, self.round.cursor or ""
         if (place := _Place.at(after)) is not None:
-            await run.isolated(self._reconcile_in_parts(place))
-            if run.more:
+            if await run.isolated(self._reconcile_in_parts(place)) == THROTTLED:
                 return
             self._done_with(after := place.tenant_id)
         compared = 0
         async for ledger, deletions in _SideBySide(
             self.ledger.ledgers(after, at_most=_ITEMS_MAX), self.deletions.tenants(after, at_most=_ITEMS_MAX)
         ):
-            if ledger.whole and deletions.whole:
-                await run.isolated(self._reconcile(ledger, deletions))
-            else:
-                await run.isolated(self._reconcile_in_parts(_Place(ledger.tenant_id)))
-            if run.more:
-                return
+            whole = ledger.whole and deletions.whole
+            code = await run.isolated(
+                self._reconcile(ledger, deletions) if whole else self._reconcile_in_parts(_Place(ledger.tenant_id))
+            )
+            if code == THROTTLED:
+                return  # the next run takes this tenant again, and whatever else was left is no matter here
             self._done_with(ledger.tenant_id)
             compared += 1
             if compared == self.max_ledgers or run.out_of_time():
@@ -140,42 +141,51 @@ class LedgerSweep:
         await self._reconcile_opt_outs(ledger.events, deletions, trusted=trusted)
 
     async def _reconcile_in_parts(self, place: _Place) -> None:
-        """Do the same for a ledger of any length, as far as there is time; the round's cursor says how far."""
+        """Do the same for a ledger of any length; the round's cursor says how far.
+
+        Raises:
+            LeftOver: if there is no time for all of it.
+        """
         run = self.round.run
         part: _Place | None = place
         while part is not None:
             self.round.cursor = part.cursor
             if part is not place:
                 if run.out_of_time():
-                    return
+                    raise LeftOver
                 await self.round.report()
             part = await (self._reconcile_part(part) if part.chained else self._follow(part))
-            if run.cut_short:
-                return  # what is left of this part is not passed over
 
     async def _follow(self, place: _Place) -> _Place:
-        """Compare a tenant's events with each other, and return how far there was time for it."""
+        """Compare a tenant's events with each other; if it has to end before, the round's cursor says how far."""
         run, chain, tenant_id = self.round.run, Chain(), place.tenant_id
+        so_far, faults = place, Counter[str]()
         before = await _setting_of(self.ledger, tenant_id)
-        async for event in self.ledger.events_after(tenant_id, max(place.sequence - 1, 0)):
-            if event is None or event.sequence != place.sequence:
-                chain.take(event)
-            else:
-                chain.go_on_from(event)
-            # The next run goes on from an event that tells whether the tenant's data sharing was on or off then.
-            may_stop = event is not None and event is chain.switched and event.sequence > place.sequence + 1
-            if may_stop and run.out_of_time():
-                self._tell(tenant_id, +chain.faults)
-                return replace(place, sequence=chain.sequence, sound=place.sound and not +chain.faults)
+        try:
+            async for event in self.ledger.events_after(tenant_id, max(place.sequence - 1, 0)):
+                if event is None or event.sequence != place.sequence:
+                    chain.take(event)
+                else:
+                    chain.go_on_from(event)
+                # The next run goes on from an event that tells whether the tenant's data sharing was on or off then.
+                if event is not None and event is chain.switched and event.sequence > place.sequence + 1:
+                    faults = +chain.faults
+                    so_far = replace(place, sequence=chain.sequence, sound=place.sound and not faults)
+                    if run.out_of_time():
+                        raise LeftOver
+            after = await _setting_of(self.ledger, tenant_id)
+        except (StoreUnavailable, LeftOver):
+            self._tell(tenant_id, faults)
+            self.round.cursor = so_far.cursor
+            raise
         # What was changed meanwhile only looks wrong beside the events.
-        after = await _setting_of(self.ledger, tenant_id)
         faults = chain.faults_beside(after.value) + after.faults if after == before else +chain.faults
         self._tell(tenant_id, faults)
         return _Place(tenant_id, chained=True, sound=place.sound and not faults)
 
     async def _reconcile_part(self, place: _Place) -> _Place | None:
         """Compare the next opt-outs with their deletions; return how far, or None if they were the last."""
-        run, part = self.round.run, list[Event]()
+        run, part, codes = self.round.run, list[Event](), set[str | None]()
         async for event in self.ledger.events_after(place.tenant_id, place.sequence):
             if event is not None:
                 part.append(event)
@@ -191,8 +201,9 @@ class LedgerSweep:
             elif stored.value.enrollment_id in opted_out:
                 deletions[stored.value.enrollment_id] = stored
             else:
-                await run.isolated(self._seek_event(stored.value))
+                codes.add(await run.isolated(self._seek_event(stored.value)))
         await self._reconcile_opt_outs(part, deletions, trusted=place.sound)
+        _refuse_left_over(codes)
         return None if is_last else replace(place, sequence=until)
 
     async def _seek_event(self, deletion: Deletion) -> None:
@@ -214,19 +225,25 @@ class LedgerSweep:
             events: some of a tenant's, or all.
             deletions: by enrollment, those of their opt-outs.
             trusted: whether nothing is wrong with the tenant's ledger.
+
+        Raises:
+            LeftOver: if one of them is left to the next run; all the others were tried.
         """
-        run = self.round.run
+        run, codes = self.round.run, set[str | None]()
         by_enrollment: defaultdict[str, list[Event]] = defaultdict(list)
         for event in events:
             by_enrollment[event.enrollment_id].append(event)
         for enrollment_id, of_enrollment in by_enrollment.items():
             opt_outs = [event for event in of_enrollment if isinstance(event, OptedOut)]
             for event in opt_outs:
-                await run.isolated(
-                    self._reconcile_opt_out(event, deletions.get(enrollment_id), of_enrollment, trusted=trusted)
+                codes.add(
+                    await run.isolated(
+                        self._reconcile_opt_out(event, deletions.get(enrollment_id), of_enrollment, trusted=trusted)
+                    )
                 )
             if not opt_outs and isinstance(of_enrollment[-1], Reappeared):  # the opt-out is in another part
-                await run.isolated(self._mend(of_enrollment[-1], trusted=trusted))
+                codes.add(await run.isolated(self._mend(of_enrollment[-1], trusted=trusted)))
+        _refuse_left_over(codes)
 
     async def _reconcile_opt_out(
         self, event: OptedOut, stored: Stored[Deletion] | None, events: Sequence[Event], *, trusted: bool
@@ -274,6 +291,11 @@ class LedgerSweep:
             await self.deletions.replace(deletion, etag)
         except Conflict:
             return  # the next round sees how it stands
+
+
+def _refuse_left_over(codes: Collection[str | None]) -> None:
+    if THROTTLED in codes:
+        raise LeftOver
 
 
 async def settled_faults(ledger: LedgerStore, tenant_id: str, deleted: Collection[str] = ()) -> Counter[str] | None:

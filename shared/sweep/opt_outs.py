@@ -19,13 +19,13 @@ that somebody has moved can hide it.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Searched:
     """What became of a range: up to which commit all is well, and whether something there was not, or was left over."""
 
     until: int
-    held: bool
-    whole: bool
+    held: bool = False
+    whole: bool = False
 
     @property
     def done(self) -> bool:
@@ -54,7 +54,7 @@ class OptOutSearch:
     clock: Clock
 
     async def run(self) -> None:
-        """Search for at most half the time that the run has; a failure is noted."""
+        """Search for at most half the time that the run has; a failure is noted, and what was settled is kept."""
         await self.round.run.isolated(self._search())
 
     async def _search(self) -> None:
@@ -75,15 +75,23 @@ class OptOutSearch:
         self.round.scheduled_until = onward.until if behind.done else behind.until
 
     async def _range(self, since: int, before: int | None, *, ends: float) -> _Searched:
-        """Search from one commit to before another, or for as long as there is time."""
-        until, held = since, False
-        async for each in looked_up(self.ledger, self.deletions, since, before):
+        """Search from one commit to before another, or for as long as there is time.
+
+        Whatever ends it, what was settled by then stays settled.
+        """
+        searched = _Searched(since)
+        left = ends - self.clock.monotonic()
+        await self.round.run.isolated(self._search_through(searched, before, ends), seconds=left)
+        return searched
+
+    async def _search_through(self, searched: _Searched, before: int | None, ends: float) -> None:
+        async for each in looked_up(self.ledger, self.deletions, searched.until, before):
             if self.clock.monotonic() >= ends:
-                return _Searched(until, held, whole=False)
-            if not held:
-                until = each.opt_out.at
-            held = not (each.scheduled or await self._schedule(each.opt_out)) or held
-        return _Searched(until, held, whole=True)
+                return
+            if not searched.held:
+                searched.until = each.opt_out.at
+            searched.held = not (each.scheduled or await self._schedule(each.opt_out)) or searched.held
+        searched.whole = True
 
     async def _schedule(self, opt_out: Committed) -> bool:
         """Create the deletion of an opt-out that has none; return whether there is one now."""

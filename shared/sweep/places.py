@@ -1,14 +1,18 @@
 """Where the sweep of an account is: what stands in its heartbeat's cursor."""
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.model.containers import DayContainer, shard_of, shard_prefix
 from shared.model.items import Item
 
 _PREFIXES_MAX = 100
+
+
+Prefix = Annotated[str, StringConstraints(pattern="^[0-9a-f]-([0-9]{8}-)?$")]
+"""Of a day's names, or of a shard's."""
 
 
 class Place(Item):
@@ -23,15 +27,20 @@ class Place(Item):
 
     judged: bool = False
     marker: str | None = None
-    found: tuple[str, ...] = ()
+    found: Annotated[tuple[Prefix, ...], Field(max_length=_PREFIXES_MAX)] = ()
 
     @classmethod
     def parse(cls, cursor: str | None) -> Self | None:
-        """Return the place that a cursor names; None for none, and for one of an earlier version."""
+        """Return the place that a cursor names; None for none, and for one that nobody of ours writes, or no more."""
         try:
             return None if cursor is None else cls.model_validate_json(cursor)
         except ValidationError:
             return None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing comes after it: all is judged, and what was found is driven out."""
+        return self.judged and not self.found
 
     @property
     def cursor(self) -> str:

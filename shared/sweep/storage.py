@@ -88,14 +88,15 @@ class StorageSweep:
     async def _go_on(self) -> None:
         run, round_ = self.round.run, self.round
         paired, may_delete = await self._is_paired(), None
-        if Place.parse(round_.cursor) is None:
+        begins = Place.parse(round_.cursor)
+        if begins is None or begins.is_last:  # on the word of a heartbeat no round is at its end
             round_.forget(*_WALKED)
             round_.cursor = Place().cursor
         failed_steps = 0
         while (place := Place.parse(round_.cursor)) is not None:
             if place.judged and may_delete is None:
                 may_delete = await self._may_delete(paired=paired)
-            if place.judged and not (may_delete and place.found):
+            if place.is_last or (place.judged and not may_delete):
                 round_.cursor = None  # also if nothing may be deleted: the next round judges again
                 return
             if run.out_of_time():
@@ -108,7 +109,9 @@ class StorageSweep:
             failed_steps = failed_steps + 1 if failed else 0
             if failed_steps == _FAILED_STEPS_MAX or run.errors.count(_MARKER_REFUSED) > 1:
                 return  # each further step would only wait as long, or begin again as often
-            await round_.report()
+            following = Place.parse(round_.cursor)
+            if following is None or not following.is_last:
+                await round_.report()
 
     async def _take(self, place: Place) -> None:
         """Judge a page, or drive out what is found on it; where it cannot be listed the place stays."""

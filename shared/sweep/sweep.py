@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
-from shared.model.heartbeats import Heartbeat
+from shared.model.heartbeats import Heartbeat, believable
 from shared.pairing import Pairing
 from shared.ports import DeletionStore, LedgerStore, OperationStore, ReceiptSigner
 from shared.runs import LOOK_BACK_SECONDS, Run
@@ -66,7 +66,7 @@ class Sweep:
             StoreUnavailable: if not even the last heartbeats can be read; what fails later is told and not raised.
         """
         with Run("sweep", self._clock, LOOK_BACK_SECONDS).under_way():
-            last = await self._operations.read_all("sweep")
+            last = believable(await self._operations.read_all("sweep"), self._clock.now())
         receipts = SignedReceipts(self._signer, self._clock)
         reappearances = Reappearances(self._ledger)
         on_ledger = LedgerSweep(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
+from shared.model.heartbeats import believable
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck, Rule
 from shared.ports import Inspected, InspectedAccount, Setup, StoreUnavailable
 
@@ -36,12 +37,12 @@ class Posture:
         return await asyncio.gather(*map(self._check, (self.accounts.cosmos, *self.accounts.storage)))
 
     async def last(self) -> Mapping[str | None, PostureCheck | None]:
-        """Return the last check by storage account, None for one that nobody understands; under None Cosmos DB's.
+        """Return the last check by storage account, None for one that is not believed; under None Cosmos DB's.
 
         Raises:
             StoreUnavailable: if they cannot be read.
         """
-        return await self.accounts.checks.read_all()
+        return believable(await self.accounts.checks.read_all(), self.clock.now())
 
     def reasons(self, checks: Mapping[str | None, PostureCheck | None], now: datetime) -> Mapping[str, Sequence[str]]:
         """Return why promises cannot rest on the accounts, by promise, as their last checks say.

@@ -15,7 +15,7 @@ from shared.model import deadlines
 from shared.model.containers import SHARDS, DayContainer, shard_prefix
 from shared.model.deletion import Deletion
 from shared.model.findings import FINDINGS, LATE, LedgerFault, Notable, Trespass
-from shared.model.heartbeats import Heartbeat
+from shared.model.heartbeats import Heartbeat, believable
 from shared.model.items import format_instant
 from shared.model.ledger import OptedOut
 from shared.model.posture import PostureCheck
@@ -178,8 +178,8 @@ class Status:
             StoreUnavailable: if not even Cosmos DB can be read.
         """
         now = self.clock.now()
-        purges = await self.operations.read_all("purge")
-        sweeps = await self.operations.read_all("sweep")
+        purges = believable(await self.operations.read_all("purge"), self.clock.now())
+        sweeps = believable(await self.operations.read_all("sweep"), self.clock.now())
         checks = await self.posture.last() if self.posture else {}
         # Of all accounts, because one that is no longer configured is purged by nobody.
         overdue = await self.deletions.overdue(now)

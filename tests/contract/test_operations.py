@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ def heartbeat(hour: int, **more: Any) -> Heartbeat:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_d20_what_an_earlier_version_kept_of_a_geo_counts_for_its_account_until_there_is_a_newer(
+async def test_d20_what_an_earlier_version_kept_of_a_geo_counts_for_its_account_until_there_is_one_of_its_own(
     address: Address,
 ) -> None:
     own = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
@@ -103,11 +104,59 @@ async def test_d20_what_an_earlier_version_kept_of_a_geo_counts_for_its_account_
     assert await operations.read_all("sweep") == {"steurope": heartbeat(2)}, "totals and cursor go on"
     await operations.write(heartbeat(3))
     assert await operations.read_all("sweep") == {"steurope": heartbeat(3)}
-    await container.upsert_item({"id": "europe", **heartbeat(4).to_json()})  # by an instance of that version
-    assert await operations.read_all("sweep") == {"steurope": heartbeat(4)}
-    await container.upsert_item({"id": "europe", **heartbeat(4).to_json(), "counts": 5})
-    assert await operations.read_all("sweep") == {"steurope": heartbeat(3)}, "what can be understood counts"
+    for members in (heartbeat(4).to_json(), {**heartbeat(4).to_json(), "counts": 5}, heartbeat(9**6).to_json()):
+        await container.upsert_item({"id": "europe", **members})
+        assert await operations.read_all("sweep") == {"steurope": heartbeat(3)}, "whatever it says (P9)"
     check = PostureCheck(storage_account="steurope", at=START, development=False, findings=())
     await container.upsert_item({"id": "europe", "geo": "europe", **check.to_json()})
     assert await checks.read_all() == {"steurope": check}
+    await account.close()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_p9_what_is_under_an_id_that_is_not_its_own_is_told_and_blinds_no_account(address: Address) -> None:
+    database = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
+    await create_cosmos_containers(database)
+    account = CosmosAccount.connect(
+        f"AccountEndpoint={database.endpoint};AccountKey={database.key};", None, database.database
+    )
+    operations, checks = CosmosOperations(account), CosmosPosture(account)
+    container = await account.container("operations")
+    check = PostureCheck(storage_account="steurope", at=START, development=False, findings=())
+    for store, value, ledger in ((operations, heartbeat(2), "ledger"), (checks, check, "cosmos")):
+        read_all = partial(operations.read_all, "sweep") if store is operations else checks.read_all
+        members = {**value.to_json(), "geo": "europe"}
+        for item_id in ("asia", "steurope", "account", "nobody's", f"account-{value.storage_account}x", ledger):
+            await container.upsert_item({"id": item_id, **members})
+        told = {"of asia", "of steurope", "of account", "of nobody's", "steuropex", None}
+        assert await read_all() == dict.fromkeys(told)
+        await store.write(value)  # type: ignore[arg-type]
+        assert await read_all() == dict.fromkeys(told) | {"steurope": value}
+        # An account's own item counts alone, even if nobody understands it; the next run replaces it.
+        await container.upsert_item({"id": "europe", **members})
+        await container.upsert_item({"id": "account-steurope", **members, "at": "tomorrow"})
+        assert await read_all() == dict.fromkeys(told | {"steurope"})
+        await container.upsert_item({"id": "account-steurope", **members, "storageAccount": "stasia"})
+        assert await read_all() == dict.fromkeys(told | {"steurope"})
+        await store.write(value)  # type: ignore[arg-type]
+        assert (await read_all())["steurope"] == value
+        # Two of earlier versions that speak of one account: at most one of them has ever been written by us.
+        await container.delete_item("account-steurope", members["kind"])
+        await container.upsert_item({"id": "france", **members, "geo": "france"})
+        assert await read_all() == dict.fromkeys(told | {"steurope"})
+    await account.close()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_p9_counts_that_make_up_for_what_was_found_are_of_nobody(address: Address) -> None:
+    database = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
+    await create_cosmos_containers(database)
+    account = CosmosAccount.connect(
+        f"AccountEndpoint={database.endpoint};AccountKey={database.key};", None, database.database
+    )
+    operations, container = CosmosOperations(account), await account.container("operations")
+    for counts in ("counts", "previousCounts", "totals"):
+        edited = {**heartbeat(2).to_json(), counts: {"unjudged": -5}}
+        await container.upsert_item({"id": "account-steurope", **edited})
+        assert await operations.read_all("sweep") == {"steurope": None}
     await account.close()

@@ -18,13 +18,14 @@ from azure.cosmos.aio import CosmosClient
 
 from local.ports import free_ports
 from local.stack import CosmosAccount as Address
-from shared.model.ledger import Event
-from shared.ports import RETRY_AFTER_MAX, Conflict, StoreUnavailable
+from shared.model.ledger import Change, Event
+from shared.ports import RETRY_AFTER_MAX, Conflict, LedgerStore, StoreUnavailable
+from shared.runs import COSMOS, Run, sparing
 from shared.stores.cosmos import account as cosmos
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.deletions import CosmosDeletions
 from shared.stores.cosmos.ledger import CosmosLedger
-from tests.clocks import START
+from tests.clocks import START, ManualClock
 from tests.contract.items import deletion, new_account, opt_in, opt_out
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -300,6 +301,33 @@ async def test_a_query_that_fails_after_its_first_page_tells_so_instead_of_endin
     for right in range(1, len(front.seen)):
         front.will(1, right=right, status=449)
         assert (await code_of(all_events(behind, tenant)))[0] == "cosmos-449"
+
+
+async def test_p9_within_a_run_a_query_that_is_refused_after_any_of_its_pages_brings_each_event_once(
+    front: Front, behind: CosmosAccount
+) -> None:
+    tenant, changes = str(uuid.uuid4()), list[Change]()
+    for sequence in range(1, 251):
+        changes.append(opt_in(tenant, sequence))
+    for each in changes:
+        await CosmosLedger(behind).commit(each, await etag_of(behind, tenant))
+    front.will(0, status=449)
+    assert [each.event for each in changes] == await all_events(behind, tenant)
+    for right in range(1, len(front.seen)):
+        run, found = Run("sweep", ManualClock(jumping=True), 200.0), list[Any]()
+
+        async def read(found: list[Any] = found) -> None:
+            ledger = sparing(CosmosLedger(behind), LedgerStore, COSMOS)
+            found += [event async for event in ledger.events_after(tenant, 0)]
+
+        front.will(1, right=right, status=449)
+        assert (await run.isolated(read()), run.counts["throttled"]) == (None, 1)
+        assert found == [each.event for each in changes]
+
+
+async def etag_of(account: CosmosAccount, tenant: str) -> str | None:
+    stored = await CosmosLedger(account).read_setting(tenant)
+    return None if stored is None else stored.etag
 
 
 MIXED: list[Any] = [None, True, 5, 1.5, "a text", ["x"], {"x": 1}]

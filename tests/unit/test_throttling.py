@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from functions._api.http import _without_errors, problem_answer
-from shared import runs
+from shared import runs, unscheduled
 from shared.deletion.purge import Bounds
 from shared.model import deadlines
 from shared.model.containers import DayContainer
@@ -23,9 +23,10 @@ from shared.runs import COSMOS, PAUSE_FIRST, PAUSE_MAX, SIDE_BY_SIDE, Run
 from shared.stores.calls import retry_after
 from shared.stores.memory import MemoryCaptures
 from shared.sweep import ledger
+from shared.sweep.sweep import Bounds as SweepBounds
 from tests.clocks import START, ManualClock
 from tests.unit.opt_outs import opted_out
-from tests.unit.sweeps import STRANGER, put
+from tests.unit.sweeps import STRANGER, put, tenant_id
 from tests.world import TENANT, World
 
 HOUR = timedelta(hours=1)
@@ -50,6 +51,7 @@ class Refusing:
         self.asks = asks
         self.calls = 0
         self.at: list[float] = []
+        self.asked: list[Any] = []
 
     def look(self) -> None:
         self.calls += 1
@@ -60,6 +62,23 @@ class Refusing:
     def put_before(self, store: Any, *methods: str) -> None:
         for method in methods:
             setattr(store, method, self._checked(getattr(store, method)))
+
+    def put_between(self, store: Any, *methods: str) -> None:
+        """Look before each item but the first of a listing or query, as if it were on a page of its own."""
+        for method in methods:
+            setattr(store, method, self._by_pages(getattr(store, method)))
+
+    def _by_pages(self, method: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        async def pages(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            self.asked.append(args)
+            is_first = True
+            async for item in method(*args, **kwargs):
+                if not is_first:
+                    self.look()
+                is_first = False
+                yield item
+
+        return pages
 
     def _checked(self, method: Callable[..., Any]) -> Callable[..., Any]:
         async def checked(*args: Any, **kwargs: Any) -> Any:
@@ -563,3 +582,158 @@ async def test_p9_no_part_of_a_long_ledger_is_passed_over_by_a_sweep_that_is_ref
     assert (await world.sweep.run())[None].outcome == "more"
     refusing.refuses = lambda n: False
     assert (await world.sweep.run())[None].counts["deletionsCreated"] == 4
+
+
+# What is refused in the middle
+
+
+async def lost(world: World, opt_outs: int, every: timedelta = HOUR) -> None:
+    """Let tenants opt out, and the change feed bring nothing of it."""
+    for n in range(opt_outs):
+        await world.opt_in(tenant_id(n))
+        await world.opt_out(tenant_id(n))
+        world.clock.move(every)
+
+
+def in_the_middle(world: World, store: Any, method: str, refuses: Callable[[int], bool], **how: Any) -> Refusing:
+    refusing = Refusing(world.clock, refuses, **how)
+    refusing.put_between(store, method)
+    return refusing
+
+
+async def test_p9_what_is_lost_behind_a_page_that_is_refused_for_now_is_found_by_the_same_sweep() -> None:
+    world = World()
+    await lost(world, 9)
+    refusing = in_the_middle(world, world.ledger, "opt_outs_committed", lambda n: n in {2, 5}, asks=2.0)
+    heartbeat = (await world.sweep.run())[None]
+    assert heartbeat.counts["deletionsCreated"] == 9
+    assert heartbeat.scheduled_until == await world.ledger.last_commit()
+    assert (heartbeat.outcome, heartbeat.error) == ("done", None)
+    assert len(refusing.asked) == 4 and refusing.asked[0] < refusing.asked[1], "not from the beginning each time"
+
+
+@pytest.mark.parametrize(
+    "refusal", [TryAgain("cosmos-429", throttled=True, retry_after=30.0), StoreUnavailable("cosmos-timeout")]
+)
+async def test_p9_what_a_search_has_settled_stays_settled_whatever_ends_it(refusal: StoreUnavailable) -> None:
+    world = World(sweep_bounds=SweepBounds(seconds=20.0))
+    await lost(world, 9, timedelta(minutes=10))
+    await world.sweep.run()
+    committed = [each.at async for each in world.ledger.opt_outs_committed(0)]
+    opt_outs_committed = world.ledger.opt_outs_committed
+
+    async def five(since: int, before: int | None = None) -> AsyncIterator[Any]:
+        async for each in opt_outs_committed(since, before):
+            if each.at > committed[4]:
+                raise refusal
+            yield each
+
+    heartbeats = world.operations.heartbeats
+    heartbeats["sweep", None] = heartbeats["sweep", None].model_copy(update={"scheduled_until": committed[0]})
+    world.ledger.opt_outs_committed = five
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unscheduled, "LOOKUP_MAX", 1)
+        first = (await world.sweep.run())[None]
+        assert first.scheduled_until == committed[4]
+        assert first.outcome == ("more" if refusal.throttled else "failed")
+        world.ledger.opt_outs_committed = opt_outs_committed
+        assert (await world.sweep.run())[None].scheduled_until == committed[-1]
+
+
+@pytest.mark.parametrize(("store", "method"), [("ledger", "ledgers"), ("deletion_items", "tenants")])
+async def test_p9_a_sweep_of_the_ledger_goes_on_behind_a_page_that_is_refused_for_now(store: str, method: str) -> None:
+    world = World()
+    await lost(world, 9)
+    await world.sweep.run()
+    refusing = in_the_middle(world, getattr(world, store), method, lambda n: n % 3 == 0, asks=2.0)
+    heartbeat = (await world.sweep.run())[None]
+    assert (heartbeat.outcome, heartbeat.error, heartbeat.counts["ledgers"]) == ("done", None, 9)
+    assert [asked[0] for asked in refusing.asked] == ["", tenant_id(2), tenant_id(5)]
+
+
+async def test_p9_what_the_search_for_opt_outs_has_left_does_not_stop_the_comparison() -> None:
+    world = World()
+    await lost(world, 5)
+    # Asked for longer than the search may take, and for less than the run.
+    in_the_middle(world, world.ledger, "opt_outs_committed", lambda n: n == 1, asks=150.0)
+    heartbeat = (await world.sweep.run())[None]
+    assert (heartbeat.counts["ledgers"], heartbeat.counts["deletionsCreated"]) == (5, 5)
+    assert heartbeat.outcome == "more", "and what was left is told"
+
+
+async def test_p9_the_next_sweep_goes_on_inside_a_long_ledger_where_this_one_was_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger, "_ITEMS_MAX", 2)
+    world = World(sweep_bounds=SweepBounds(seconds=20.0))
+    for _ in range(10):
+        await world.opt_in()
+        await world.opt_out()
+        world.clock.move(HOUR)
+    refusing = in_the_middle(world, world.ledger, "events_after", lambda n: n == 15, asks=30.0)
+    first = (await world.sweep.run())[None]
+    assert (first.outcome, first.error) == ("more", None)
+    assert first.cursor is not None and first.cursor.split()[1:] == ["unchained", "15", "sound"]
+    refusing.asked.clear()
+    second = (await world.sweep.run())[None]
+    assert refusing.asked[0][1] == 14
+    assert (second.outcome, second.counts["ledgers"]) == ("done", 1)
+
+
+@pytest.mark.parametrize(("store", "method"), [("ledger", "events_after"), ("deletion_items", "of_sequences")])
+async def test_p9_a_long_ledger_is_compared_by_one_sweep_though_pages_of_it_are_refused_for_now(
+    store: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_ITEMS_MAX", 4)
+    world = World()
+    for _ in range(6):
+        await world.opt_in()
+        await world.opt_out()
+        world.clock.move(HOUR)
+    in_the_middle(world, getattr(world, store), method, lambda n: n in {1, 4}, asks=2.0)
+    world.ledger.events[TENANT].pop(4)
+    heartbeat = (await world.sweep.run())[None]
+    assert (heartbeat.outcome, heartbeat.error) == ("done", None)
+    assert heartbeat.counts["throttled"] and heartbeat.counts["eventsMissing"] == 1
+    assert heartbeat.counts["deletionsCreated"] == 6
+
+
+@pytest.mark.parametrize(
+    ("store", "method"), [("ledger", "events_of_enrollments"), ("deletion_items", "verified_among")]
+)
+async def test_p9_an_account_is_judged_by_one_sweep_though_a_page_about_it_is_refused_for_now(
+    store: str, method: str
+) -> None:
+    world = World()
+    await lost(world, 3)
+    await world.sweep.run()
+    world.clock.move(timedelta(days=30))
+    for _ in range(2):
+        await world.purge.run()
+        world.clock.move(timedelta(minutes=6))
+    for _, enrollment in world.deletion_items.items:
+        put(world, "europe", enrollment, world.clock.now().date())
+    in_the_middle(world, getattr(world, store), method, lambda n: n == 1, asks=2.0)
+    heartbeat = (await world.sweep.run())["steurope"]
+    assert (heartbeat.outcome, heartbeat.error, heartbeat.counts["afterReceipt"]) == ("done", None, 3)
+
+
+async def test_d12_a_page_that_alone_is_refused_again_and_again_fails_and_holds_up_nobody_for_ever() -> None:
+    world = World(sweep_bounds=SweepBounds(seconds=1e9))
+    await lost(world, 2)
+    for event in [events[0] for events in world.ledger.events.values()]:
+        put(world, "europe", event.enrollment_id, world.clock.now().date())
+    refusing = in_the_middle(world, world.ledger, "events_of_enrollments", lambda n: True)
+    heartbeat = (await world.sweep.run())["steurope"]
+    assert (heartbeat.outcome, heartbeat.error, heartbeat.counts["unjudged"]) == ("failed", "storage-ServerBusy", 1)
+    assert refusing.calls == len(refusing.asked) == 3 * 20, "once for each of three steps"
+
+
+async def test_outside_of_a_run_what_is_refused_in_the_middle_is_not_asked_again() -> None:
+    world = World()
+    await lost(world, 3)
+    refusing = in_the_middle(world, world.ledger, "opt_outs_committed", lambda n: n == 1)
+    world.clock.slept.clear()
+    with pytest.raises(TryAgain):
+        await world.status.report()
+    assert (len(refusing.asked), world.clock.slept) == (1, [])

@@ -1,12 +1,12 @@
 """Container ``operations``: heartbeats, the checks of the posture, epochs, and whose database this is."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from azure.core.exceptions import HttpResponseError
 
 from shared.model.epochs import NO_EPOCH, Epoch
+from shared.model.geos import GEOS
 from shared.model.heartbeats import Deployment, Heartbeat
 from shared.model.items import Kept
 from shared.model.posture import PostureCheck
@@ -23,9 +23,6 @@ _ACCOUNT_PREFIX = "account-"
 class _OfAccount(Kept, Protocol):
     @property
     def storage_account(self) -> str | None: ...
-
-    @property
-    def at(self) -> datetime: ...
 
 
 T = TypeVar("T", bound=_OfAccount)
@@ -45,25 +42,25 @@ class _ByAccount(CosmosContainer):
     async def _kept(self, kind: str, id_of_none: str, parse: Callable[[Any], T]) -> Mapping[str | None, T | None]:
         """Return what is kept by storage account; None for what nobody understands.
 
-        Earlier versions named an item after its geo. It says of which account it is, and counts until there is a newer.
+        An item counts if its id is that of what it says; under any other, nobody of ours has written it, and nobody
+        would ever replace it. Earlier versions named it after its geo. Such a one counts for the account that it names
+        until there is one under that account's own id, whatever that says.
         """
-        found: dict[str | None, T | None] = {}
+        own, of_geos = dict[str | None, T | None](), dict[str | None, T | None]()
         async for row in self._query("SELECT * FROM c", {}, kind):
-            value, account = self._understood(parse, row), _account_of(row, id_of_none)
-            before = found.get(account)
-            if before is None or (value is not None and value.at > before.at):
-                found[account] = value
-        return found
-
-
-def _account_of(row: Mapping[str, Any], id_of_none: str) -> str | None:
-    item_id = str(row["id"])
-    if item_id == id_of_none:
-        return None
-    if item_id.startswith(_ACCOUNT_PREFIX):
-        return item_id.removeprefix(_ACCOUNT_PREFIX)
-    account = row.get("storageAccount")
-    return account if isinstance(account, str) else f"of {item_id}"  # which no account is called
+            value, item_id = self._understood(parse, row), str(row["id"])
+            if item_id == id_of_none or item_id.startswith(_ACCOUNT_PREFIX):
+                account = None if item_id == id_of_none else item_id.removeprefix(_ACCOUNT_PREFIX)
+                is_its_own = value is None or value.storage_account == account
+                own[account] = value if is_its_own else None
+            else:
+                account = row.get("storageAccount")
+                is_its_own = isinstance(account, str) and item_id in GEOS and row.get("geo") == item_id
+                account = account if is_its_own else f"of {item_id}"  # which no account is called
+                of_geos[account] = value if is_its_own and account not in of_geos else None
+            if not is_its_own:
+                self._report(row)
+        return of_geos | own
 
 
 def _kind_of(shard: str) -> str:
