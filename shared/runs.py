@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
+from enum import Enum, auto
+from functools import cache, partial
 from typing import Any, Literal, TypeVar, cast
 
 from shared.accounts import Account
@@ -325,10 +326,12 @@ class _Sparing:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        found, declared = getattr(self._store, attribute), getattr(self._port, attribute, None)
-        if inspect.iscoroutinefunction(declared):
+        found: Any = getattr(self._store, attribute)
+        declared: Any = getattr(self._port, attribute, None)
+        kind = _kind(declared)
+        if kind is _Kind.CALL:
             return partial(self._call, found)
-        return partial(self._stream, found, declared) if inspect.isfunction(declared) else found
+        return partial(self._stream, found, declared) if kind is _Kind.STREAM else found
 
     async def _call(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
         return await _patiently(self._name, partial(method, *args, **kwargs))
@@ -336,11 +339,10 @@ class _Sparing:
     async def _stream(
         self, method: Callable[..., AsyncIterator[Any]], declared: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        asked = inspect.signature(declared).bind(self._store, *args, **kwargs)
-        behind = GOES_ON.get(declared)
+        behind, asked = GOES_ON.get(declared), partial(method, *args, **kwargs)
 
         async def begun() -> tuple[AsyncIterator[Any], Any]:
-            items = aiter(method(*asked.args[1:], **asked.kwargs))
+            items = aiter(asked())
             return items, await anext(items, _END)
 
         refused, last = 0, None
@@ -357,13 +359,30 @@ class _Sparing:
                     under_way.run.backoff(self._name).refused(error)
                 if not error.throttled or under_way is None or behind is None:
                     raise
+                bound = inspect.signature(declared).bind(self._store, *asked.args, **asked.keywords)
                 onward = {} if last is None else behind(last)
-                refused = refused + 1 if onward.items() <= asked.arguments.items() else 0
+                refused = refused + 1 if onward.items() <= bound.arguments.items() else 0
                 if refused == _REFUSED_ALONE:
                     raise StoreUnavailable(error.code) from None
-                asked.arguments.update(onward)
+                bound.arguments.update(onward)
+                asked = partial(method, *bound.args[1:], **bound.kwargs)
             else:
                 return
+
+
+class _Kind(Enum):
+    """What a port declares under a name."""
+
+    CALL = auto()
+    STREAM = auto()
+    OTHER = auto()
+
+
+@cache
+def _kind(declared: Any) -> _Kind:
+    if inspect.iscoroutinefunction(declared):
+        return _Kind.CALL
+    return _Kind.STREAM if inspect.isfunction(declared) else _Kind.OTHER
 
 
 _END = object()
