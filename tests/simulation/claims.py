@@ -103,11 +103,18 @@ class Claims:
             oracle.fail("P9", f"a heartbeat at {oracle.at(oracle._time())} says {heartbeat.at:%d %b %H:%M}")
 
     def idle(self, promises: Mapping[str, bool], heartbeats: Mapping[Any, Any], began: float) -> None:
-        """The status was answered: where a job has not run for three of its turns, it may not say that all is well."""
+        """The status was answered: where a job has not run for three of its turns, it may not say that all is well.
+
+        Nor where it only says that it will have run.
+        """
         oracle = self._oracle
         for (kind, account), heartbeat in heartbeats.items():
-            old = began - oracle._seconds(heartbeat.at) > _RUNS_WITHIN[kind] + SKEW
-            if old and promises["P9"] and (account is None or account in oracle.accounts):
+            age = began - oracle._seconds(heartbeat.at)
+            if (
+                not -DAY < age <= _RUNS_WITHIN[kind] + SKEW
+                and promises["P9"]
+                and (account is None or account in oracle.accounts)
+            ):
                 at = f"{heartbeat.at:%d %b %H:%M}"
                 oracle.fail("P9", f"the status says that P9 holds, and the last {kind} was at {at}")
 

@@ -165,8 +165,8 @@ class Weather:
 class Aimed:
     """A fault for the next call of one method: held up for some seconds, carried out, and ``then`` this.
 
-    ``then`` is empty, ``ambiguous``, ``slow answer`` or ``crash after``; ``of`` is the kind of request or job that it
-    hits, or empty for any.
+    ``then`` is empty, ``ambiguous``, ``slow answer``, ``told to wait`` or ``crash after``; ``of`` is the kind of
+    request or job that it hits, or empty for any.
     """
 
     method: str
@@ -360,6 +360,8 @@ class Faulty:
             raise TryAgain("storage-timeout")
         if fault == "fail before":
             raise TryAgain("storage-503")
+        if fault == "told to wait":
+            raise TryAgain(_REFUSED.get(self._name, BUSY), throttled=True, retry_after=2.0)
         if fault == "conflict with another" and method in _CONDITIONAL:
             raise Conflict  # who wrote what was there: it need not have changed what this writer cares for
         if fault in {"late landing", "crash, late landing"}:

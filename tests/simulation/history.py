@@ -35,6 +35,7 @@ from shared.sharing.data_sharing import RequestedChange
 from shared.sweep import ledger as ledger_sweep
 from shared.sweep import places
 from shared.sweep import storage as storage_sweep
+from shared.sweep.places import Place
 from shared.sweep.sweep import Bounds as SweepBounds
 from shared.watch import status
 from tests.changes import ADMIN
@@ -816,6 +817,8 @@ async def whole_story(history: History) -> None:
         await lost.for_hours(history, partial(pass_time, history, storm))
     elif random.random() < 0.2:
         await lost.told_by_the_status(history, partial(pass_time, history, storm))
+    elif random.random() < 0.15:
+        await lost.refused_in_the_middle(history, partial(pass_time, history, storm))
     if random.random() < 0.08:
         await hang(history, storm)
     if random.random() < 0.15:
@@ -1417,6 +1420,25 @@ async def edit(history: History) -> None:
                 Postponed(container=name, failures=3, error="storage-503", retry_at=ahead) for name in names
             )
             cloud.operations.heartbeats["purge", store.account] = last.model_copy(update={"postponed": all_of_them})
+    if random.random() < 0.5:
+        write_ahead(history, "purge")
+        await history.status()
+        history.stop_if_violated()
+
+
+def write_ahead(history: History, kind: str) -> None:
+    """Somebody writes into heartbeats that the job ran in times to come, and has seen all that there is."""
+    random, heartbeats = history.random, history.cloud.operations.heartbeats
+    ahead = history.setup.base + timedelta(days=900)
+    seen = {"outcome": "more", "counts": {}, "previous_counts": {}, "totals": None}
+    for each, account in [key for key in heartbeats if key[0] == kind]:
+        times = random.choice((("at",), ("at", "started_at"), ("at", "started_at", "round_started_at")))
+        cursor = "~" if account is None else Place(judged=True, found=("0-20200101-",)).cursor
+        members = dict.fromkeys(times, ahead) | (seen | {"cursor": cursor} if kind == "sweep" else {})
+        heartbeats[each, account] = heartbeats[each, account].model_copy(update=members)
+        history.faults.count("heartbeat of a time to come")
+    if kind == "sweep":
+        history.counted.clear()  # what was told there is told no more
 
 
 async def by_hand(history: History, storm: Storm) -> None:
@@ -1450,7 +1472,13 @@ async def by_hand(history: History, storm: Storm) -> None:
         if name not in cloud.captures[account].containers:
             history.faults.count("container by hand")
             oracle.plant(kind, account, name, "" if kind in {"foreign", "unknown enrollment"} else enrollment)
-    if random.random() < 0.5:
+    if random.random() < 0.3:
+        for _ in range(3):  # by then nothing may have survived
+            write_ahead(history, "sweep")
+            await history.status()
+            await history.sweep(awake=True)
+            history.stop_if_violated()
+    elif random.random() < 0.5:
         await history.sweep(awake=True)
         history.counted += [
             each for each in oracle.planted[planted:] if each.gone is not None or each.kind == "foreign"

@@ -68,6 +68,22 @@ async def for_hours(history: "History", wait: Wait) -> None:
     history.stop_if_violated()
 
 
+async def refused_in_the_middle(history: "History", wait: Wait) -> None:
+    """A run of the sweep is refused once in the middle of its search, and has all the time that it needs to go on."""
+    if not await _slow_rounds(history, wait):
+        return
+    await _lose(history, history.random.sample(history.setup.tenants, 3), wait)
+    history.faults.count("opt-outs lost behind a page that is refused")
+    await wait(20 * MINUTE)
+    instance, began = history.instance(awake=True), history.loop.time()
+    history.faults.aimed.append(Aimed("opt_outs_committed next", 0.0, "told to wait", "sweep"))
+    answer, _ = await history.ask(instance, "sweep", instance.sweep.run)
+    history.faults.aimed.clear()
+    if answer.how == "ok":
+        history.oracle.check_nothing_lost(began)
+    history.stop_if_violated()
+
+
 async def told_by_the_status(history: "History", wait: Wait) -> None:
     """What the status says is so whatever the last sweep has seen, however old that is and by whichever clock."""
     history.faults.weather.clear()

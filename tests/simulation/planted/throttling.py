@@ -1,13 +1,14 @@
 """Bugs in how a run treats a store that asks for fewer requests."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
+from unittest import mock
 
 from shared import runs
 from shared.deletion import purge
 from shared.model.heartbeats import THROTTLED
-from shared.ports import StoreUnavailable
-from shared.runs import Backoff, Run
+from shared.ports import GOES_ON, LedgerStore, StoreUnavailable
+from shared.runs import Backoff, Run, _Sparing
 from tests.simulation.planted.registry import mutant, patched
 
 T = TypeVar("T")
@@ -57,4 +58,26 @@ def _() -> Iterator[None]:
         self._counts[THROTTLED] = 0
 
     with patched(Backoff, "refused", uncounted):
+        yield
+
+
+@mutant("a listing or query that is refused in the middle is at its end")
+def _() -> Iterator[None]:
+    stream = _Sparing._stream
+
+    async def ended(self: _Sparing, *what: Any, **more: Any) -> AsyncIterator[Any]:
+        try:
+            async for item in stream(self, *what, **more):
+                yield item
+        except StoreUnavailable as error:
+            if not error.throttled:
+                raise
+
+    with mock.patch.dict(GOES_ON, clear=True), patched(_Sparing, "_stream", ended):
+        yield
+
+
+@mutant("the search for opt-outs goes on too late where it was refused in the middle")
+def _() -> Iterator[None]:
+    with mock.patch.dict(GOES_ON, {LedgerStore.opt_outs_committed: lambda committed: {"since": committed.at + 9**5}}):
         yield
