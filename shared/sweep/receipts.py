@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.clock import Clock
 from shared.model import deadlines
-from shared.model.deletion import FACTS, Deletion, Reappearance
+from shared.model.deletion import FACTS, Deletion, Reappearance, Receipt
 from shared.model.findings import LedgerFault
 from shared.model.ledger import Event, OptedOut, Reappeared
 from shared.model.signatures import NotSigned, ReceiptKeys, Signed, UnknownKey
@@ -100,9 +100,8 @@ class SignedReceipts:
             claims = (await self._read(deletion.receipt.jws)).claims
         except NotSigned:
             return None
-        if _is_of_another(claims, deletion):
-            return None
-        return datetime.fromisoformat(claims["secondLookAt"])
+        receipt = _receipt_in(claims, deletion)
+        return None if receipt is None else receipt.second_look_at
 
     async def _read(self, jws: str) -> Signed:
         self._checked += 1
@@ -121,15 +120,21 @@ def _opt_out_among(events: Sequence[Event]) -> OptedOut:
     return next(event for event in events if isinstance(event, OptedOut))
 
 
-def _is_of_another(claims: Mapping[str, Any], deletion: Deletion) -> bool:
-    return (claims.get("tenantId"), claims.get("enrollmentId")) != (deletion.tenant_id, deletion.enrollment_id)
+def _receipt_in(claims: Mapping[str, Any], deletion: Deletion) -> Receipt | None:
+    """Return the receipt of a deletion that was signed; None if that is another's, or none: consent is signed too."""
+    if (claims.get("tenantId"), claims.get("enrollmentId")) != (deletion.tenant_id, deletion.enrollment_id):
+        return None
+    try:
+        return Receipt.from_json(claims)
+    except ValueError:
+        return None
 
 
 def _compare_claims(deletion: Deletion, claims: Mapping[str, Any], events: Sequence[Event], now: datetime) -> Compared:
     """Compare a deletion with what a receipt claims, and that with the ledger, as if our key had signed it."""
     opt_out = _opt_out_among(events)
     assert deletion.receipt is not None
-    if _is_of_another(claims, deletion):
+    if _receipt_in(claims, deletion) is None:
         return Compared(deletion.bound_to(opt_out, now), [LedgerFault.RECEIPT])
     try:
         proved = deletion.proved_by(claims, deletion.receipt.jws, opt_out)
