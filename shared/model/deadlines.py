@@ -53,6 +53,14 @@ FEED_GRACE = timedelta(minutes=5)
 """How long an opt-out is the change feed's to schedule; then the sweep does it (D2)."""
 
 
+def is_fresh(at: datetime, now: datetime) -> bool:
+    """Tell whether what was written ``at`` may be half done, or not seen everywhere yet, and is no fault so far.
+
+    What bears a time to come is so no longer than what bears one that is past: anybody may have written it.
+    """
+    return abs(now - at) < FEED_GRACE
+
+
 def deletion_deadline(opted_out_at: datetime) -> datetime:
     """Return when everything of the enrollment must be gone (P5)."""
     return opted_out_at + DELETION_PERIOD

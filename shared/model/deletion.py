@@ -178,7 +178,7 @@ class Deletion(Item):
             event: the opt-out, as it stands on the ledger.
 
         Raises:
-            ValueError: if they are not what is signed for that opt-out.
+            ValueError: if they are not what is signed for that opt-out, or tell of looks that no receipt rests on.
         """
         receipt = Receipt.from_json({**claims, "jws": jws})
         done = {"status": "verified", "purged_at": receipt.first_look_at, "receipt": receipt, **_FORGIVEN}
@@ -188,6 +188,9 @@ class Deletion(Item):
         # Receipts of before name also days on which something was found that cannot have been the enrollment's.
         if proved.receipt_claims != claims or receipt.first_day > days[0] or receipt.last_day < days[-1]:
             raise ValueError("the ledger says something else")
+        looked_again = receipt.first_look_at <= deadlines.second_look_due(receipt.second_look_at)
+        if not looked_again or not _is_past(receipt.first_look_at, event, receipt.second_look_at):
+            raise ValueError("not two looks after the opt-out, one well after the other")
         return proved
 
     def _with_facts_of(self, event: OptedOut) -> "Deletion":

@@ -23,7 +23,11 @@ class NotSigned(Exception):
 
 
 class UnknownKey(NotSigned):
-    """It names a key that is not among the keys, so that nobody can tell."""
+    """It names a key that is not among the keys, so that nobody can tell; ``claims`` is what it says, true or not."""
+
+    def __init__(self, claims: Mapping[str, Any]) -> None:
+        super().__init__("The receipt is signed by a key that is not among these keys.")
+        self.claims = claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +67,23 @@ class ReceiptKeys:
         if not _COMPACT.fullmatch(token):
             raise NotSigned("The receipt is not a compact JWS.")
         try:
-            header = jws.extract_compact(token.encode()).headers()
+            extracted = jws.extract_compact(token.encode())
+            header = extracted.headers()
             # Nothing is taken from the header but which of our keys it is: no other algorithm, and no key of its own.
             if header.keys() != {"alg", "kid", "typ"} or (header["alg"], header["typ"]) != (ALGORITHM, TYPE):
                 raise NotSigned(f"The JWS is not a deletion's receipt signed with {ALGORITHM}.")
-            key_id = header["kid"]
-            if key_id not in self._by_id:
-                raise UnknownKey("The receipt is signed by a key that is not among these keys.")
-            payload = jws.deserialize_compact(token, self._by_id[key_id], algorithms=[ALGORITHM]).payload
+            key = self._by_id.get(header["kid"])
+            if key is not None:
+                extracted = jws.deserialize_compact(token, key, algorithms=[ALGORITHM])
         except (JoseError, ValueError, TypeError, RecursionError):
             raise NotSigned("The signature is wrong: the receipt is not what was signed.") from None
         try:
-            return Signed(object_of(payload.decode(errors="replace")), key_id)
+            claims = object_of(extracted.payload.decode(errors="replace"))
         except ValueError:
             raise NotSigned("The JWS says no facts.") from None
+        if key is None:
+            raise UnknownKey(claims)
+        return Signed(claims, header["kid"])
 
 
 def header_of(key: ECKey) -> dict[str, Any]:

@@ -278,7 +278,7 @@ class LedgerSweep:
             await self._replace(compared.deletion, stored.etag)
 
     async def _create_deletion(self, event: OptedOut, *, trusted: bool) -> None:
-        if abs(self.clock.now() - event.at) < deadlines.FEED_GRACE:
+        if deadlines.is_fresh(event.at, self.clock.now()):
             return  # the change feed may be about to do it, and has lost nothing
         if await self.deletions.create(Deletion.owed_for(event)):
             self.round.run.counts[Notable.DELETION_CREATED] += 1

@@ -98,8 +98,7 @@ class OptOutSearch:
         event, run = opt_out.event, self.round.run
         if event is None:
             return False  # the slower round reports it, and the status tells it from what the watermark leaves
-        age = self.clock.now() - datetime.fromtimestamp(opt_out.at, UTC)
-        if abs(age) < deadlines.FEED_GRACE:
+        if deadlines.is_fresh(datetime.fromtimestamp(opt_out.at, UTC), self.clock.now()):
             return False  # the change feed may be about to do it, and has lost nothing
 
         async def create() -> None:

@@ -44,6 +44,14 @@ _ATTEMPTS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
+class _Finished:
+    """A deletion with a receipt; ``proved_at`` is its second look, or None if nobody can check who signed that."""
+
+    stored: Stored[Deletion]
+    proved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class StorageSweep:
     """One run that compares an account with the ledger, page by page of the names of its containers.
 
@@ -280,11 +288,12 @@ class StorageSweep:
             return None
         elsewhere = set[DayContainer]()
         if intruder.trespass is Trespass.AFTER_RECEIPT:
-            proved = await self._proved(event)
-            if proved is None:
-                return None  # nothing was, whatever the deletion says; the sweep of the ledger lets it begin again
+            finished = await self._finished(event)
+            if finished is None:
+                return None  # nothing was proved, whatever the deletion says; the sweep of the ledger begins it again
             place = Place.parse(self.round.cursor) or Place()
-            elsewhere = {*proved[0].value.containers, *place.found_of(event.enrollment_id)} - set(intruder.containers)
+            elsewhere = {*finished.stored.value.containers, *place.found_of(event.enrollment_id)}
+            elsewhere -= set(intruder.containers)
         # Purged and proved, they may have gone since they were listed; then nothing has come back.
         for container in intruder.containers:
             if await self._is_there(container):
@@ -303,7 +312,8 @@ class StorageSweep:
         if intruder.trespass is Trespass.AFTER_RECEIPT:
             assert intruder.event is not None
             # Told before it is deleted, or a crash would hide that it was there; and all is proved anew (P6).
-            await self._reopen(intruder.event, [container.day for container in intruder.containers])
+            if not await self._reopen(intruder.event, [container.day for container in intruder.containers]):
+                return  # they are the deletion's to delete, when that is due
         for container in intruder.containers:
             await self.round.run.isolated(self._delete_container(container))
 
@@ -311,32 +321,52 @@ class StorageSweep:
         await self._containers.delete_container(container.name)
         self.round.deleted += 1
 
-    async def _reopen(self, event: Event, days: Sequence[date]) -> None:
+    async def _reopen(self, event: Event, days: Sequence[date]) -> bool:
         """Tell the ledger that a receipt is belied, and let its deletion be done again.
+
+        One that nobody can check lets nothing be told, for its second look may never have been, and nothing be deleted
+        before its time: its deletion is all that begins again.
+
+        Args:
+            event: an event of the enrollment.
+            days: those of the containers that were found.
+
+        Returns:
+            whether they have come back, and are to be deleted at once.
 
         Raises:
             StoreUnavailable: if that is not on record; then nothing may be deleted yet.
         """
         for _ in range(_ATTEMPTS_MAX):
             now = self.clock.now()
-            proved = await self._proved(event)
-            if proved is None:
-                return  # no longer verified: somebody else has opened it
-            stored, second_look = proved
-            entry = Reappearance(at=now, containers_found=len(days), proved_at=second_look)
-            await self.reappearances.tell(event, entry)
+            finished = await self._finished(event)
+            if finished is None:
+                return False  # somebody else has opened it
+            deletion, proved_at = finished.stored.value, finished.proved_at
+            if proved_at is None:
+                again = deletion.begun_again()
+            else:
+                entry = Reappearance(at=now, containers_found=len(days), proved_at=proved_at)
+                await self.reappearances.tell(event, entry)
+                again = deletion.came_back(now, days)
             try:
-                await self.deletions.replace(stored.value.came_back(now, days), stored.etag)
+                await self.deletions.replace(again, finished.stored.etag)
             except Conflict:
                 continue
-            return
+            return proved_at is not None
         raise StoreUnavailable("conflict")
 
-    async def _proved(self, event: Event) -> tuple[Stored[Deletion], datetime] | None:
-        """Return the deletion of an enrollment and when it was proved, if it has a receipt that somebody signed."""
+    async def _finished(self, event: Event) -> _Finished | None:
+        """Return the deletion of an enrollment if it has a receipt that is one, or that nobody can tell to be none."""
         stored = await self.deletions.read(event.tenant_id, event.enrollment_id)
-        second_look = None if stored is None else await self.receipts.second_look(stored.value)
-        return None if stored is None or second_look is None else (stored, second_look)
+        if stored is None:
+            return None
+        proved_at = await self.receipts.second_look(stored.value)
+        if proved_at is None:
+            events = await self.ledger.events_of(event.tenant_id, event.enrollment_id)
+            if not await self.receipts.is_left_unchecked(stored.value, events):
+                return None
+        return _Finished(stored, proved_at)
 
 
 def _ours(page: ContainerPage) -> Sequence[DayContainer]:

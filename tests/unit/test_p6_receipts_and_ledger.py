@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from joserfc.jwk import ECKey
 
 from audit.receipts import read_keys, read_receipt
 from shared.model import deadlines
+from shared.model.consent import ConsentRecord
 from shared.model.deletion import FACTS, Deletion, Reappearance, Receipt
-from shared.model.ledger import OptedIn, Reappeared, Setting, event_from_json
+from shared.model.items import format_instant
+from shared.model.ledger import OptedIn, OptedOut, Reappeared, Setting, event_from_json
 from shared.ports import Conflict, Stored, StoreUnavailable, TenantDeletions
 from shared.stores.receipt_keys import LocalSigner
 from shared.sweep import ledger as ledger_sweep
@@ -31,6 +33,7 @@ BEFORE_REAPPEARED = Deletion.from_json(BEFORE["cameBack"]).reappeared
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(autouse=True, params=[1, 500], ids="{} at a time".format)
@@ -497,18 +500,187 @@ async def test_p6_a_purge_in_times_to_come_is_not_believed_and_done_anew(ahead: 
     assert (await of_tenant(world, deletion)).status == "verified"
 
 
-async def test_p6_a_receipt_under_a_key_that_nobody_publishes_is_reported_and_kept(
+# A signature under a key that is not published: nobody can check it
+
+NOBODYS = LocalSigner([ECKey.generate_key("P-256")])
+
+
+async def under_nobodys_key(world: World, deletion: Deletion, **claims: Any) -> Deletion:
+    """Write a receipt into a deletion, that claims what follows from the ledger, or other things."""
+    event = next(each for each in world.ledger.events[TENANT] if each.id == f"event-{deletion.sequence:09d}")
+    assert isinstance(event, OptedOut)
+    now = world.clock.now()
+    first_look = max(now - HOUR, event.at)
+    emptied = deletion.model_copy(update={"purged_at": first_look})
+    forged = emptied.verified(first_look + deadlines.SECOND_LOOK_DELAY, event, told(world))
+    jws = await NOBODYS.sign({**forged.receipt_claims, **claims})
+    # What stands beside it says the same, so that nobody sees a difference.
+    shown = Receipt.from_json({**forged.receipt_claims, **claims, "jws": jws})
+    return edit(world, deletion, status="verified", purged_at=shown.first_look_at, receipt=shown)
+
+
+def _at(instant: datetime) -> str:
+    return format_instant(instant)
+
+
+FALSE: list[Callable[[Deletion, datetime], dict[str, Any]]] = [
+    lambda deletion, now: {"ledgerHash": 64 * "a"},
+    lambda deletion, now: {"deadline": _at(deletion.deadline + 60 * DAY)},
+    lambda deletion, now: {"geo": "unitedstates"},
+    lambda deletion, now: {"enrollmentId": 32 * "0"},
+    lambda deletion, now: {"tenantId": OTHER_TENANT},
+    lambda deletion, now: {"secondLookAt": _at(now + 70 * 365 * DAY)},
+    lambda deletion, now: {"secondLookAt": _at(now + timedelta(seconds=61))},
+    lambda deletion, now: {"firstLookAt": _at(deletion.opted_out_at - DAY)},
+    lambda deletion, now: {"firstLookAt": _at(now - 9 * MINUTE), "secondLookAt": _at(now - 5 * MINUTE)},
+    lambda deletion, now: {
+        "reappeared": [{"at": _at(now - DAY), "containersFound": 1, "provedAt": _at(now - 2 * DAY)}]
+    },
+]
+
+
+@pytest.mark.parametrize("change", FALSE)
+async def test_p6_a_receipt_under_an_unknown_key_that_does_not_follow_from_the_ledger_is_none(
+    change: Callable[[Deletion, datetime], dict[str, Any]],
+) -> None:
+    world, deletion = await opted_out()
+    world.clock.move(HOUR)
+    await under_nobodys_key(world, deletion, **change(deletion, world.clock.now()))
+    assert (await swept(world))["receiptsInvalid"] == 1
+    assert await of_tenant(world, deletion) == deletion and told(world) == []
+    assert (await swept(world)).keys() == {"ledgers"}
+
+
+@pytest.mark.parametrize("jws", ["not base64.{}.AAAA", "{header}.W10.AAAA", "{header}.e30.AAAA", "{header}.AAAA.AAAA"])
+async def test_p6_a_receipt_under_an_unknown_key_that_nobody_can_read_is_none(jws: str) -> None:
+    world, deletion = await opted_out()
+    forged = await under_nobodys_key(world, deletion)
+    assert forged.receipt is not None
+    header = forged.receipt.jws.partition(".")[0]
+    edit(world, forged, **with_receipt(forged, jws=jws.replace("{header}", header)))
+    assert (await swept(world))["receiptsInvalid"] == 1
+    assert await of_tenant(world, deletion) == deletion
+
+
+async def test_p6_what_stands_beside_a_signature_that_nobody_can_check_is_what_it_says_or_it_is_none() -> None:
+    world, deletion = await opted_out()
+    world.clock.move(HOUR)
+    forged = await under_nobodys_key(world, deletion)
+    assert forged.receipt is not None
+    edit(world, forged, **with_receipt(forged, second_look_at=world.clock.now()))
+    assert (await swept(world))["receiptsInvalid"] == 1
+    assert await of_tenant(world, deletion) == deletion
+
+
+async def test_p6_a_receipt_under_an_unknown_key_that_does_follow_is_reported_each_time_and_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A version of the key that is disabled lets nothing begin again that it has signed."""
+    world, done = await verified()
+    monkeypatch.setattr(worlds, "SIGNER", NOBODYS)
+    assert "receiptsInvalid" not in await swept(world), "a new version shows only after a while"
+    world.clock.move(deadlines.FEED_GRACE)
+    for _ in range(2):
+        assert (await swept(world))["receiptsInvalid"] == 1
+        assert await of_tenant(world, done) == done
+    report = await world.status.report()
+    assert (report.promises["P6"], report.findings["receiptsInvalid"]) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "believed"), [(timedelta(seconds=60), True), (timedelta(seconds=61), False), (70 * 365 * DAY, False)]
+)
+async def test_p6_a_key_that_is_new_excuses_no_second_look_in_times_to_come(ahead: timedelta, believed: bool) -> None:
+    world, deletion = await opted_out()
+    world.stores["europe"].containers.clear()
+    world.clock.move(HOUR)
+    forged = await under_nobodys_key(world, deletion, secondLookAt=_at(world.clock.now() + ahead))
+    assert (await swept(world)).get("receiptsInvalid", 0) == (not believed)
+    assert await of_tenant(world, deletion) == (forged if believed else deletion)
+
+
+async def test_p5_p6_captures_belie_a_receipt_that_nobody_can_check_and_are_deleted_when_that_is_due() -> None:
+    world, deletion = await opted_out()
+    world.clock.move(HOUR)
+    await under_nobodys_key(world, deletion)
+    before = world.stored_containers()
+    assert (await swept(world, "europe"))["afterReceipt"] == len(before["europe"]) > 1
+    assert await of_tenant(world, deletion) == deletion, "it begins again, and no sooner than it was due"
+    assert world.stored_containers() == before, "and nothing is deleted before its time"
+    assert told(world) == [], "nor told of a look that may never have been"
+    report = await world.status.report()
+    assert (report.promises["P5"], report.promises["P6"]) == (False, False)
+    world.clock.set(deletion.not_before)
+    await proved_again(world)
+    done = await of_tenant(world, deletion)
+    assert world.stored_containers() == {} and done.receipt is not None
+    assert (done.status, done.receipt.reappeared) == ("verified", ())
+    assert "receiptsInvalid" not in await swept(world)
+
+
+async def test_p5_captures_that_are_there_again_under_a_disabled_key_are_deleted_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world, done = await verified()
-    monkeypatch.setattr(worlds, "SIGNER", LocalSigner([ECKey.generate_key("P-256")]))
-    assert "receiptsInvalid" not in await swept(world), "a new version shows only after a while"
-    world.clock.move(deadlines.FEED_GRACE)
-    assert (await swept(world))["receiptsInvalid"] == 1
-    assert await of_tenant(world, done) == done
+    monkeypatch.setattr(worlds, "SIGNER", NOBODYS)
     put(world, "europe", done.enrollment_id, done.days[0])
-    assert (await swept(world, "europe"))["afterReceipt"] == 1, "it has to go all the same"
-    assert world.stored_containers() == {}
+    assert "afterReceipt" not in await swept(world, "europe"), "its key may show yet, and who came back is told then"
+    world.clock.move(deadlines.FEED_GRACE)
+    assert (await swept(world, "europe"))["afterReceipt"] == 1
+    await proved_again(world)
+    again = await of_tenant(world, done)
+    assert world.stored_containers() == {} and (again.status, again.deadline) == ("verified", done.deadline)
+
+
+async def test_p5_what_is_begun_again_while_a_sweep_looks_is_left_to_the_purge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two sweeps at a time: the second finds the deletion begun again, and its time has not come."""
+    world, deletion = await opted_out()
+    world.clock.move(HOUR)
+    await under_nobodys_key(world, deletion)
+    replace, before = world.deletion_items.replace, world.stored_containers()
+
+    async def beaten(changed: Deletion, etag: str) -> None:
+        edit(world, deletion)
+        await replace(changed, etag)
+
+    world.deletion_items.replace = beaten
+    await world.sweep.run()
+    assert world.stored_containers() == before and told(world) == []
+    assert await of_tenant(world, deletion) == deletion
+
+
+async def test_p5_p6_a_receipt_of_consent_is_no_receipt_of_a_deletion() -> None:
+    """Both are signed by one key: whoever holds the one could put it where the other should be."""
+    world, deletion = await opted_out()
+    events = [each for each in world.ledger.events[TENANT] if each.enrollment_id == deletion.enrollment_id]
+    consent = ConsentRecord.of(events, None, 30)
+    assert consent is not None
+    at = deletion.opted_out_at
+    receipt = Receipt(
+        first_day=at.date(),
+        last_day=at.date(),
+        first_look_at=at,
+        second_look_at=at,
+        jws=await SIGNER.sign(consent.to_json()),
+    )
+    edit(world, deletion, status="verified", purged_at=at, receipt=receipt)
+    before, heartbeats = world.stored_containers(), await world.sweep.run()
+    assert [each.outcome for each in heartbeats.values()] == len(heartbeats) * ["done"]
+    assert heartbeats[None].counts["receiptsInvalid"] == 1
+    assert await of_tenant(world, deletion) == deletion and world.stored_containers() == before
+
+
+async def test_p6_what_the_ledger_tells_at_a_time_to_come_keeps_no_older_receipt_alive() -> None:
+    world, done = await verified()
+    event, setting = world.ledger.events[TENANT][-1], world.ledger.settings[TENANT].value
+    assert done.receipt is not None
+    entry = Reappearance(at=world.clock.now() + 365 * DAY, containers_found=1, proved_at=done.receipt.second_look_at)
+    await Reappearances(world.ledger).tell(event, entry)
+    assert world.ledger.settings[TENANT].value.sequence == setting.sequence + 1
+    assert (await swept(world))["receiptsInvalid"] == 1
+    assert (await of_tenant(world, done)).status == "scheduled"
 
 
 async def test_p6_keys_that_cannot_be_had_are_a_failure_and_nothing_is_held_against_a_receipt(
