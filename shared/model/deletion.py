@@ -310,4 +310,4 @@ class Deletion(Item):
 
 def _is_past(at: datetime, event: OptedOut, now: datetime) -> bool:
     """Tell whether what follows ``event`` can have happened ``at`` that time, by clocks that are a little off."""
-    return event.at - deadlines.CLOCK_SKEW <= at <= now + deadlines.CLOCK_SKEW
+    return event.at - deadlines.CLOCK_SKEW <= at and deadlines.may_have_happened(at, now)

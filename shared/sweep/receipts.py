@@ -147,7 +147,7 @@ def _compare_claims(deletion: Deletion, claims: Mapping[str, Any], events: Seque
 def _compare_shown(deletion: Deletion, proved: Deletion, reappeared: Sequence[Reappeared], now: datetime) -> Compared:
     """Compare a deletion with what was signed for it, and that with what the ledger tells of data that came back."""
     assert proved.receipt is not None
-    if proved.receipt.second_look_at > now + deadlines.CLOCK_SKEW:
+    if not deadlines.may_have_happened(proved.receipt.second_look_at, now):
         return Compared(deletion.begun_again(), [LedgerFault.RECEIPT])
     told = proved.receipt.reappeared
     untold = [each for each in reappeared if Reappearance.told_by(each) not in told]
