@@ -242,8 +242,7 @@ class Purge:
             StoreUnavailable: if it has not, whatever the deletion says; or if any of them could not be deleted.
         """
         await self._check_ended(deletion)
-        deleted = await _each([container.name for container in containers], store.delete_container)
-        return deleted.count(True)
+        return await _delete_all(store, containers)
 
     async def _check_ended(self, deletion: Deletion) -> None:
         """Refuse to delete what a live enrollment has stored: that could not be mended, by nobody (P9).
@@ -384,7 +383,7 @@ class Purge:
 
         What was not tried yet and what has failed take turns: neither comes late because there is much of the other.
         """
-        collected: dict[str, Stored[Deletion]] = {}
+        collected: dict[tuple[str, str], Stored[Deletion]] = {}
         try:
             await self._collect(work, run, collected)
         except StoreUnavailable as error:
@@ -394,17 +393,22 @@ class Purge:
         return list(collected.values())
 
     async def _collect(
-        self, work: Callable[..., AsyncIterator[Stored[Deletion]]], run: Run, collected: dict[str, Stored[Deletion]]
+        self,
+        work: Callable[..., AsyncIterator[Stored[Deletion]]],
+        run: Run,
+        collected: dict[tuple[str, str], Stored[Deletion]],
     ) -> None:
         of_tenants: Counter[str] = Counter()
         for share in (self._bounds.of_tenant, None):
             async for stored in _in_turns(work(failed=failed, of_tenant=share) for failed in (False, True)):
-                if stored.value.enrollment_id in collected:
+                # One that somebody made of the same enrollment for another tenant is not in the way of the true one.
+                key = (stored.value.tenant_id, stored.value.enrollment_id)
+                if key in collected:
                     continue
                 if len(collected) >= self._bounds.deletions or run.out_of_time():
                     run.more = True
                     return
-                collected[stored.value.enrollment_id] = stored
+                collected[key] = stored
                 of_tenants[stored.value.tenant_id] += 1
             if max(of_tenants.values(), default=0) < self._bounds.of_tenant:
                 break
@@ -418,6 +422,12 @@ async def _in_turns(streams: Iterable[AsyncIterator[T]]) -> AsyncIterator[T]:
         with suppress(StopAsyncIteration):
             yield await anext(stream)
             waiting.append(stream)
+
+
+async def _delete_all(store: BriefStore, containers: Sequence[DayContainer]) -> int:
+    """Delete containers and return of how many storage still knew."""
+    deleted = await _each([container.name for container in containers], store.delete_container)
+    return deleted.count(True)
 
 
 async def _take(store: BriefStore, seen: Seen, prefix: str) -> None:

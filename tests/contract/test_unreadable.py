@@ -173,6 +173,61 @@ async def test_p5_whatever_is_wrong_with_a_deletion(real: Real, caplog: pytest.L
     assert SECRET not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("changes", "at_once"),
+    [
+        ({"notBefore": 978393600}, True),
+        ({"notBefore": "978393600"}, True),
+        ({"notBefore": "2026-11-21T12:00:00Z"}, True),
+        ({"notBefore": GONE, "not_before": "2026-11-21T12:00:00.000000Z"}, True),
+        ({"status": "purged", "purgedAt": 978393600}, True),
+        ({"sequence": "2"}, True),
+        ({"attempts": True}, True),
+        ({"failures": "3"}, True),
+        ({"containersDeleted": "3"}, True),
+        ({"enrollmentId": "1" * 32}, True),
+        ({"id": "1" * 32}, True),
+        ({"moreDays": [20000]}, False),
+        ({"moreDays": [f"2026-{month:02}-{day:02}" for month in (1, 3, 5) for day in range(1, 31)]}, False),
+    ],
+)
+async def test_p5_a_deletion_that_queries_and_rules_would_read_differently_is_counted_and_never_left_for_good(
+    real: Real, changes: dict[str, Any], at_once: bool
+) -> None:
+    """As text, number or under another name it would wait for ever, and nobody would mend it."""
+    good = await real.owe(overdue())
+    bad = await real.owe(overdue(), **changes)
+    name = changes.get("id", bad.enrollment_id)
+    with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+        await real.world.deletion_items.read(bad.tenant_id, name)
+    listed = await real.world.deletions.list(bad.tenant_id, limit=5, before=None)
+    assert listed.values == []
+    assert (await real.status()).accounts["steurope"].unreadable == at_once
+    report = await real.run()
+    assert report.findings["itemsUnreadable"] == 1 and not report.promises["P5"]
+    stored = await real.world.deletion_items.read(good.tenant_id, good.enrollment_id)
+    assert stored.value.status == "purged"
+
+
+async def test_p9_a_deletion_that_names_another_enrollment_deletes_nothing_of_it(real: Real) -> None:
+    tenant, world = str(uuid.uuid4()), real.world
+    await world.opt_in(tenant)
+    await world.post(tenant=tenant)
+    setting = await world.data_sharing.get(tenant)
+    assert setting.enrollment is not None
+    stored, live = world.stored_containers(), setting.enrollment.enrollment_id
+    days = {"started_at": setting.enrollment.started_at, "not_before": START}
+    await real.owe(deletion(tenant, **days), enrollmentId=live)
+    await real.owe(deletion(tenant, enrollment_id=live, **days))
+    await real.owe(deletion(enrollment_id=live, **days))
+    await real.owe(deletion(enrollment_id=live, status="purged", purged_at=START - timedelta(hours=1), **days))
+    heartbeat = (await world.purge.run())["steurope"]
+    assert world.stored_containers() == stored
+    assert heartbeat.error in {"enrollment-live", "deletion-without-event"} and heartbeat.counts == {"failures": 3}
+    left = await world.deletion_items.read(tenant, live)
+    assert (left.value.status, left.value.last_error) == ("scheduled", "enrollment-live")
+
+
 async def test_p9_what_the_index_of_the_status_cannot_show_is_found_by_the_sweep(
     real: Real, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -340,6 +395,47 @@ async def test_p7_grants_and_records_that_cannot_be_read(real: Real, caplog: pyt
         with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
             await store.head(tenant)
     assert SECRET not in caplog.text
+
+
+async def test_p7_a_grant_or_an_export_under_another_name_or_of_another_kind_opens_nothing(real: Real) -> None:
+    tenant, store = str(uuid.uuid4()), real.world.access_store
+    each = grant(tenant, 1).approved("approver", START)
+    await store.commit(record(tenant, 1), each, None)
+    item = {"id": f"grant-{each.grant_id}", "kind": "grant", **each.to_json()}
+    assert await store.read_grant(tenant, each.grant_id) == each
+    wrong: list[dict[str, Any]] = [
+        {"grantId": "1" * 32},
+        {"kind": GONE},
+        {"kind": "export"},
+        {"expiresAt": 4102444800},
+        {"sequence": "1"},
+    ]
+    for changes in wrong:
+        await real.put("access", item, **changes)
+        with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+            await store.read_grant(tenant, each.grant_id)
+
+
+async def test_p9_downloads_that_say_their_sequence_in_another_way_are_not_read_for_ever(real: Real) -> None:
+    """A text comes behind every number, whatever has been read."""
+    tenant, store = str(uuid.uuid4()), real.world.access_store
+    each = record(tenant, 5, action="exportDownloaded", enrollment_id=uuid.uuid4().hex)
+    await store.commit(each, None, None)
+    assert await store.downloads(tenant, each.enrollment_id, limit=1) == [each]
+    await real.put("access", {"id": each.id, "kind": "record", **each.to_json()}, sequence="5")
+    for after in (0, 5, 9):
+        with pytest.raises(StoreUnavailable, match="cosmos-item-unreadable"):
+            await store.downloads(tenant, each.enrollment_id, limit=1, after=after)
+
+
+async def test_p9_items_with_what_a_later_version_adds_and_without_what_it_adds_are_read(real: Real) -> None:
+    whole = await real.owe(overdue(), ofALaterVersion={"a": [1]})
+    before = await real.owe(
+        overdue(), sequence=2.0, attempts=GONE, failures=GONE, containersDeleted=GONE, moreDays=GONE, reappeared=[]
+    )
+    for each in (whole, before):
+        assert (await real.world.deletion_items.read(each.tenant_id, each.enrollment_id)).value == each
+    assert (await real.status()).accounts["steurope"].unreadable == 0
 
 
 async def test_p8_what_does_not_look_like_ours_is_not_named(real: Real, caplog: pytest.LogCaptureFixture) -> None:

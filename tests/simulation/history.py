@@ -21,9 +21,10 @@ from shared.deletion import purge
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import SHARDS, DayContainer
+from shared.model.deletion import Deletion
 from shared.model.epochs import shard_of
 from shared.model.heartbeats import Postponed
-from shared.model.ledger import _Event
+from shared.model.ledger import OptedIn, Renewed, _Event
 from shared.model.notices import Agreement
 from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
@@ -794,6 +795,8 @@ async def whole_story(history: History) -> None:
             await by_hand(history, storm)
         if random.random() < 0.2:
             await edits(history)
+        if random.random() < 0.1:
+            await forge(history)
         if random.random() < 0.12:
             stick(history)
         if random.random() < 0.05:
@@ -1543,6 +1546,45 @@ async def edits(history: History) -> None:
         await history.sweep(awake=True)
         history.stop_if_violated()
     oracle.check_edits(_disagreeing(history) - before)
+    history.stop_if_violated()
+
+
+async def forge(history: History) -> None:
+    """Somebody makes a deletion of an enrollment that is live, and takes it away again once a purge has come by.
+
+    Its own tenant's or another's, to begin or begun, or under another name.
+    """
+    random, cloud, oracle = history.random, history.cloud, history.oracle
+    history.faults.weather.clear()
+    await history.clients_done()
+    events = [events[-1] for events in cloud.ledger.events.values() if isinstance(events[-1], OptedIn | Renewed)]
+    live = [each for each in events if (each.tenant_id, each.enrollment_id) not in cloud.deletions.items]
+    if not live:
+        return
+    event = random.choice(live)
+    now = history.setup.base + timedelta(seconds=history.loop.time())
+    deletion = Deletion(
+        tenant_id=random.choice((event.tenant_id, random.choice(history.setup.tenants))),
+        enrollment_id=event.enrollment_id,
+        sequence=event.sequence + 1,
+        ledger_hash=event.hash,
+        geo=event.geo,
+        storage_account=event.storage_account,
+        started_at=event.started_at,
+        opted_out_at=now - timedelta(hours=1),
+        not_before=now - timedelta(hours=1),
+        deadline=now + timedelta(days=30),
+        status=random.choice(("scheduled", "purged")),
+        purged_at=now - timedelta(hours=1),
+    )
+    name = event.enrollment_id if random.random() < 0.7 else f"{random.getrandbits(128):032x}"
+    key = (deletion.tenant_id, name)
+    history.faults.count("deletion of a live enrollment")
+    oracle.forged.add(key)
+    cloud.deletions.items[key] = Stored(deletion, "forged")
+    await history.purge(awake=True)
+    del cloud.deletions.items[key]
+    oracle.forged.discard(key)
     history.stop_if_violated()
 
 

@@ -91,6 +91,19 @@ async def test_p9_a_deletion_in_another_tenants_partition_deletes_nothing(status
     assert world.stored_containers() == stored
 
 
+async def test_p5_deletions_that_others_are_said_to_have_of_it_are_not_in_the_way_of_the_true_one() -> None:
+    world, deletion = await opted_out()
+    now = world.clock.now()
+    await world.deletions.expedite(TENANT, deletion.enrollment_id, now=now)
+    for n in range(30):
+        tenant = f"{n:08x}-0c4d-4f18-a7e1-62d05c8f9b30"
+        forged = deletion.expedited(now).model_copy(update={"tenant_id": tenant, "deadline": now})
+        world.deletion_items.items[tenant, deletion.enrollment_id] = Stored(forged, "by-hand")
+    await world.purge.run()
+    assert state(world, deletion).status == "purged"
+    assert (await look_again(world, deletion)).status == "verified"
+
+
 class Unclear(MemoryLedger):
     """A ledger with items that nobody understands: settings, or the events of a kind."""
 

@@ -188,3 +188,36 @@ def _() -> Iterator[None]:
 
     with patched(Deletions, "expedite", hasty):
         yield
+
+
+@mutant("a deletion is carried out on its own word")
+def _() -> Iterator[None]:
+    async def believed(self: Purge, deletion: Deletion) -> None:
+        pass
+
+    with patched(Purge, "_check_ended", believed):
+        yield
+
+
+@mutant("only the setting of the tenant that a deletion names says whether the enrollment is live")
+def _() -> Iterator[None]:
+    async def of_its_own(self: Purge, deletion: Deletion) -> None:
+        stored = await self._ledger.read_setting(deletion.tenant_id)
+        enrollment = None if stored is None else stored.value.enrollment
+        if enrollment is not None and enrollment.enrollment_id == deletion.enrollment_id:
+            raise StoreUnavailable("enrollment-live")
+
+    with patched(Purge, "_check_ended", of_its_own):
+        yield
+
+
+@mutant("an enrollment is asked after only before the first look")
+def _() -> Iterator[None]:
+    check = Purge._check_ended
+
+    async def at_first(self: Purge, deletion: Deletion) -> None:
+        if deletion.status == "scheduled":
+            await check(self, deletion)
+
+    with patched(Purge, "_check_ended", at_first):
+        yield
