@@ -21,10 +21,11 @@ from shared.deletion import purge
 from shared.deletion.purge import Bounds as PurgeBounds
 from shared.model.capture import CaptureBatch, Submission
 from shared.model.containers import SHARDS, DayContainer
-from shared.model.deletion import Deletion
+from shared.model.deletion import Deletion, Receipt
 from shared.model.epochs import shard_of
 from shared.model.heartbeats import Postponed
-from shared.model.ledger import OptedIn, Renewed, _Event
+from shared.model.items import format_instant
+from shared.model.ledger import OptedIn, OptedOut, Reappeared, Renewed, _Event
 from shared.model.notices import Agreement
 from shared.model.signatures import ReceiptKeys, Signed
 from shared.ports import Conflict, Stored, StoreUnavailable
@@ -47,7 +48,7 @@ from tests.simulation.oracle import DATABASE_SKEW, DAY, LATE_LANDING, SKEW, Orac
 from tests.simulation.reviewing import Reviewers
 from tests.simulation.scheduler import CURRENT_REQUEST, Endless, VirtualLoop, limited_to
 from tests.simulation.spans import Told
-from tests.simulation.world import ACCOUNTS, Cloud, Instance
+from tests.simulation.world import ACCOUNTS, NOBODYS, Cloud, Instance
 
 HOUR = 3600.0
 MINUTE = 60.0
@@ -1535,18 +1536,34 @@ async def edits(history: History) -> None:
     for key, deletion in random.sample(whole, min(2, len(whole))):
         others = [each for other, each in whole if other != key and each.status == "verified"]
         kind = random.choice(EDITS[deletion.status])
-        edited = _edited(kind, deletion, cloud.deletions.proved.get(key), others)
+        if kind.startswith("unknown key"):
+            edited = await _under_nobodys_key(history, kind, deletion)
+        else:
+            edited = _edited(kind, deletion, cloud.deletions.proved.get(key), others)
         if edited is not None and edited != deletion:
             history.faults.count("deletion by hand")
             cloud.deletions.edit(kind, key, edited, back=kind in {"altered", "altered receipt", "later deadline"})
     await history.purge(awake=True)
     oracle.overtaken()
-    before = _disagreeing(history)
+    left = await _found_by_sweeps(history)
+    for key in left:
+        # People have judged: what nobody has proved is proved now.
+        unproved = cloud.deletions.items[key].value.model_copy(update={"receipt": None})
+        cloud.deletions.edit("receipt removed", key, unproved, back=False)
+    if left:
+        await _found_by_sweeps(history)
+
+
+async def _found_by_sweeps(history: History) -> list[tuple[str, str]]:
+    """Let sweeps find what was edited, and return the deletions that they leave for people to judge."""
+    before, found_after_receipt = _disagreeing(history), _found_after_receipt(history)
     for _ in range(2):  # the round that was under way may have passed by already
         await history.sweep(awake=True)
         history.stop_if_violated()
-    oracle.check_edits(_disagreeing(history) - before)
+    found_after_receipt = _found_after_receipt(history) - found_after_receipt
+    left = history.oracle.check_edits(_disagreeing(history) - before, found_after_receipt)
     history.stop_if_violated()
+    return left
 
 
 async def forge(history: History) -> None:
@@ -1588,11 +1605,49 @@ async def forge(history: History) -> None:
     history.stop_if_violated()
 
 
-EDITS = {
-    "scheduled": ("later deadline", "earlier deadline"),
-    "purged": ("later deadline", "earlier deadline", "purged in times to come", "told at another time"),
-    "verified": ("no signature", "altered", "altered receipt", "another's receipt", "older receipt"),
+_NEVER_TOLD = {
+    "at": "2026-11-01T00:00:00.000000Z",
+    "containersFound": 1,
+    "provedAt": "2026-10-01T00:00:00.000000Z",
 }
+_UNKNOWN_KEY = ("unknown key, false", "unknown key, plausible")
+EDITS = {
+    "scheduled": ("later deadline", "earlier deadline", *_UNKNOWN_KEY),
+    "purged": ("later deadline", "earlier deadline", "purged in times to come", "told at another time", *_UNKNOWN_KEY),
+    "verified": ("no signature", "altered", "altered receipt", "another's receipt", "older receipt", *_UNKNOWN_KEY),
+}
+
+
+async def _under_nobodys_key(history: History, kind: str, deletion: Any) -> Any:
+    """Return a deletion with a receipt that nobody can check, false or not to be told from a true one; or None."""
+    random = history.random
+    events = [
+        each for each in history.cloud.ledger.events[deletion.tenant_id] if each.enrollment_id == deletion.enrollment_id
+    ]
+    opt_out = next(each for each in events if isinstance(each, OptedOut))
+    first_look = opt_out.at + timedelta(seconds=600 * random.random())
+    second_look = first_look + timedelta(minutes=5, seconds=600 * random.random())
+    if second_look > history.now() - timedelta(minutes=10):
+        return None  # so soon it may be of a key that is only new
+    told = [each for each in events if isinstance(each, Reappeared)]
+    forged = deletion.model_copy(update={"purged_at": first_look}).verified(second_look, opt_out, told)
+    claims, shown = forged.receipt_claims, {}
+    if kind == "unknown key, false":
+        false = random.choice(
+            (
+                {"ledgerHash": 64 * "a"},
+                {"deadline": format_instant(opt_out.deadline + timedelta(days=60))},
+                {"secondLookAt": format_instant(history.now() + timedelta(days=random.choice((0.01, 400, 20_000))))},
+                {"firstLookAt": format_instant(opt_out.at - timedelta(days=1))},
+                {"firstLookAt": format_instant(second_look - timedelta(minutes=4))},
+                {"reappeared": [_NEVER_TOLD]},
+                {},
+            )
+        )
+        claims = {**claims, **false}
+        shown = {} if false else {"lastDay": (opt_out.at + timedelta(days=9)).date().isoformat()}
+    receipt = Receipt.from_json({**claims, **shown, "jws": await NOBODYS.sign(claims)})
+    return forged.model_copy(update={"purged_at": receipt.first_look_at, "receipt": receipt})
 
 
 def _edited(kind: str, deletion: Any, proved: Any, others: list[Any]) -> Any:
@@ -1625,6 +1680,11 @@ def _disagreeing(history: History) -> int:
     heartbeat = history.cloud.operations.heartbeats.get(("sweep", None))
     totals = heartbeat.totals if heartbeat is not None and heartbeat.totals else {}
     return totals.get("receiptsInvalid", 0) + totals.get("deletionsDisagreeing", 0)
+
+
+def _found_after_receipt(history: History) -> int:
+    heartbeats = history.cloud.operations.heartbeats.items()
+    return sum((each.totals or {}).get("afterReceipt", 0) for (kind, _), each in heartbeats if kind == "sweep")
 
 
 async def reckoning(history: History, storm: Storm) -> None:

@@ -38,6 +38,9 @@ NOBODY: Any = None
 _KEY = ECKey.generate_key("P-256")
 """One for all histories: what they do does not depend on it."""
 
+NOBODYS = LocalSigner([ECKey.generate_key("P-256")])
+"""Signs with a key that is not the service's, and that nobody publishes."""
+
 _NOTHING_YET = "after an empty page "
 """What a marker begins with that was given with an empty page."""
 

@@ -551,7 +551,7 @@ async def test_p6_a_receipt_under_an_unknown_key_that_does_not_follow_from_the_l
     assert (await swept(world)).keys() == {"ledgers"}
 
 
-@pytest.mark.parametrize("jws", ["not base64.{}.AAAA", "{header}.W10.AAAA", "{header}.e30.AAAA", "{header}.AAAA.AAAA"])
+@pytest.mark.parametrize("jws", ["{header}.W10.AAAA", "{header}.e30.AAAA", "{header}.AAAA.AAAA"])
 async def test_p6_a_receipt_under_an_unknown_key_that_nobody_can_read_is_none(jws: str) -> None:
     world, deletion = await opted_out()
     forged = await under_nobodys_key(world, deletion)
