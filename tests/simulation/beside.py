@@ -268,7 +268,7 @@ class Beside:
             self._fail("P12", f"an export was stopped for {reason}, and it is not so")
 
     def _on_record_downloaded(self, record: Any, wish: Wish | None, made: Made) -> None:
-        if self._oracle.terms[made.enrollment].verified is not None:
+        if self._is_proved(self._oracle.terms[made.enrollment]):
             self._fail("P6", "a receipt tells of all downloads, and another one is on the record after it")
         if made.value.status != "ready":
             self._fail("P7", f"an export was downloaded that is {made.value.status}")
@@ -481,6 +481,11 @@ class Beside:
         if why:
             self._fail("P7", f"a write beside captures was begun, and {why}")
 
+    @staticmethod
+    def _is_proved(term: Term) -> bool:
+        """Tell whether a receipt holds; data that came back belies it, and can be read until it is purged anew."""
+        return term.verified is not None and term.purged is not None
+
     def arrived(self, work: Any, account: str, name: str, blob: str, content: bytes) -> None:
         """A blob, or a piece of one, has arrived beside captures."""
         oracle, now = self._oracle, self._oracle._time()
@@ -497,7 +502,8 @@ class Beside:
         if term.id != made.enrollment or account != term.account:
             self._fail("P12", f"a blob of an export lies in {name} of {account}, beside others' captures")
             return
-        if term.verified is not None:
+        if self._is_proved(term):
+            assert term.verified is not None
             self._fail("P6", f"a blob came to lie beside captures {now - term.verified:.0f} s after the receipt")
         why = self._ended(made, name, SIGNED + SKEW)
         if why:
