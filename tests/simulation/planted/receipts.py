@@ -1,6 +1,6 @@
 """Bugs of what receipts claim, of who signs them and who checks them (P6, decision D13)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 from shared.deletion.receipts import Receipts
 from shared.model import deadlines
 from shared.model.deletion import Deletion, Reappearance
+from shared.model.findings import LedgerFault
 from shared.model.ledger import Change, Reappeared
-from shared.model.signatures import ReceiptKeys, Signed
+from shared.model.signatures import NotSigned, ReceiptKeys, Signed, UnknownKey
 from shared.sweep import receipts as sweep_receipts
 from shared.sweep.ledger import LedgerSweep
 from shared.sweep.reappearances import Reappearances
@@ -265,4 +266,71 @@ def _() -> Iterator[None]:
         self.round.run.counts.update(before)
 
     with patched(LedgerSweep, "_mend", silent):
+        yield
+
+
+def _of_unknown_keys(judge: Callable[[Deletion, Compared, datetime], Compared]) -> Any:
+    """Let ``judge`` say what becomes of a deletion whose receipt nobody can check, and of what the rules say of it."""
+    compare = SignedReceipts.compare
+
+    async def comparing(self: SignedReceipts, deletion: Deletion, events: Any) -> Compared:
+        compared = await compare(self, deletion, events)
+        if deletion.status == "verified" and deletion.receipt is not None:
+            try:
+                await self._read(deletion.receipt.jws)
+            except UnknownKey:
+                return judge(deletion, compared, self.clock.now())
+            except NotSigned:
+                pass
+        return compared
+
+    return patched(SignedReceipts, "compare", comparing)
+
+
+@mutant("a receipt under an unknown key is new for as long as its second look is to come")
+def _() -> Iterator[None]:
+    def young(deletion: Deletion, compared: Compared, now: datetime) -> Compared:
+        assert deletion.receipt is not None
+        return Compared(deletion) if deletion.receipt.second_look_at > now else compared
+
+    with _of_unknown_keys(young):
+        yield
+
+
+@mutant("a receipt under an unknown key is left for people whatever it claims")
+def _() -> Iterator[None]:
+    with _of_unknown_keys(lambda deletion, *_: Compared(deletion, [LedgerFault.RECEIPT])):
+        yield
+
+
+@mutant("a receipt under an unknown key lets all begin again")
+def _() -> Iterator[None]:
+    with _of_unknown_keys(lambda deletion, *_: Compared(deletion.begun_again(), [LedgerFault.RECEIPT])):
+        yield
+
+
+@mutant("captures belie no receipt that nobody can check")
+def _() -> Iterator[None]:
+    async def never(self: SignedReceipts, *_: Any) -> bool:
+        return False
+
+    with patched(SignedReceipts, "is_left_unchecked", never):
+        yield
+
+
+@mutant("what came back is told on the word of an unknown key")
+def _() -> Iterator[None]:
+    second_look = SignedReceipts.second_look
+
+    async def trusting(self: SignedReceipts, deletion: Deletion) -> datetime | None:
+        if deletion.status == "verified" and deletion.receipt is not None:
+            try:
+                await self._read(deletion.receipt.jws)
+            except UnknownKey:
+                return deletion.receipt.second_look_at
+            except NotSigned:
+                pass
+        return await second_look(self, deletion)
+
+    with patched(SignedReceipts, "second_look", trusting):
         yield
