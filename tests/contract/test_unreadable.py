@@ -187,7 +187,7 @@ async def test_p5_whatever_is_wrong_with_a_deletion(real: Real, caplog: pytest.L
         ({"containersDeleted": "3"}, True),
         ({"enrollmentId": "1" * 32}, True),
         ({"id": "1" * 32}, True),
-        ({"moreDays": [20000]}, False),
+        ({"moreDays": [1728000000]}, False),
         ({"moreDays": [f"2026-{month:02}-{day:02}" for month in (1, 3, 5) for day in range(1, 31)]}, False),
     ],
 )

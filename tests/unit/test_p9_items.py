@@ -94,7 +94,7 @@ def test_p9_what_earlier_versions_wrote_is_read() -> None:
         {"attempts": "2"},
         {"attempts": True},
         {"containersDeleted": False},
-        {"moreDays": [20000]},
+        {"moreDays": [1728000000]},
         {"moreDays": "2026-11-21"},
         {"moreDays": {"2026-11-21": 1}},
         {"id": "1" * 32},
@@ -110,7 +110,7 @@ def test_p5_a_deletion_that_a_query_reads_otherwise_than_a_rule_is_not_read(chan
 def test_p6_a_receipt_inside_a_deletion_is_compared_too() -> None:
     done = BEFORE["verified"]
     item = {"id": done["enrollmentId"], **done}
-    for receipt in ({"secondLookAt": 1795262400}, {"firstDay": 20000}, {"containersDeleted": "3"}):
+    for receipt in ({"secondLookAt": 1795262400}, {"firstDay": 1728000000}, {"containersDeleted": "3"}):
         with pytest.raises(ValueError):
             as_written(Deletion.from_json, {**item, "receipt": {**done["receipt"], **receipt}})
 

@@ -208,7 +208,7 @@ export const operator: Messages["operator"] = {
     receiptsInvalid:
       "Eine Bestätigung ist nicht das, was unterschrieben wurde oder was das Hauptbuch sagt. Prüfen Sie, wer schreiben darf und ob alle Schlüssel veröffentlicht sind.",
     deletionsWithoutEvent:
-      "Dem Hauptbuch fehlt ein Widerruf. Lassen Sie die Einträge, wie sie sind, und vergleichen Sie sie mit einer Sicherung.",
+      "Zu einer Löschung steht kein Widerruf im Hauptbuch: Er ist verloren, oder jemand hat die Löschung angelegt. Prüfen Sie, wer schreiben darf, und lassen Sie die Einträge, wie sie sind.",
     eventsChanged:
       "Das Hauptbuch hat eine Lücke oder ein gebrochenes Glied. Lassen Sie die Einträge, wie sie sind, und vergleichen Sie sie mit einer Sicherung.",
     itemsUnreadable:

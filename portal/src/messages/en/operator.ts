@@ -200,7 +200,7 @@ export const operator = {
     deletionsCreated: "Repaired by the sweep. If it happens every hour, look at the change feed.",
     deletionsDisagreeing: "A deletion is not what the ledger says. The sweep sets it back; check who may write to the database.",
     receiptsInvalid: "A receipt is not what was signed, or not what the ledger says. Check who may write, and whether all keys are published.",
-    deletionsWithoutEvent: "The ledger has lost an opt-out. Keep the items as they are, and compare them with a backup.",
+    deletionsWithoutEvent: "A deletion whose opt-out is not on the ledger: lost, or somebody made the deletion. Check who may write; keep the items as they are.",
     eventsChanged: "The ledger has a gap or a broken link. Keep the items as they are, and compare them with a backup.",
     itemsUnreadable: "An item is not as the service writes it. The log names it. Check whether another version was deployed.",
     settingsDisagreeing:

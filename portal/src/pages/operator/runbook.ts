@@ -72,6 +72,8 @@ const CODES: Readonly<Record<string, Topic>> = {
   "account-of-another-deployment": "unpaired",
   "geo-exchanged": "geoExchanged",
   "deletion-disagrees": "deletionsDisagreeing",
+  "deletion-without-event": "deletionsWithoutEvent",
+  "enrollment-live": "deletionsWithoutEvent",
   conflict: "conflict",
   unexpected: "unexpected",
 };
