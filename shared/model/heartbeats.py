@@ -9,6 +9,9 @@ from pydantic import Field
 from shared.model import deadlines
 from shared.model.items import EnrollmentId, Instant, Item
 
+DEPLOYMENT = "deployment"
+"""The id and the kind of the item that says whose a database is."""
+
 
 class Deployment(Item):
     """Whose a database is; each of its storage accounts says the same (D14)."""
@@ -18,7 +21,7 @@ class Deployment(Item):
     @property
     def named(self) -> Mapping[str, str]:
         """See ``Kept``."""
-        return {"id": "deployment", "kind": "deployment"}
+        return {"id": DEPLOYMENT, "kind": DEPLOYMENT}
 
 
 Job = Literal["purge", "sweep"]

@@ -104,19 +104,27 @@ def item_of(value: Kept) -> dict[str, Any]:
     return {**value.named, **value.to_json()}
 
 
-def as_written(parse: Callable[[Any], K], item: Mapping[str, Any]) -> K:
+def as_written(parse: Callable[[Any], K], item: Mapping[str, Any], *, whole: bool = False) -> K:
     """Return the value that an item holds, if it says just what we write for that value, and stands under its name.
 
     Queries compare what the item says, and rules what was read from it: whoever can write to the database must not make
     them see two different things. What the item does not say is a default that came later; what else it says is
     nothing of ours.
 
+    Args:
+        parse: returns the value that an item holds.
+        item: as it is stored.
+        whole: whether it must say all that we write, and nothing else but what Cosmos DB adds.
+
     Raises:
         ValueError: if it says anything in another way, or nobody understands it.
     """
     value = parse(item)
-    if not (value.named.items() <= item.items() and _says(item, value.to_json())):
+    written = item_of(value)
+    if not (value.named.items() <= item.items() and _says(item, written)):
         raise ValueError("not as we write it")
+    if whole and written.keys() != {name for name in item if not name.startswith("_")}:
+        raise ValueError("not all that we write, or more")
     return value
 
 

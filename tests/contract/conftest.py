@@ -7,6 +7,7 @@ they make a database of their own there and remove it.
 import os
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -35,22 +36,39 @@ def cosmos(request: pytest.FixtureRequest) -> tuple[str, str]:
     return stack.description.cosmos.endpoint, stack.description.cosmos.key
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def address(cosmos: tuple[str, str]) -> AsyncIterator[Address]:
-    """A database of the tests' own."""
-    found = Address(*cosmos, f"contract-{uuid.uuid4().hex}")
+@asynccontextmanager
+async def _database(cosmos: tuple[str, str], name: str) -> AsyncIterator[tuple[CosmosAccount, Address]]:
+    found = Address(*cosmos, f"{name}-{uuid.uuid4().hex}")
     await create_cosmos_containers(found)
-    yield found
+    account = CosmosAccount.connect(f"AccountEndpoint={found.endpoint};AccountKey={found.key};", None, found.database)
+    yield account, found
+    await account.close()
     async with CosmosClient(found.endpoint, found.key) as client:
         await client.delete_database(found.database)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def account(address: Address) -> AsyncIterator[CosmosAccount]:
-    setting = f"AccountEndpoint={address.endpoint};AccountKey={address.key};"
-    account = CosmosAccount.connect(setting, None, address.database)
-    yield account
-    await account.close()
+async def database(cosmos: tuple[str, str]) -> AsyncIterator[tuple[CosmosAccount, Address]]:
+    """A database of the tests' own."""
+    async with _database(cosmos, "contract") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def account(database: tuple[CosmosAccount, Address]) -> CosmosAccount:
+    return database[0]
+
+
+@pytest.fixture(scope="session")
+def address(database: tuple[CosmosAccount, Address]) -> Address:
+    return database[1]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own(cosmos: tuple[str, str]) -> AsyncIterator[tuple[CosmosAccount, Address]]:
+    """A database of the test's own."""
+    async with _database(cosmos, "own") as made:
+        yield made
 
 
 @pytest.fixture(params=KINDS)

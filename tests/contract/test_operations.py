@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from local.stack import CosmosAccount as Address
-from local.stack import create_cosmos_containers
 from shared.model.epochs import NO_EPOCH
 from shared.model.heartbeats import Heartbeat
 from shared.model.posture import PostureCheck
@@ -18,6 +17,8 @@ from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
 from shared.stores.memory import MemoryOperations
 from tests.clocks import START
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def check(operations: OperationStore) -> None:
@@ -29,13 +30,12 @@ async def check(operations: OperationStore) -> None:
     assert await operations.read_all("sweep") == {}
 
 
-async def test_a_deployment_gets_its_id_once_however_many_want_to_give_it_one(address: Address) -> None:
+async def test_a_deployment_gets_its_id_once_however_many_want_to_give_it_one(
+    own: tuple[CosmosAccount, Address],
+) -> None:
     await check(MemoryOperations())
-    own = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
-    await create_cosmos_containers(own)
-    account = CosmosAccount.connect(f"AccountEndpoint={own.endpoint};AccountKey={own.key};", None, own.database)
+    account, _ = own
     await check(CosmosOperations(account))
-    await account.close()
 
 
 async def check_epochs(operations: OperationStore) -> None:
@@ -55,14 +55,11 @@ async def check_epochs(operations: OperationStore) -> None:
         assert await operations.read_all(kind) == {}, "no job's heartbeat, not even an unreadable one"
 
 
-@pytest.mark.asyncio(loop_scope="session")
-async def test_p2_each_change_of_an_epoch_makes_one_that_there_never_was(address: Address) -> None:
+async def test_p2_each_change_of_an_epoch_makes_one_that_there_never_was(own: tuple[CosmosAccount, Address]) -> None:
     fake = MemoryOperations()
     fake.now = lambda: START
     await check_epochs(fake)
-    own = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
-    await create_cosmos_containers(own)
-    account = CosmosAccount.connect(f"AccountEndpoint={own.endpoint};AccountKey={own.key};", None, own.database)
+    account, _ = own
     operations, container = CosmosOperations(account), await account.container("operations")
     await check_epochs(operations)
     item = await container.read_item("epoch", "epoch-3")
@@ -72,7 +69,6 @@ async def test_p2_each_change_of_an_epoch_makes_one_that_there_never_was(address
     edited = await operations.read_epoch("3")
     await operations.change_epoch("3")
     assert (await operations.read_epoch("3")).mark != edited.mark
-    await account.close()
 
 
 def heartbeat(hour: int, **more: Any) -> Heartbeat:
@@ -91,13 +87,10 @@ def heartbeat(hour: int, **more: Any) -> Heartbeat:
     )
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_d20_what_an_earlier_version_kept_of_a_geo_counts_for_its_account_until_there_is_one_of_its_own(
-    address: Address,
+    own: tuple[CosmosAccount, Address],
 ) -> None:
-    own = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
-    await create_cosmos_containers(own)
-    account = CosmosAccount.connect(f"AccountEndpoint={own.endpoint};AccountKey={own.key};", None, own.database)
+    account, _ = own
     operations, checks = CosmosOperations(account), CosmosPosture(account)
     container = await account.container("operations")
     await container.upsert_item({"id": "europe", **heartbeat(2).to_json()})
@@ -110,16 +103,12 @@ async def test_d20_what_an_earlier_version_kept_of_a_geo_counts_for_its_account_
     check = PostureCheck(storage_account="steurope", at=START, development=False, findings=())
     await container.upsert_item({"id": "europe", "geo": "europe", **check.to_json()})
     assert await checks.read_all() == {"steurope": check}
-    await account.close()
 
 
-@pytest.mark.asyncio(loop_scope="session")
-async def test_p9_what_is_under_an_id_that_is_not_its_own_is_told_and_blinds_no_account(address: Address) -> None:
-    database = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
-    await create_cosmos_containers(database)
-    account = CosmosAccount.connect(
-        f"AccountEndpoint={database.endpoint};AccountKey={database.key};", None, database.database
-    )
+async def test_p9_what_is_under_an_id_that_is_not_its_own_is_told_and_blinds_no_account(
+    own: tuple[CosmosAccount, Address],
+) -> None:
+    account, _ = own
     operations, checks = CosmosOperations(account), CosmosPosture(account)
     container = await account.container("operations")
     check = PostureCheck(storage_account="steurope", at=START, development=False, findings=())
@@ -144,19 +133,12 @@ async def test_p9_what_is_under_an_id_that_is_not_its_own_is_told_and_blinds_no_
         await container.delete_item("account-steurope", members["kind"])
         await container.upsert_item({"id": "france", **members, "geo": "france"})
         assert await read_all() == dict.fromkeys(told | {"steurope"})
-    await account.close()
 
 
-@pytest.mark.asyncio(loop_scope="session")
-async def test_p9_counts_that_make_up_for_what_was_found_are_of_nobody(address: Address) -> None:
-    database = Address(address.endpoint, address.key, f"operations-{uuid.uuid4().hex}")
-    await create_cosmos_containers(database)
-    account = CosmosAccount.connect(
-        f"AccountEndpoint={database.endpoint};AccountKey={database.key};", None, database.database
-    )
+async def test_p9_counts_that_make_up_for_what_was_found_are_of_nobody(own: tuple[CosmosAccount, Address]) -> None:
+    account, _ = own
     operations, container = CosmosOperations(account), await account.container("operations")
     for counts in ("counts", "previousCounts", "totals"):
         edited = {**heartbeat(2).to_json(), counts: {"unjudged": -5}}
         await container.upsert_item({"id": "account-steurope", **edited})
         assert await operations.read_all("sweep") == {"steurope": None}
-    await account.close()

@@ -1,6 +1,5 @@
 """What every store of posture checks does, fake or real; and what the real accounts show of themselves."""
 
-import uuid
 from datetime import timedelta
 
 import pytest
@@ -10,7 +9,7 @@ from azure.storage.blob import BlobAnalyticsLogging
 from azure.storage.blob.aio import BlobServiceClient
 
 from local.stack import CosmosAccount as Address
-from local.stack import Stack, create_cosmos_containers
+from local.stack import Stack
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, PostureCheck
 from shared.ports import PostureStore
 from shared.stores.blobs import AzureCaptureStore
@@ -50,12 +49,10 @@ async def test_a_check_that_cannot_be_understood_is_none(account: CosmosAccount)
     assert await checks.read_all() == {None: COSMOS, "steurope": None}
 
 
-async def test_a_time_to_live_that_somebody_sets_is_seen_at_the_next_look(address: Address) -> None:
-    own = Address(address.endpoint, address.key, f"posture-{uuid.uuid4().hex}")
-    await create_cosmos_containers(own)
-    account = CosmosAccount.connect(f"AccountEndpoint={own.endpoint};AccountKey={own.key};", None, own.database)
-    async with CosmosClient(own.endpoint, own.key) as client:
-        database = client.get_database_client(own.database)
+async def test_a_time_to_live_that_somebody_sets_is_seen_at_the_next_look(own: tuple[CosmosAccount, Address]) -> None:
+    account, address = own
+    async with CosmosClient(address.endpoint, address.key) as client:
+        database = client.get_database_client(address.database)
         seen = []
         for name in (None, "tenants", "deletions", "access"):
             if name is not None:
@@ -65,8 +62,6 @@ async def test_a_time_to_live_that_somebody_sets_is_seen_at_the_next_look(addres
             containers = (await account.setup()).properties["containers"]
             seen.append([each for each in containers if containers[each]["expires"]])
         assert seen == [[], ["tenants"], ["tenants", "deletions"], ["tenants", "deletions", "access"]]
-        await account.close()
-        await client.delete_database(own.database)
 
 
 @pytest.mark.parametrize("logged", ["read", "write", "delete", None])

@@ -4,7 +4,6 @@ Fails closed (P5, P9): the promise that rests on such an item does not hold; eve
 """
 
 import uuid
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest_asyncio
 from azure.cosmos.aio import CosmosClient
 
 from local.stack import CosmosAccount as Address
-from local.stack import create_cosmos_containers
 from shared.model.deletion import Deletion
 from shared.model.posture import PostureCheck
 from shared.ports import StoreUnavailable
@@ -93,21 +91,8 @@ class Real:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def own(cosmos: tuple[str, str]) -> AsyncIterator[tuple[CosmosAccount, Address]]:
-    address = Address(*cosmos, f"unreadable-{uuid.uuid4().hex}")
-    await create_cosmos_containers(address)
-    account = CosmosAccount.connect(
-        f"AccountEndpoint={address.endpoint};AccountKey={address.key};", None, address.database
-    )
-    await CosmosOperations(account).deploy(DEPLOYMENT)
-    yield account, address
-    await account.close()
-    async with CosmosClient(address.endpoint, address.key) as client:
-        await client.delete_database(address.database)
-
-
-@pytest.fixture
-def real(own: tuple[CosmosAccount, Address]) -> Real:
+async def real(own: tuple[CosmosAccount, Address]) -> Real:
+    await CosmosOperations(own[0]).deploy(DEPLOYMENT)
     return Real(*own)
 
 

@@ -1453,7 +1453,7 @@ async def by_hand(history: History, storm: Storm) -> None:
     terms = list(oracle.terms.values())
     if not terms:
         return
-    today = history.setup.base + timedelta(seconds=history.loop.time())
+    today = history.now()
     planted = len(oracle.planted)
     for kind in random.sample(("wrong account", "unknown enrollment", "after receipt", "foreign", "impossible day"), 2):
         term = random.choice(terms)
@@ -1498,7 +1498,7 @@ async def come_back(history: History) -> None:
     """Data is there again after its receipt, and the sweep that finds it may fail or die while it tells."""
     random, oracle, faults = history.random, history.oracle, history.faults
     await history.clients_done()
-    day = history.setup.base + timedelta(seconds=history.loop.time())
+    day = history.now()
     finished = [(key, each.value) for key, each in history.cloud.deletions.items.items() if each.value.receipt]
     for (_, enrollment), deletion in finished[:2]:
         if _ends_soon(history, deletion):
@@ -1579,7 +1579,7 @@ async def forge(history: History) -> None:
     if not live:
         return
     event = random.choice(live)
-    now = history.setup.base + timedelta(seconds=history.loop.time())
+    now = history.now()
     deletion = Deletion(
         tenant_id=random.choice((event.tenant_id, random.choice(history.setup.tenants))),
         enrollment_id=event.enrollment_id,

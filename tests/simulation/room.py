@@ -324,7 +324,7 @@ async def _request(history: "History", who: str, reviewer: str) -> Known | None:
 def _selection(history: "History") -> Selection:
     """Return what a reviewer looks for: everything as a rule, or what some have said, of some days."""
     random, members = history.random, dict[str, Any]()
-    today = (history.setup.base + timedelta(seconds=history.loop.time())).date()
+    today = history.now().date()
     if random.random() < 0.2:
         members["firstDay"] = (today - timedelta(days=random.choice((0, 1, 2, 5)))).isoformat()
     if random.random() < 0.1:

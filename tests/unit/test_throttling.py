@@ -568,15 +568,20 @@ async def test_a_container_that_fails_is_told_although_the_ones_before_it_are_re
     assert (found.failures, found.last_error) == (1, "storage-LeaseIdMissing")
 
 
+async def on_and_off(world: World, times: int) -> None:
+    """Let one tenant opt in and out, hour after hour."""
+    for _ in range(times):
+        await world.opt_in()
+        await world.opt_out()
+        world.clock.move(HOUR)
+
+
 async def test_p9_no_part_of_a_long_ledger_is_passed_over_by_a_sweep_that_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ledger, "_ITEMS_MAX", 2)
     world = World()
-    for _ in range(4):
-        await world.opt_in()
-        await world.opt_out()
-        world.clock.move(HOUR)
+    await on_and_off(world, 4)
     refusing = Refusing(world.clock, lambda n: True)
     refusing.put_before(world.deletion_items, "create")
     assert (await world.sweep.run())[None].outcome == "more"
@@ -666,10 +671,7 @@ async def test_p9_the_next_sweep_goes_on_inside_a_long_ledger_where_this_one_was
 ) -> None:
     monkeypatch.setattr(ledger, "_ITEMS_MAX", 2)
     world = World(sweep_bounds=SweepBounds(seconds=20.0))
-    for _ in range(10):
-        await world.opt_in()
-        await world.opt_out()
-        world.clock.move(HOUR)
+    await on_and_off(world, 10)
     refusing = in_the_middle(world, world.ledger, "events_after", lambda n: n == 15, asks=30.0)
     first = (await world.sweep.run())[None]
     assert (first.outcome, first.error) == ("more", None)
@@ -686,10 +688,7 @@ async def test_p9_a_long_ledger_is_compared_by_one_sweep_though_pages_of_it_are_
 ) -> None:
     monkeypatch.setattr(ledger, "_ITEMS_MAX", 4)
     world = World()
-    for _ in range(6):
-        await world.opt_in()
-        await world.opt_out()
-        world.clock.move(HOUR)
+    await on_and_off(world, 6)
     in_the_middle(world, getattr(world, store), method, lambda n: n in {1, 4}, asks=2.0)
     world.ledger.events[TENANT].pop(4)
     heartbeat = (await world.sweep.run())[None]

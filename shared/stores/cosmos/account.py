@@ -187,13 +187,13 @@ class CosmosContainer:
                 break
         return found
 
-    def _understood(self, parse: Callable[[Any], K], item: Mapping[str, Any]) -> K | None:
-        """Return the value that an item holds; if nobody understands it, None, once the log has its name.
+    def _understood(self, parse: Callable[[Any], K], item: Mapping[str, Any], *, whole: bool = False) -> K | None:
+        """Return what an item holds (see ``as_written``); if nobody understands it, None, once the log has its name.
 
         One that cannot be understood must not keep the rest from being shown, or from their deadlines.
         """
         try:
-            return as_written(parse, item)
+            return as_written(parse, item, whole=whole)
         except ValueError:
             self._report(item)
             return None

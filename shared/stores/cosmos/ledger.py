@@ -127,9 +127,4 @@ class CosmosLedger(CosmosContainer):
 
     def _event(self, item: Mapping[str, Any]) -> Event | None:
         """Return the event that an item is, member by member and under its own id; None if it is none of ours."""
-        event = self._understood(event_from_json, item)
-        members = {name: value for name, value in item.items() if not name.startswith("_")}
-        if event is None or members == item_of(event):
-            return event
-        self._report(item)
-        return None
+        return self._understood(event_from_json, item, whole=True)

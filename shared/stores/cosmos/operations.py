@@ -7,13 +7,12 @@ from azure.core.exceptions import HttpResponseError
 
 from shared.model.epochs import NO_EPOCH, Epoch
 from shared.model.geos import GEOS
-from shared.model.heartbeats import Deployment, Heartbeat
-from shared.model.items import Kept
+from shared.model.heartbeats import DEPLOYMENT, Deployment, Heartbeat
+from shared.model.items import Kept, item_of
 from shared.model.posture import PostureCheck
 from shared.ports import UNREADABLE_ITEM, StoreUnavailable
 from shared.stores.cosmos.account import CONFLICT, CosmosContainer, call, parsed
 
-_DEPLOYMENT = "deployment"
 _EPOCH = "epoch"
 
 _LEDGER_ID, _COSMOS_ID = "ledger", "cosmos"
@@ -76,12 +75,12 @@ class CosmosOperations(_ByAccount):
 
     async def deployment_id(self) -> str | None:
         """See ``OperationStore``."""
-        item = await self._read(_DEPLOYMENT, _DEPLOYMENT)
+        item = await self._read(DEPLOYMENT, DEPLOYMENT)
         return None if item is None else parsed(Deployment.from_json, item).deployment_id
 
     async def deploy(self, deployment_id: str) -> str:
         """See ``OperationStore``."""
-        item = {"id": _DEPLOYMENT, "kind": _DEPLOYMENT, **Deployment(deployment_id=deployment_id).to_json()}
+        item = item_of(Deployment(deployment_id=deployment_id))
         async with call():
             try:
                 await (await self._container()).create_item(item)

@@ -269,20 +269,25 @@ def _() -> Iterator[None]:
         yield
 
 
+async def _is_of_unknown_key(receipts: SignedReceipts, deletion: Deletion) -> bool:
+    """Tell whether a deletion is finished by a receipt that nobody can check."""
+    if deletion.status == "verified" and deletion.receipt is not None:
+        try:
+            await receipts._read(deletion.receipt.jws)
+        except UnknownKey:
+            return True
+        except NotSigned:
+            pass
+    return False
+
+
 def _of_unknown_keys(judge: Callable[[Deletion, Compared, datetime], Compared]) -> Any:
     """Let ``judge`` say what becomes of a deletion whose receipt nobody can check, and of what the rules say of it."""
     compare = SignedReceipts.compare
 
     async def comparing(self: SignedReceipts, deletion: Deletion, events: Any) -> Compared:
         compared = await compare(self, deletion, events)
-        if deletion.status == "verified" and deletion.receipt is not None:
-            try:
-                await self._read(deletion.receipt.jws)
-            except UnknownKey:
-                return judge(deletion, compared, self.clock.now())
-            except NotSigned:
-                pass
-        return compared
+        return judge(deletion, compared, self.clock.now()) if await _is_of_unknown_key(self, deletion) else compared
 
     return patched(SignedReceipts, "compare", comparing)
 
@@ -323,13 +328,8 @@ def _() -> Iterator[None]:
     second_look = SignedReceipts.second_look
 
     async def trusting(self: SignedReceipts, deletion: Deletion) -> datetime | None:
-        if deletion.status == "verified" and deletion.receipt is not None:
-            try:
-                await self._read(deletion.receipt.jws)
-            except UnknownKey:
-                return deletion.receipt.second_look_at
-            except NotSigned:
-                pass
+        if deletion.receipt is not None and await _is_of_unknown_key(self, deletion):
+            return deletion.receipt.second_look_at
         return await second_look(self, deletion)
 
     with patched(SignedReceipts, "second_look", trusting):
