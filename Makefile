@@ -37,7 +37,7 @@ mutants:  ## small changes to the rules, one by one; the quick tests must notice
 run: setup  ## keep the local stack up until interrupted; PORT fixes the host's port
 	@$(IN_VENV) -m local up $(if $(PORT),--port $(PORT))
 
-bench: setup  ## what it costs, next to bare storage calls; about 15 minutes (bench/README.md): RESUME=1 goes on
+bench: setup  ## what it costs, next to bare storage calls; about 20 minutes (bench/README.md): RESUME=1 goes on
 	@$(IN_VENV) -m bench $(if $(RESUME),--resume)
 
 bench-quick: setup  ## proves that the bench runs; its figures mean nothing

@@ -75,7 +75,7 @@ def _row(each: Verdict) -> list[str]:
         verdict += ", the bound is within the interval"
     if each.disturbed:
         verdict += ", beside other work"
-    reach = "" if interval is None else _DASH.join(_number(end) for end in interval)
+    reach = "too few rounds" if interval is None else _DASH.join(_number(end) for end in interval)
     return [*target, _number(each.measured.value), reach, str(each.measured.values), verdict]
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from shared import problems
 from tests.documents import DOCUMENTS, FENCE, ROOT
 
 README = ROOT / "README.md"
 COST = ROOT / "docs" / "limits-and-cost.md"
+ALERTS = ROOT / "infra" / "modules" / "alerts.bicep"
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -151,3 +153,56 @@ def test_the_bounds_are_those_of_the_code() -> None:
         else:
             found = getattr(importlib.import_module(module), name)
         assert number(told) == found, place
+
+
+def slugs() -> set[tuple[int, str]]:
+    """The status and the slug of every problem that is defined."""
+
+    def below(kind: type[problems.Problem]) -> set[type[problems.Problem]]:
+        return {each for sub in kind.__subclasses__() for each in {sub, *below(sub)}}
+
+    return {(kind.status, kind.slug) for kind in below(problems.Problem)}
+
+
+def test_every_problem_has_a_row() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    assert len(rows) > 30
+    assert len(rows) == len(set(rows))
+    assert {(int(status), slug) for status, slug in rows} == slugs()
+
+
+def rows(document: str, heading: str) -> list[list[str]]:
+    """The names in backquotes in the first column of the table below that heading."""
+    table = (ROOT / "docs" / document).read_text().partition(heading)[2].partition("\n\n")[0]
+    return [re.findall(r"`([\w-]+)`", row.partition(" | ")[0]) for row in table.split("\n|")[2:]]
+
+
+def test_every_parameter_of_the_templates_has_a_row() -> None:
+    parameters = re.findall(r"^param (\w+) ", (ROOT / "infra" / "main.bicep").read_text(), re.MULTILINE)
+    told = [name for row in rows("deploy.md", "\n| parameter |") for name in row]
+    assert len(parameters) > 15
+    assert sorted(told) == sorted(parameters)
+
+
+def test_every_alert_is_named() -> None:
+    [rules] = re.findall(r"^var rules = \[\n(.*?)^\]", ALERTS.read_text(), re.MULTILINE | re.DOTALL)
+    names = re.findall(r"^    name: '([a-z-]+)'$", rules, re.MULTILINE)
+    assert len(names) > 10
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert {name for name in names if f"`{name}`" not in operations} == set()
+
+
+def test_every_code_of_ours_has_a_row() -> None:
+    """Those of the rules; what the adapters make of a store's own error is told by its beginning."""
+    codes = {
+        argument.value
+        for file in (ROOT / "shared").rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func).rpartition(".")[2] in {"StoreUnavailable", "TryAgain", "note", "unreadable"}
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and re.fullmatch(r"[a-z]+(-[a-z]+)*", str(argument.value))
+    }
+    told = {code for row in rows("operations.md", "\n| code |") for code in row}
+    assert len(codes) > 15
+    assert {code for code in codes - told if not code.startswith(("storage-", "cosmos-", "vault-"))} == set()
