@@ -150,15 +150,18 @@ class Piece:
 
 
 def chain(pieces: Iterable[Piece], first_day: date) -> list[Piece]:
-    """Return pieces that follow one another from the first day on, as far as there are such; none overlaps another."""
-    following: dict[Place, Piece] = {}
-    for piece in pieces:
-        other = following.get(piece.start)
-        # Of several that begin there the one that goes furthest; any of them is true.
-        if other is None or piece.end > other.end:
-            following[piece.start] = piece
-    place, found = Place(first_day), list[Piece]()
-    while place in following:
-        found.append(following[place])
-        place = found[-1].end
-    return found
+    """Return pieces that follow one another from the first day on, as far as any do; none overlaps another.
+
+    Runs that are late, or see more captures, cut the file elsewhere. So of several pieces that begin at a place, the
+    longest may be one that nobody goes on from: only the whole way tells which of them lead on.
+    """
+    begin = Place(first_day)
+    reached_by = dict[Place, Piece]()
+    for piece in sorted(pieces, key=lambda each: each.start):
+        if piece.start == begin or piece.start in reached_by:
+            reached_by.setdefault(piece.end, piece)  # of several that lead there, any is true
+    found, place = list[Piece](), max(reached_by, default=begin)
+    while place in reached_by:
+        found.append(reached_by[place])
+        place = found[-1].start
+    return found[::-1]

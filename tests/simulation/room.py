@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.model.labels import Said
 from shared.model.selection import Selection
+from shared.review import exporting as making
 from tests.changes import ADMIN
 from tests.simulation import reviewing
 from tests.simulation.faults import Aimed
@@ -144,6 +145,42 @@ async def just_before_it_is_ready(history: "History", who: str) -> None:
         known = next((each for each in reversed(history.reviewers.exports) if each.tenant == who), None)
         if known is not None:
             await delete(history, known)
+
+
+async def made_by_several(history: "History", who: str) -> None:
+    """Several runs make an export at a time, and cut it into pieces of different lengths; one may be killed.
+
+    So do runs that have more or less time, or see more captures than others. The tenant shares, the weather is calm.
+    """
+    random, aimed = history.random, history.faults.aimed
+    for _ in range(5):
+        await history.post(who, attempts=1)
+    asked = await reviewing.live(history, who)
+    if asked is None:
+        return
+    history.faults.count("exports made by several runs")
+    making.REQUEST_SECONDS, making._RUN_SECONDS = 0.0, 200.0  # all is left to the runs
+    known = await _request(history, who, asked.reviewer, Selection())
+    await asyncio.sleep(60.0)
+    held_up = Aimed(
+        "stage", random.choice((0.2, 1.0, 5.0)) * random.random(), random.choice(("", "crash after")), "exports"
+    )
+    aimed.append(held_up)
+    for n in range(random.randint(2, 4)):
+        making._PIECE_BATCHES = random.randint(1, 4)
+        history.spawn(tick(history, 0.0))
+        for _ in range(40):
+            await asyncio.sleep(0.05)
+            if n or held_up not in aimed:
+                break  # the first one has made its piece, and is held up with it
+        aimed += [Aimed("stage", random.choice((0.0, 0.2, 1.0)) * random.random(), "", "exports") for _ in range(2)]
+    await history.clients_done()
+    del aimed[:]
+    making.REQUEST_SECONDS, making._RUN_SECONDS = history.setup.request, history.setup.made
+    making._PIECE_BATCHES = history.setup.pieces
+    await tick(history, 60.0)
+    if known is not None:
+        await download(history, known)
 
 
 async def see(history: "History", who: str) -> None:
@@ -308,8 +345,8 @@ async def _ask_only(history: "History", who: str, reviewer: str) -> None:
     await _request(history, who, reviewer)
 
 
-async def _request(history: "History", who: str, reviewer: str) -> Known | None:
-    selection = _selection(history)
+async def _request(history: "History", who: str, reviewer: str, selection: Selection | None = None) -> Known | None:
+    selection = selection or _selection(history)
     asked = selection.model_dump(mode="json", by_alias=True, exclude_none=True)
     answer = await reviewing.wish(
         history, "export", who, reviewer, lambda each: each.exporting.request(who, reviewer, selection), asked=asked

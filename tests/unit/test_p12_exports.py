@@ -442,9 +442,39 @@ async def test_p12_pieces_that_overlap_make_a_file_without_duplicates() -> None:
     def piece(start: str, end: str, captures: int = 1) -> Piece:
         return Piece(Place(first, start), Place(first, end), captures, first)
 
-    pieces = [piece("", names[1]), piece("", names[0]), piece(names[0], names[3]), piece(names[1], names[2])]
-    assert chain(pieces, first) == [pieces[0], pieces[3]]
+    pieces = [piece("", names[1]), piece("", names[0]), piece(names[1], names[3]), piece(names[0], names[2])]
+    assert chain(pieces, first) == [pieces[0], pieces[2]]
     assert chain([piece(names[0], names[1])], first) == []
+    # Nobody goes on from where the longest ends.
+    pieces[2] = piece(names[2], names[4])
+    assert chain(pieces, first) == [pieces[1], pieces[3], pieces[2]]
+
+
+async def test_p12_a_longer_piece_that_nobody_goes_on_from_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await shared_world(days=(0,), each=7)
+    export = await out_of_time(world)
+    world.clock.move(timedelta(minutes=1))
+    stage, made, quicker_was_there = MemoryCaptures.stage, asyncio.Event(), asyncio.Event()
+
+    async def staged(self: MemoryCaptures, *arguments: Any) -> None:
+        if asyncio.current_task() is slow:
+            made.set()
+            await quicker_was_there.wait()
+            await stage(self, *arguments)
+            raise Crash
+        await stage(self, *arguments)
+        quicker_was_there.set()
+        await asyncio.wait([slow])
+
+    monkeypatch.setattr(MemoryCaptures, "stage", staged)
+    monkeypatch.setattr(module, "_PIECE_BATCHES", 3)
+    slow = asyncio.create_task(exporting(world).carry_on(export, 60.0))
+    await made.wait()
+    monkeypatch.setattr(module, "_PIECE_BATCHES", 2)
+    export = await exporting(world).carry_on(export, 60.0)
+    assert isinstance(slow.exception(), Crash)
+    assert (export.status, export.captures) == ("ready", 7)
+    assert len(await content(world, export)) == 7
 
 
 def test_p12_a_piece_is_what_its_name_says() -> None:

@@ -176,6 +176,22 @@ def _() -> Iterator[None]:
         yield
 
 
+@mutant("of the pieces of an export the longest hides those that lead on")
+def _() -> Iterator[None]:
+    def greedy(pieces: Any, first_day: date) -> list[Piece]:
+        following = dict[Place, Piece]()
+        for piece in sorted(pieces, key=lambda each: each.end):
+            following[piece.start] = piece
+        place, found = Place(first_day), list[Piece]()
+        while place in following:
+            found.append(following[place])
+            place = found[-1].end
+        return found
+
+    with patched(exporting, "chain", greedy):
+        yield
+
+
 @mutant("a run begins behind the batch that it should go on with")
 def _() -> Iterator[None]:
     goes_on = Exporting._goes_on_at
