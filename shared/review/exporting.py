@@ -348,10 +348,11 @@ class Exporting:
                     return export
         if gathered.lines:
             export = await self._keep(opened, export, gathered)
-        if export.day is None:
-            raise _Stopped("nothing-found")
+        pieces = [piece for piece, _ in await self._pieces(opened, export)]
+        if export.day is None or not any(piece.captures for piece in pieces):
+            raise _Stopped("nothing-found")  # or what was found matches no more: labels change
         day, container = export.day, opened.container(export.day)
-        names = [piece.name(export.first_day) for piece, _ in await self._pieces(opened, export)]
+        names = [piece.name(export.first_day) for piece in pieces]
         with suppress(Conflict):  # whoever was quicker has put together what says the same
             await self._written(
                 opened, export, day, lambda permit: opened.store.put_staged(permit, container, export.file, names)

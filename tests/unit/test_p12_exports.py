@@ -192,6 +192,28 @@ async def test_p12_what_matches_nothing_makes_no_file() -> None:
         await content(world, export)
 
 
+async def test_p12_what_matches_no_more_when_a_killed_export_goes_on_makes_no_file() -> None:
+    world = await shared_world(days=(0,), each=1)
+    said = ReviewerLabels(reviewer="x", labels={0: Label(verdict="correct", at=START)})
+    [batch] = store(world).containers[container(world, DAY)]
+    label = container(world, DAY), labels_blob(batch, "x")
+    store(world)._put_beside(*label, said.model_dump_json().encode())
+    inner = store(world).stage
+
+    async def killed(*_: Any) -> None:
+        raise Crash
+
+    store(world).stage = killed  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        await exporting(world).request(TENANT, REVIEWER, selected(labelled=True))
+    store(world).stage = inner  # type: ignore[method-assign]
+    await store(world).delete_beside(*label)
+    world.clock.move(timedelta(minutes=1))
+    await exporting(world).run()
+    [export] = world.access_store.exported.values()
+    assert (export.status, export.reason, blobs(world)) == ("stopped", "nothing-found", [])
+
+
 async def test_days_without_captures_make_no_export() -> None:
     world = await shared_world()
     with pytest.raises(NotFound):
