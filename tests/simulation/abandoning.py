@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from shared.model.containers import SHARDS
 from shared.sweep.sweep import Bounds
+from tests.simulation.oracle import LATE_LANDING
 
 if TYPE_CHECKING:
     from tests.simulation.history import History
@@ -21,6 +22,7 @@ async def leave_out(history: "History") -> None:
     random, cloud, oracle = history.random, history.cloud, history.oracle
     history.faults.weather.clear()
     await history.clients_done()
+    await history.wait(LATE_LANDING)  # what was sent before the deploy is no sign that somebody can share after it
     if history.due(history.loop.time() + 2 * HOUR):
         return
     kind = random.choice(("shared", "ended", "ended meanwhile", "stray", "stray", "stray", "whatever"))
