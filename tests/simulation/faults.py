@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -19,9 +20,11 @@ UPLOAD_LANDING_MAX = 900.0
 
 PAUSE_MAX = 1200.0
 
-CAPTURE_PAUSE_MAX = 3 * 3600.0
+HOUR = 3600.0
+CAPTURE_PAUSE_MAX = 3 * HOUR
 """Seconds of the longest pause within a request that stores captures, and before any other write that a permit allows:
-nothing may rest on its length. Jobs have deadlines, and are paused for ``PAUSE_MAX`` at most."""
+nothing may rest on its length. Jobs have deadlines, and are paused for ``PAUSE_MAX`` at most; so is whatever is while
+something falls due, because the story waits for it and the timers do not come by."""
 
 STORING = frozenset({"capture", "export"})
 
@@ -94,7 +97,7 @@ class Work:
     kind: str
     process: Process
     sent: Any = None
-    held_until: float = float("inf")
+    held_until: float = math.inf
     lands_until: float = 0.0
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     told_to_wait: set[str] = field(default_factory=set)
@@ -198,6 +201,7 @@ class Faults:
         self.work: dict[int, Work] = {}
         self.begun: Callable[[Work | None, str], None] = lambda work, container: None
         self.begun_beside: Callable[[Work | None, str, str], None] = lambda work, container, blob: None
+        self.owed_in: Callable[[], float] = lambda: math.inf  # seconds
 
     def count(self, kind: str) -> None:
         self.counts[kind] += 1
@@ -222,7 +226,7 @@ class Faults:
 
     def patience(self, process: Process) -> float:
         """Return for how many seconds the process may be held up (see ``Work``)."""
-        until = min((work.held_until for work in self.work.values() if work.process is process), default=float("inf"))
+        until = min((work.held_until for work in self.work.values() if work.process is process), default=math.inf)
         return max(0.0, min(CAPTURE_PAUSE_MAX, until - self.loop.time()))
 
     async def hold_up(self, process: Process, seconds: float) -> None:
@@ -230,7 +234,10 @@ class Faults:
         await asyncio.sleep(min(seconds, self.patience(process)))
 
     def pause(self, process: Process, *, storing: bool = False) -> None:
-        longest = min(CAPTURE_PAUSE_MAX if storing else self.weather.pause_max, self.patience(process))
+        longest = self.weather.pause_max
+        if storing:  # one pause follows another, and whoever tells the story may wait for all of them
+            longest = min(CAPTURE_PAUSE_MAX, max(PAUSE_MAX, self.owed_in() / 3 - HOUR))
+        longest = min(longest, self.patience(process))
         if longest > 0:
             seconds = longest * self.random.random() ** 3
             self.trace("pause", process.name, seconds)

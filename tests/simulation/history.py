@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import math
 import random as global_random
 import traceback
 from collections import Counter
@@ -219,6 +220,7 @@ class History:
         self.setup = setup or Setup.drawn(self.random)
         self.loop = VirtualLoop()
         self.faults = Faults(self.random, self.loop, self.trace)
+        self.faults.owed_in = self._owed_in
         self.operations: Counter[str] = Counter()
         setup = self.setup
         self.cloud = Cloud(self.loop, setup.base, setup.geos, setup.retention_days, setup.texts, setup.ahead)
@@ -709,7 +711,11 @@ class History:
 
     def time_left(self) -> float:
         """Return the seconds until the first of what is owed must be done; 0 if nothing is, or it is late."""
-        return max(min((end for _, end in self.due(None)), default=0.0) - self.loop.time(), 0.0)
+        left = self._owed_in()
+        return 0.0 if math.isinf(left) else max(left, 0.0)
+
+    def _owed_in(self) -> float:
+        return min((end for _, end in self.due(None)), default=math.inf) - self.loop.time()
 
     def now(self) -> datetime:
         """Return the true time."""
@@ -1472,7 +1478,12 @@ async def by_hand(history: History, storm: Storm) -> None:
                 continue
             enrollment, account, day = live[0].id, live[0].account, today + timedelta(days=300)
         elif kind == "after receipt":
-            done = [each for each in terms if each.verified is not None]
+            ended = [
+                each.value.enrollment_id
+                for each in cloud.deletions.items.values()
+                if not _ends_soon(history, each.value)
+            ]
+            done = [each for each in terms if each.verified is not None and each.id in ended]
             if not done:
                 continue
             enrollment, account = done[0].id, done[0].account
@@ -1519,8 +1530,9 @@ async def come_back(history: History) -> None:
 
 
 def _ends_soon(history: History, deletion: Any) -> bool:
-    """Tell whether a deletion that begins again now could not be finished by its deadline."""
-    return -HOUR < history.seconds(deletion.deadline) - history.loop.time() < DAY
+    """Tell whether a deletion that begins again now could not be finished by its deadline: soft delete may keep it."""
+    kept = history.cloud.captures[deletion.storage_account].soft_delete or 0.0
+    return -HOUR < history.seconds(deletion.deadline) - history.loop.time() < DAY + kept
 
 
 async def edits(history: History) -> None:
