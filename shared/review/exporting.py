@@ -529,10 +529,20 @@ class Exporting:
                     lambda permit: opened.store.write_beside(permit, container, export.wish, content, None),
                 )
 
+        gone: NotFound | None = None
         for day in _days(export):
-            with suppress(ContainerMissing, ContainerBeingDeleted):
+            try:
                 await keep(day)
-                return True
+            except (ContainerMissing, ContainerBeingDeleted):
+                continue
+            except NotFound as refusal:
+                if refusal.detail != NotFound.DAY_GONE:
+                    raise
+                gone = refusal  # it has expired since it was asked for; the others have not
+                continue
+            return True
+        if gone is not None:
+            raise gone
         return False
 
     async def _wish(self, opened: Opened, export: ReviewExport) -> Selection:

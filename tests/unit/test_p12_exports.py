@@ -214,6 +214,32 @@ async def test_p12_what_matches_no_more_when_a_killed_export_goes_on_makes_no_fi
     assert (export.status, export.reason, blobs(world)) == ("stopped", "nothing-found", [])
 
 
+async def test_p7_an_export_that_is_asked_for_while_its_oldest_day_expires_holds_the_others() -> None:
+    world = await shared_world()
+    commit = world.access_store.commit
+
+    async def asked_just_before(day: date, selection: Selection) -> ReviewExport:
+        """The day expires when the request is on the record."""
+        goes = deadlines.day_deadline(day, world.accounts.retention_days)
+        world.clock.set(goes - timedelta(seconds=1))
+        await granted(world)
+
+        async def slow(*arguments: Any, **more: Any) -> None:
+            await commit(*arguments, **more)
+            world.clock.set(goes)
+
+        world.access_store.commit = slow  # type: ignore[method-assign]
+        try:
+            return await exporting(world).request(TENANT, REVIEWER, selection)
+        finally:
+            world.access_store.commit = commit  # type: ignore[method-assign]
+
+    export = await asked_just_before(DAY, ALL)
+    assert (export.status, export.day, export.captures) == ("ready", days_after(1), 8)
+    with pytest.raises(NotFound, match="gone"):
+        await asked_just_before(days_after(1), selected(lastDay=days_after(1)))
+
+
 async def test_days_without_captures_make_no_export() -> None:
     world = await shared_world()
     with pytest.raises(NotFound):
