@@ -1478,12 +1478,12 @@ async def by_hand(history: History, storm: Storm) -> None:
                 continue
             enrollment, account, day = live[0].id, live[0].account, today + timedelta(days=300)
         elif kind == "after receipt":
-            ended = [
+            in_time = [
                 each.value.enrollment_id
                 for each in cloud.deletions.items.values()
                 if not _ends_soon(history, each.value)
             ]
-            done = [each for each in terms if each.verified is not None and each.id in ended]
+            done = [each for each in terms if each.verified is not None and each.id in in_time]
             if not done:
                 continue
             enrollment, account = done[0].id, done[0].account

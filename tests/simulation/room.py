@@ -175,7 +175,7 @@ async def made_by_several(history: "History", who: str) -> None:
                 break  # the first one has made its piece, and is held up with it
         aimed += [Aimed("stage", random.choice((0.0, 0.2, 1.0)) * random.random(), "", "exports") for _ in range(2)]
     await history.clients_done()
-    del aimed[:]
+    aimed.clear()
     making.REQUEST_SECONDS, making._RUN_SECONDS = history.setup.request, history.setup.made
     making._PIECE_BATCHES = history.setup.pieces
     await tick(history, 60.0)
