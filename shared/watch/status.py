@@ -181,12 +181,14 @@ class Status:
         purges = believable(await self.operations.read_all("purge"), self.clock.now())
         sweeps = believable(await self.operations.read_all("sweep"), self.clock.now())
         checks = await self.posture.last() if self.posture else {}
-        # Of all accounts, because one that is no longer configured is purged by nobody.
-        overdue = await self.deletions.overdue(now)
+        # In the order in which an opt-out is given its deletion, and one that nobody understands is mended: else what
+        # is overdue and goes on meanwhile would be seen by none of these.
         unscheduled = await self._unscheduled(sweeps.get(None))
         # What names no served account is the ledger's, under None.
         names = {account.name for account in self.accounts}
         unreadable_deletions = Counter([name if name in names else None async for name in self.deletions.unreadable()])
+        # Of all accounts, because one that is no longer configured is purged by nobody.
+        overdue = await self.deletions.overdue(now)
         last = [*purges.items(), *sweeps.items(), *checks.items()]
         unreadable = unreadable_deletions + Counter(
             name if name in names else None for name, each in last if each is None

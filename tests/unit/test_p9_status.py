@@ -1,6 +1,7 @@
 """P9: the status tells what is lost, what lags and what does not run."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -44,6 +45,37 @@ async def test_an_opt_out_that_neither_feed_nor_sweep_takes_up_is_a_broken_promi
         await world.operations.write(_heartbeat(world, "sweep", None))
         promises = (await world.status.report()).promises
         assert (promises["P5"], promises["P9"]) == (p5, p9), age
+
+
+async def test_an_overdue_deletion_is_seen_though_it_is_scheduled_or_mended_while_the_status_looks() -> None:
+    world = World()
+    await world.opt_in()
+    event = await world.opt_out()
+    world.clock.set(event.at + timedelta(days=31))
+    existing = world.deletion_items.existing
+
+    async def looked_up_and_then_scheduled(keys: Any) -> Any:
+        there = await existing(keys)
+        await world.feed()
+        return there
+
+    world.deletion_items.existing = looked_up_and_then_scheduled
+    report = await world.status.report()
+    assert (report.promises["P5"], report.ledger.unscheduled, report.overdue_deletions) == (False, 1, 1)
+
+    ((key, stored),) = world.deletion_items.items.items()
+    later = stored.value.model_copy(update={"deadline": stored.value.deadline + timedelta(days=2)})
+    # Somebody edited it so that no query for what is overdue finds it; the sweep mends it.
+    world.deletion_items.items[key] = replace(stored, value=later)
+
+    async def mended_before_the_look() -> AsyncIterator[str | None]:
+        world.deletion_items.items[key] = stored
+        for nothing in ():
+            yield nothing
+
+    world.deletion_items.unreadable = mended_before_the_look
+    report = await world.status.report()
+    assert (report.promises["P5"], report.overdue_deletions) == (False, 1)
 
 
 def _heartbeat(world: World, kind: Any, account: str | None) -> Any:
