@@ -267,7 +267,7 @@ async def data_sharing(call: Call) -> func.HttpResponse:
     except NoticeRequired as refusal:
         refusal.extensions["noticeAddress"] = call.address(refusal.extensions["noticeAddress"])
         raise
-    ended = None if body.enabled else await _ended(call.tenant_id)
+    ended = None if body.enabled else await _ended(setting)
     if ended is not None and body.stop_review:
         with suppress(StoreUnavailable, Conflict):  # nobody reads it any more, whatever the record says
             await services().access.end_all(call.tenant_id, ended.enrollment_id, caller.object_id)
@@ -295,9 +295,9 @@ def _channel(app_id: str) -> Channel:
 # Nothing may make an opt-out that is done look like one that failed.
 
 
-async def _ended(tenant_id: str) -> OptedOut | None:
+async def _ended(setting: Setting) -> OptedOut | None:
     with suppress(StoreUnavailable):
-        return await services().data_sharing.last_opt_out(tenant_id)
+        return await services().data_sharing.last_opt_out(setting)
     return None
 
 

@@ -21,7 +21,7 @@ from shared.model.grants import (
     ReviewGrant,
     live_newest_first,
 )
-from shared.model.ledger import Enrollment, Event, OptedOut, ReviewStopped
+from shared.model.ledger import Enrollment, Event, OptedOut, Reappeared, ReviewStopped
 from shared.ports import (
     UNREADABLE_ITEM,
     AccessStore,
@@ -360,12 +360,18 @@ class Record:
 
         Raises:
             NotFound: if there was never one.
+            StoreUnavailable: if the ledger cannot be read.
         """
-        events = await self.ledger.history(tenant_id, limit=1, before=None)
-        _refuse_unreadable(events)
-        if not events.values:
-            raise NotFound(NotFound.NEVER_SHARED)
-        return events.values[0].enrollment_id
+        before: int | None = None
+        while True:
+            events = await self.ledger.history(tenant_id, limit=1, before=before)
+            _refuse_unreadable(events)
+            for event in events.values:
+                if not isinstance(event, Reappeared):  # which tells of any enrollment, also after the next has begun
+                    return event.enrollment_id
+            before = events.next_before
+            if before is None:
+                raise NotFound(NotFound.NEVER_SHARED)
 
     async def grant(self, tenant_id: str, grant_id: str) -> ReviewGrant:
         """Return a grant.

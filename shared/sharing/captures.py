@@ -170,7 +170,7 @@ class Captures:
                     break
             try:
                 permit = await self._afresh(permit.setting.tenant_id, container, instants)
-            except (DataSharingOff, AgreementRanOut, CapturedTooEarly):
+            except (DataSharingOff, AgreementRanOut, CapturedTooEarly, CapturedTooLate):
                 if failed is None:
                     raise
                 break  # whether an attempt was carried out is unknown, and a refusal would say that none was

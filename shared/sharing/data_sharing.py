@@ -132,17 +132,19 @@ class DataSharing:
         current = self.notices.in_force(self.clock.now())
         return await self.ledger.agreed_to_others("" if current is None else current.version, limit=limit, after=after)
 
-    async def last_opt_out(self, tenant_id: str) -> OptedOut | None:
-        """Return the event by which a tenant opted out last, or None if it never has."""
-        before: int | None = None
-        while True:
-            page = await self.ledger.history(tenant_id, limit=_RECENT, before=before)
+    async def last_opt_out(self, setting: Setting) -> OptedOut | None:
+        """Return the event by which a tenant had opted out last when that was its setting, or None if it never had.
+
+        What others have changed since is not what whoever was given that setting asks of.
+        """
+        before: int | None = setting.sequence + 1
+        while before is not None:
+            page = await self.ledger.history(setting.tenant_id, limit=_RECENT, before=before)
             for event in page.values:
                 if isinstance(event, OptedOut):
                     return event
             before = page.next_before
-            if before is None:
-                return None
+        return None
 
     async def put(self, tenant_id: str, requested: RequestedChange) -> Setting:
         """Bring a tenant's setting to what is wished for and return it; nothing is written if it is there already.
@@ -213,7 +215,7 @@ class DataSharing:
         setting = await self.get(tenant_id)
         if setting.enrollment is not None:
             return setting.enrollment.geo
-        last = await self.last_opt_out(tenant_id)
+        last = await self.last_opt_out(setting)
         return self.home_geos.get(tenant_id, self.home_geos.get("*")) if last is None else last.geo
 
     async def _home(self, tenant_id: str) -> str:
@@ -224,7 +226,7 @@ class DataSharing:
 
     async def _stop_review(self, setting: Setting, requested: RequestedChange, now: datetime) -> Change | None:
         """Return what puts an end to reading the enrollment that ended last, unless that has been done."""
-        ended = await self.last_opt_out(setting.tenant_id) if requested.stop_review else None
+        ended = await self.last_opt_out(setting) if requested.stop_review else None
         if ended is None or ended.stop_review:
             return None
         if any(

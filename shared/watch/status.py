@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from shared.abandoned import Abandoned
 from shared.accounts import Account, Accounts
@@ -41,6 +42,8 @@ _LOOK_MAX = 20_000
 """How many opt-outs one look takes in: about as many as two seconds allow."""
 
 _PAGE = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +181,12 @@ class Status:
             StoreUnavailable: if not even Cosmos DB can be read.
         """
         now = self.clock.now()
+        # All in the order in which things move on: a container that is overdue is found by the sweep, an opt-out is
+        # given its deletion, one that nobody understands is mended. What moves on meanwhile would else be seen nowhere.
+        days = await asyncio.gather(*(_tried(_oldest_day(each.store)) for each in self.accounts))
         purges = believable(await self.operations.read_all("purge"), self.clock.now())
         sweeps = believable(await self.operations.read_all("sweep"), self.clock.now())
         checks = await self.posture.last() if self.posture else {}
-        # In the order in which an opt-out is given its deletion, and one that nobody understands is mended: else what
-        # is overdue and goes on meanwhile would be seen by none of these.
         unscheduled = await self._unscheduled(sweeps.get(None))
         # What names no served account is the ledger's, under None.
         names = {account.name for account in self.accounts}
@@ -194,7 +198,10 @@ class Status:
             name if name in names else None for name, each in last if each is None
         )
         statuses = await asyncio.gather(
-            *(self._of_account(each, now, purges.get(each.name), sweeps.get(each.name)) for each in self.accounts)
+            *(
+                self._of_account(each, day, now, purges.get(each.name), sweeps.get(each.name))
+                for each, day in zip(self.accounts, days, strict=True)
+            )
         )
         by_account = {account.name: status for account, status in zip(self.accounts, statuses, strict=True)}
         reasons = self._reasons(now, sweeps.get(None), by_account, unscheduled, overdue)
@@ -295,15 +302,19 @@ class Status:
         return found
 
     async def _of_account(
-        self, account: Account, now: datetime, last_purge: Heartbeat | None, last_sweep: Heartbeat | None
+        self,
+        account: Account,
+        oldest_day: date | StoreUnavailable | None,
+        now: datetime,
+        last_purge: Heartbeat | None,
+        last_sweep: Heartbeat | None,
     ) -> AccountStatus:
         here = partial(AccountStatus, account.geo, account.state, last_purge=last_purge, last_sweep=last_sweep)
-        try:
-            oldest_day, counts = await asyncio.gather(
-                _oldest_day(account.store), self.deletions.counts(account.name, now)
-            )
-        except StoreUnavailable as error:
-            return here(oldest_day=None, deletions=None, error=error.code)
+        counts = await _tried(self.deletions.counts(account.name, now))
+        if isinstance(oldest_day, StoreUnavailable):
+            return here(oldest_day=None, deletions=None, error=oldest_day.code)
+        if isinstance(counts, StoreUnavailable):
+            return here(oldest_day=None, deletions=None, error=counts.code)
         return here(oldest_day=oldest_day, deletions=counts)
 
     def _retention_fault(self, name: str, status: AccountStatus, now: datetime) -> str | None:
@@ -313,6 +324,14 @@ class Status:
         if day is None or now < deadlines.day_deadline(day, self.accounts.retention_days):
             return None
         return f"{name}: {day} is stored, which is past its deadline"
+
+
+async def _tried(reading: Awaitable[T]) -> T | StoreUnavailable:
+    """Return what is read, or why it cannot be."""
+    try:
+        return await reading
+    except StoreUnavailable as error:
+        return error
 
 
 def _idle(place: str, heartbeat: Heartbeat | None, now: datetime, max_age: timedelta) -> str | None:

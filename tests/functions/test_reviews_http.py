@@ -177,3 +177,26 @@ async def test_an_opt_out_that_stops_review_stops_what_is_granted_later_too(gran
     status, problem, _ = await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
     assert (status, problem) == (404, "not-found")
     assert (await read(batch)).status_code == 403
+
+
+async def test_an_opt_out_that_stops_review_ends_the_grants_of_the_enrollment_that_it_ended(granted: Api) -> None:
+    world = granted.world
+    sleep, ids = world.clock.sleep, []
+
+    async def held_up(seconds: float) -> None:
+        world.clock.sleep = sleep
+        await world.opt_in()
+        await world.post(key="new")
+        _, grant, _ = await granted.call("review_grant_request", "POST", role=Role.REVIEWER, body=ASKED)
+        ids.append(grant["grantId"])
+        await granted.call("review_grant_approve", "POST", role=Role.APPROVER, grantId=grant["grantId"])
+        await world.opt_out()
+
+    world.clock.sleep = held_up
+    first = world.ledger.events[TENANT][-1].enrollment_id
+    body = {"enabled": False, "stopReview": True}
+    _, answer, _ = await granted.call("data_sharing", "PUT", role=Role.TENANT_ADMIN, body=body)
+    assert answer["deletion"]["enrollmentId"] == first
+    _, page, _ = await granted.call("review_grants", role=Role.REVIEWER)
+    assert {grant["grantId"]: grant["status"] for grant in page["value"]}[ids[0]] == "approved"
+    assert {grant["status"] for grant in page["value"] if grant["enrollmentId"] == first} == {"revoked"}

@@ -280,6 +280,11 @@ class Reading:
                 self._fail("P7", "a grant did not begin its life pending")
             if term is None or term.tenant != record.tenant_id:
                 self._fail("P7", "a grant opens an enrollment that the tenant has not")
+            elif wish.enrollment is None and any(
+                each.tenant == term.tenant and term.began < each.began < wish.started
+                for each in self._oracle.terms.values()
+            ):
+                self._fail("P7", "a grant for the newest enrollment opens an older one")
             if after.purpose not in PURPOSES:
                 self._fail("P10", f"a grant is for {after.purpose}")
             if (after.requested_by, after.requested_at) != (record.actor, record.at):

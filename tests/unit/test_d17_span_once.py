@@ -620,6 +620,23 @@ async def test_a_span_that_has_become_too_old_meanwhile_is_refused_and_those_bes
     assert stored(world) == Counter([2])
 
 
+async def test_a_span_whose_storing_was_not_answered_is_not_refused_when_the_clock_is_set_back() -> None:
+    world = await enrolled()
+    store = world.stores["europe"]
+    put_batch = store.put_batch
+
+    async def set_back_and_lose_the_answer(*args: Any) -> None:
+        await put_batch(*args)
+        store.put_batch = put_batch
+        world.clock.move_wall(timedelta(seconds=-10))
+        raise TryAgain("storage-timeout")
+
+    store.put_batch = set_back_and_lose_the_answer
+    with pytest.raises(StoreUnavailable, match="storage-timeout"):
+        await world.services().traces.take([span(1, before=timedelta(minutes=-4, seconds=-58))])
+    assert stored(world) == Counter([1])
+
+
 async def test_what_cannot_be_stored_of_one_tenant_is_told_when_all_others_is_stored() -> None:
     world = await enrolled()
     await world.opt_in(OTHER_TENANT, "unitedkingdom")

@@ -114,6 +114,22 @@ async def test_each_further_attempt_rests_on_consent_of_its_own(world: World) ->
         await world.post(key="late")
 
 
+@pytest.mark.parametrize(("ahead", "step"), [(timedelta(minutes=4, seconds=58), -10), (timedelta(), 25 * 3600)])
+async def test_a_clock_that_is_set_tells_nobody_that_nothing_was_stored(
+    world: World, ahead: timedelta, step: int
+) -> None:
+    async def set_and_lose_the_answer() -> None:
+        world.clock.move_wall(timedelta(seconds=step))
+        raise TryAgain("storage-timeout")
+
+    await world.post(key="first")
+    at = world.clock.now() + ahead
+    store_of(world).after["put"] = [set_and_lose_the_answer]
+    with pytest.raises(StoreUnavailable, match="storage-timeout"):
+        await world.post(key="second", at=at)
+    assert len(batches(world)) == 2
+
+
 @pytest.mark.parametrize("late", [SIGNED - 2 * LEASE, SIGNED, timedelta(hours=3)])
 async def test_what_was_sent_in_time_and_arrives_late_is_refused_by_storage(world: World, late: timedelta) -> None:
     await world.post(key="first")

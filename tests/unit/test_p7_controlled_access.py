@@ -27,6 +27,7 @@ from shared.problems import (
 from shared.review.record import GrantRequest
 from shared.stores.memory import MemoryCaptures
 from tests.clocks import START
+from tests.unit.sweeps import put, told, verified
 from tests.world import OTHER_TENANT, TENANT, World
 
 REVIEWER, OTHER_REVIEWER, APPROVER = "reviewer", "other-reviewer", "approver"
@@ -174,6 +175,16 @@ async def test_whoever_asks_for_a_grant_needs_no_more_of_the_ledger_than_its_new
 
     world.ledger.history = newest_alone
     assert (await world.access.request(TENANT, REVIEWER, ASKED)).requested_by == REVIEWER
+
+
+async def test_whoever_asks_for_a_grant_asks_for_the_newest_enrollment_whatever_came_back_of_an_older_one() -> None:
+    world, old = await verified()
+    setting = await world.opt_in()
+    put(world, "europe", old.enrollment_id, world.clock.now().date())
+    await world.sweep.run()
+    assert [event.enrollment_id for event in told(world)] == [old.enrollment_id]
+    grant = await world.access.request(TENANT, REVIEWER, ASKED)
+    assert setting.enrollment is not None and grant.enrollment_id == setting.enrollment.enrollment_id
 
 
 async def test_without_a_grant_nothing_is_seen() -> None:

@@ -184,4 +184,4 @@ async def test_it_can_be_wished_for_however_much_has_come_onto_the_ledger_since_
     await world.data_sharing.put(TENANT, STOP)
     event = world.ledger.events[TENANT][-1]
     assert isinstance(event, ReviewStopped) and event.enrollment_id == enrollment_id
-    assert await world.data_sharing.last_opt_out(TENANT) == opted_out
+    assert await world.data_sharing.last_opt_out(await world.data_sharing.get(TENANT)) == opted_out

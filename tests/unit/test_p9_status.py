@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from shared.model.heartbeats import Heartbeat
 from shared.ports import Committed
 from tests.unit.opt_outs import opted_out
@@ -76,6 +78,31 @@ async def test_an_overdue_deletion_is_seen_though_it_is_scheduled_or_mended_whil
     world.deletion_items.unreadable = mended_before_the_look
     report = await world.status.report()
     assert (report.promises["P5"], report.overdue_deletions) == (False, 1)
+
+
+@pytest.mark.parametrize("step", ["operations.read_all", "ledger.last_commit", "deletion_items.overdue"])
+async def test_what_is_stored_too_long_is_seen_though_the_sweep_deletes_it_while_the_status_looks(step: str) -> None:
+    world = World()
+    await world.opt_in()
+    await world.post()
+    await world.sweep.run()
+    world.clock.move(timedelta(days=32))
+    for store in world.stores.values():  # the purge says that it runs, and is not believed
+        for kind in ("purge", "sweep"):
+            await world.operations.write(_heartbeat(world, kind, store.account))
+    await world.operations.write(_heartbeat(world, "sweep", None))
+    where, _, call = step.partition(".")
+    store = getattr(world, where)
+    inner = getattr(store, call)
+
+    async def swept_before(*args: Any) -> Any:
+        setattr(store, call, inner)
+        await world.sweep.run()
+        assert not any(world.containers().values())
+        return await inner(*args)
+
+    setattr(store, call, swept_before)
+    assert not (await world.status.report()).promises["P4"]
 
 
 def _heartbeat(world: World, kind: Any, account: str | None) -> Any:

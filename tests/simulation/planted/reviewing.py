@@ -250,6 +250,18 @@ def _() -> Iterator[None]:
         yield
 
 
+@mutant("the newest event is taken for one of the newest enrollment")
+def _() -> Iterator[None]:
+    newest = Record.newest_enrollment
+
+    async def of_newest_event(self: Record, tenant_id: str) -> str:
+        events = await self.ledger.history(tenant_id, limit=1, before=None)
+        return events.values[0].enrollment_id if events.values else await newest(self, tenant_id)
+
+    with patched(Record, "newest_enrollment", of_newest_event):
+        yield
+
+
 @mutant("a day is read whatever its deadline")
 def _() -> Iterator[None]:
     with patched(Record, "is_live", lambda self, day, at=None: True):
