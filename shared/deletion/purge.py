@@ -231,18 +231,28 @@ class Purge:
 
     async def _begin(self, store: BriefStore, run: Run, stored: Stored[Deletion]) -> None:
         deletion = stored.value
-        deleted = await self._delete(store, deletion, deletion.containers)
+        deleted = await self._delete(store, run, stored)
+        if deleted is None:
+            return
         if await self._replace(run, deletion.purged(self._clock.now(), deleted=deleted), stored.etag):
             run.counts["purgedDeletions"] += 1
 
-    async def _delete(self, store: BriefStore, deletion: Deletion, containers: Sequence[DayContainer]) -> int:
-        """Delete containers of an enrollment that has ended, and return of how many storage still knew.
+    async def _delete(self, store: BriefStore, run: Run, stored: Stored[Deletion]) -> int | None:
+        """Delete the containers of an enrollment that has ended, and return of how many storage still knew.
+
+        None, and nothing is deleted, if the deletion has changed since it was read: a run that was held up would take
+        away what has come back after the receipt of another, and nobody would be told (P6).
 
         Raises:
-            StoreUnavailable: if it has not, whatever the deletion says; or if any of them could not be deleted.
+            StoreUnavailable: if it has not ended, whatever the deletion says; or if any could not be deleted.
         """
+        deletion = stored.value
         await self._check_ended(deletion)
-        return await _delete_all(store, containers)
+        current = await self._deletions.read(deletion.tenant_id, deletion.enrollment_id)
+        if current is None or current.etag != stored.etag:
+            run.more = True
+            return None
+        return await _delete_all(store, deletion.containers)
 
     async def _check_ended(self, deletion: Deletion) -> None:
         """Refuse to delete what a live enrollment has stored: that could not be mended, by nobody (P9).
@@ -347,11 +357,19 @@ class Purge:
         soft_deleted: bool,
     ) -> None:
         deletion = stored.value
-        # A container that Azure is still collecting is in no listing; only a further delete tells (D3).
-        known = await self._delete(store, deletion, found or deletion.containers)
         if found:
-            error = "containers-found"
-        elif soft_deleted:
+            await self._check_ended(deletion)
+            # On record before it is deleted: whoever looks meanwhile, or after a crash, would find nothing and sign.
+            run.note("containers-found")
+            anew = deletion.found_again(self._clock.now(), "containers-found", [each.day for each in found])
+            if await self._replace(run, anew, stored.etag):
+                await _delete_all(store, found)
+            return
+        # A container that Azure is still collecting is in no listing; only a further delete tells (D3).
+        known = await self._delete(store, run, stored)
+        if known is None:
+            return
+        if soft_deleted:
             error = "soft-deleted"
         elif known:
             error = "being-deleted"
@@ -365,8 +383,7 @@ class Purge:
             return
         if error != "being-deleted":  # Azure takes a while, as a rule; one that takes too long is overdue
             run.note(error)
-        again = deletion.purged(self._clock.now(), deleted=len(found), error=error, found=[each.day for each in found])
-        await self._replace(run, again, stored.etag)
+        await self._replace(run, deletion.purged(self._clock.now(), deleted=0, error=error), stored.etag)
 
     async def _replace(self, run: Run, deletion: Deletion, etag: str) -> bool:
         try:

@@ -1,6 +1,6 @@
 """The work owed for one ended enrollment, and the receipt that says that it is done."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -216,16 +216,13 @@ class Deletion(Item):
         failures = self.failures + 1
         return {"last_error": error, "failures": failures, "retry_at": deadlines.retry_at(now, failures, self.deadline)}
 
-    def purged(
-        self, now: datetime, *, deleted: int, error: str | None = None, found: Iterable[date] = ()
-    ) -> "Deletion":
+    def purged(self, now: datetime, *, deleted: int, error: str | None = None) -> "Deletion":
         """Return the deletion after storage has been emptied at ``now``; the second look is now owed.
 
         Args:
             now: when the last container was deleted.
             deleted: how many containers this attempt found and deleted.
             error: why an earlier second look was no proof, if this attempt is its consequence.
-            found: days of containers that it found and that are none of the enrollment's.
         """
         return self.model_copy(
             update={
@@ -233,7 +230,6 @@ class Deletion(Item):
                 "attempts": self.attempts + 1,
                 "containers_deleted": self.containers_deleted + deleted,
                 "purged_at": now,
-                "more_days": self._more_days(found),
                 **self._outcome(now, error),
             }
         )
@@ -263,6 +259,18 @@ class Deletion(Item):
         deadline = Deletion.owed_for(event).deadline
         done = {"status": "verified", "receipt": receipt, "deadline": deadline, **_FORGIVEN}
         return self.model_copy(update=done)
+
+    def found_again(self, now: datetime, error: str, found: Sequence[date]) -> "Deletion":
+        """Return the deletion to be done anew, after a second look at ``now`` found containers of some days.
+
+        They count as deleted, and are from now on.
+        """
+        told = {
+            "attempts": self.attempts + 1,
+            "containers_deleted": self.containers_deleted + len(found),
+            "more_days": self._more_days(found),
+        }
+        return self.begun_again().model_copy(update={**told, **self._outcome(now, error)})
 
     def came_back(self, now: datetime, found: Iterable[date] = ()) -> "Deletion":
         """Return the deletion to be done anew at once, after containers of some days were there again at ``now``."""

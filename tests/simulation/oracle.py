@@ -822,6 +822,7 @@ class Oracle:
             ("scheduled", "scheduled"),
             ("scheduled", "purged"),
             ("purged", "purged"),
+            ("purged", "scheduled"),  # a second look has found something
             ("purged", "verified"),
             ("verified", "verified"),
         }:

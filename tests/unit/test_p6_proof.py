@@ -11,7 +11,7 @@ from shared.deletion.purge import Bounds
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.deletion import Deletion
-from shared.model.ledger import OptedOut
+from shared.model.ledger import OptedOut, Reappeared
 from shared.ports import Conflict, ListedContainer, StoreUnavailable
 from tests.unit.opt_outs import look_again, opted_out, purged
 from tests.world import OTHER_TENANT, TENANT, World
@@ -76,10 +76,63 @@ async def test_a_container_of_a_day_that_nobody_computed_is_found_and_deleted() 
     for other in others:
         world.stores["europe"].receive_container(other)
     again = await look_again(world, deletion)
-    assert (again.status, again.last_error, again.containers_deleted) == ("purged", "containers-found", 4)
+    assert (again.status, again.last_error, again.containers_deleted) == ("scheduled", "containers-found", 4)
     assert again.days == [*deletion.days, stray.day], "the next look deletes it too"
     assert list(world.containers()) == others
+    assert (await look_again(world, deletion)).status == "purged"
     assert (await look_again(world, deletion)).status == "verified"
+
+
+async def died(*_: Any) -> None:
+    raise StoreUnavailable("cosmos-503")
+
+
+@pytest.mark.parametrize("day", [-1, 9], ids=["of the enrollment", "of a day that nobody computed"])
+async def test_p6_whatever_a_second_look_finds_is_looked_for_twice_more_though_its_record_is_lost(day: int) -> None:
+    world, deletion = await purged()
+    stray = DayContainer(deletion.enrollment_id, deletion.days[-1] + timedelta(days=day + 1)).name
+    world.stores["europe"].receive_container(stray)
+    replace, world.deletion_items.replace = world.deletion_items.replace, died
+    await look_again(world, deletion)
+    assert stray in world.stores["europe"].containers, "nothing is deleted that is not on record"
+    world.deletion_items.replace = replace
+    assert [(await look_again(world, deletion)).status for _ in range(3)] == ["scheduled", "purged", "verified"]
+
+
+async def test_p6_a_second_look_that_sees_nothing_proves_nothing_while_another_deletes_what_it_has_found() -> None:
+    world, deletion = await purged()
+    store = world.stores["europe"]
+    store.receive_container(deletion.containers[0].name)
+    delete_container = store.delete_container
+
+    async def slow(name: str) -> bool:
+        gone = await delete_container(name)
+        store.delete_container = delete_container
+        await world.purge.run()
+        return gone
+
+    store.delete_container = slow
+    assert (await look_again(world, deletion)).status == "scheduled"
+    for status in ("purged", "verified"):
+        assert (await look_again(world, deletion)).status == status
+
+
+async def test_p6_a_purge_that_was_held_up_takes_nothing_away_that_came_back_after_the_receipt() -> None:
+    world, deletion = await opted_out()
+    world.clock.set(deletion.not_before)
+    events_of = world.ledger.events_of
+
+    async def held_up(*args: Any) -> Any:
+        world.ledger.events_of = events_of
+        await world.purge.run()
+        assert (await look_again(world, deletion)).status == "verified"
+        world.stores["europe"].receive_container(deletion.containers[0].name)
+        return await events_of(*args)
+
+    world.ledger.events_of = held_up
+    await world.purge.run()
+    await world.sweep.run()
+    assert [event.containers_found for event in world.ledger.events[TENANT] if isinstance(event, Reappeared)] == [1]
 
 
 async def test_a_purge_says_what_it_did_and_why_a_look_was_no_proof() -> None:
@@ -104,9 +157,10 @@ async def test_a_purge_says_what_it_did_and_why_a_look_was_no_proof() -> None:
     assert await told() == ("failed", "containers-found", {"failures": 1})
     before = await world.deletions.get(TENANT, deletion.enrollment_id)
     assert (before.attempts, before.failures, before.containers_deleted) == (4, 3, 4)
+    assert await told() == ("done", None, {"purgedDeletions": 1})
     assert await told() == ("done", None, {"verifiedDeletions": 1})
     done = await world.deletions.get(TENANT, deletion.enrollment_id)
-    assert (done.last_error, done.failures, done.retry_at, done.attempts) == (None, 0, None, 4)
+    assert (done.last_error, done.failures, done.retry_at, done.attempts) == (None, 0, None, 5)
     assert await told() == ("done", None, {})
 
 

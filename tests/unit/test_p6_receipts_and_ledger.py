@@ -201,6 +201,7 @@ async def test_p6_a_first_and_last_day_are_those_of_the_enrollment_whatever_was_
     world, deletion = await purged()
     put(world, "europe", deletion.enrollment_id, deletion.days[-1] + 9 * DAY)
     await look_again(world, deletion)
+    await look_again(world, deletion)
     edit(world, await of_tenant(world, deletion), more_days=(deletion.days[0] - 900 * DAY,))
     done = await look_again(world, deletion)
     assert done.receipt is not None

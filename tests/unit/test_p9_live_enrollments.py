@@ -204,13 +204,15 @@ async def test_p5_however_much_comes_back_all_of_it_is_deleted_and_the_deletion_
     found = await look_again(world, deletion)
     assert not set(strays) & set(world.stores["europe"].containers)
     assert len(found.more_days) == MORE_DAYS_MAX and Deletion.from_json(found.to_json()) == found
+    assert (await look_again(world, deletion)).status == "purged"
     late = put(world, "europe", deletion.enrollment_id, date(2026, 1, 1))
     world.clock.move(deadlines.RETRY_MAX)
     again = await look_again(world, deletion)
     assert late not in world.stores["europe"].containers
     assert date(2026, 1, 1) in again.more_days and len(again.more_days) == MORE_DAYS_MAX
-    world.clock.move(deadlines.RETRY_MAX)
-    assert (await look_again(world, deletion)).status == "verified"
+    for status in ("purged", "verified"):
+        world.clock.move(deadlines.RETRY_MAX)
+        assert (await look_again(world, deletion)).status == status
 
 
 async def test_p9_a_deletion_of_more_days_than_that_cannot_be_read() -> None:
