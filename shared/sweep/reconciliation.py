@@ -3,13 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.accounts import Account
 from shared.model import deadlines
 from shared.model.containers import DayContainer
 from shared.model.findings import LedgerFault, Trespass
 from shared.model.ledger import FIRST_PREVIOUS_HASH, Event, OptedIn, OptedOut, Renewed, Setting, TenantLedger
+
+_STANDSTILL = timedelta(hours=1)
+"""For so long a process may stand still before it deletes what is of a day that cannot be, and by then perhaps can."""
 
 
 @dataclass(slots=True)
@@ -153,11 +156,13 @@ class Intruder:
         trespass: why.
         containers: which; after a receipt all that were found of the enrollment, else one.
         event: an event of the enrollment, or None if the ledger has none.
+        belied: the second look of the receipt after which they were found; None if that is not known, or no reason.
     """
 
     trespass: Trespass
     containers: Sequence[DayContainer]
     event: Event | None
+    belied: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +251,6 @@ def day_trespass(container: DayContainer, account: Account, now: datetime) -> Tr
     """Return why a container may not be where it is because of its day alone (P4), or None."""
     if now >= deadlines.day_deadline(container.day, account.retention_days):
         return Trespass.PAST_DEADLINE  # P4
-    if container.day > (deadlines.latest_capture(now) + deadlines.CLOCK_SKEW).date():
+    if container.day > (deadlines.latest_capture(now) + _STANDSTILL).date():
         return Trespass.IMPOSSIBLE_DAY  # P4: retention would leave it lying until that day has come and gone
     return None

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 
 from shared.accounts import Account
 from shared.clock import Clock
@@ -286,11 +286,12 @@ class StorageSweep:
                 self.round.run.note("ledger-unsound")
         if not sound_ledgers[event.tenant_id]:
             return None
-        elsewhere = set[DayContainer]()
+        elsewhere, belied = set[DayContainer](), None
         if intruder.trespass is Trespass.AFTER_RECEIPT:
             finished = await self._finished(event)
             if finished is None:
                 return None  # nothing was proved, whatever the deletion says; the sweep of the ledger begins it again
+            belied = finished.proved_at
             place = Place.parse(self.round.cursor) or Place()
             elsewhere = {*finished.stored.value.containers, *place.found_of(event.enrollment_id)}
             elsewhere -= set(intruder.containers)
@@ -299,7 +300,7 @@ class StorageSweep:
             if await self._is_there(container):
                 there = [each for each in elsewhere if await self._is_there(each)]
                 everything = sorted([*intruder.containers, *there], key=lambda each: each.name)
-                return replace(intruder, containers=everything)
+                return replace(intruder, containers=everything, belied=belied)
         return None
 
     async def _is_there(self, container: DayContainer) -> bool:
@@ -309,27 +310,32 @@ class StorageSweep:
         return False
 
     async def _delete(self, intruder: Intruder) -> None:
-        if intruder.trespass is Trespass.AFTER_RECEIPT:
-            assert intruder.event is not None
-            # Told before it is deleted, or a crash would hide that it was there; and all is proved anew (P6).
-            if not await self._reopen(intruder.event, [container.day for container in intruder.containers]):
-                return  # they are the deletion's to delete, when that is due
+        # Told before it is deleted, or a crash would hide that it was there; and all is proved anew (P6).
+        if intruder.trespass is Trespass.AFTER_RECEIPT and not await self._reopen(intruder):
+            return  # they are the deletion's to delete, when that is due
         for container in intruder.containers:
-            await self.round.run.isolated(self._delete_container(container))
+            await self.round.run.isolated(self._delete_container(container, intruder))
 
-    async def _delete_container(self, container: DayContainer) -> None:
+    async def _delete_container(self, container: DayContainer, intruder: Intruder) -> None:
+        # What was judged may be long ago: by now captures of that day can be stored, or all is proved anew.
+        if intruder.trespass is Trespass.IMPOSSIBLE_DAY:
+            if day_trespass(container, self.account, self.clock.now()) is None:
+                return
+        elif intruder.trespass is Trespass.AFTER_RECEIPT:
+            assert intruder.event is not None
+            if await self._finished(intruder.event) is not None:
+                return
         await self._containers.delete_container(container.name)
         self.round.deleted += 1
 
-    async def _reopen(self, event: Event, days: Sequence[date]) -> bool:
+    async def _reopen(self, intruder: Intruder) -> bool:
         """Tell the ledger that a receipt is belied, and let its deletion be done again.
 
         One that nobody can check lets nothing be told, for its second look may never have been, and nothing be deleted
         before its time: its deletion is all that begins again.
 
         Args:
-            event: an event of the enrollment.
-            days: those of the containers that were found.
+            intruder: the containers that were found after the receipt.
 
         Returns:
             whether they have come back, and are to be deleted at once.
@@ -337,11 +343,14 @@ class StorageSweep:
         Raises:
             StoreUnavailable: if that is not on record; then nothing may be deleted yet.
         """
+        event = intruder.event
+        assert event is not None
+        days = [container.day for container in intruder.containers]
         for _ in range(_ATTEMPTS_MAX):
             now = self.clock.now()
             finished = await self._finished(event)
-            if finished is None:
-                return False  # somebody else has opened it
+            if finished is None or finished.proved_at != intruder.belied:
+                return False  # somebody else has opened it, or even proved it anew since: they were gone by then
             deletion, proved_at = finished.stored.value, finished.proved_at
             if proved_at is None:
                 again = deletion.begun_again()

@@ -597,10 +597,11 @@ class Oracle:
         if term is None or term.tenant != tenant or (event.geo, event.storage_account) != (term.geo, term.account):
             self.fail("P6", "the ledger tells that data came back of an enrollment that is not there")
             return
+        since = max(now - JOB_MAX, self._seconds(event.proved_at) - SKEW)
         back = [
             each
             for each in self.planted
-            if (each.enrollment, each.account) == (term.id, term.account) and (each.gone or now) >= now - JOB_MAX
+            if (each.enrollment, each.account) == (term.id, term.account) and (each.gone or now) >= since
         ]
         if not 1 <= event.containers_found <= len(back):
             self.fail("P6", f"the ledger tells that {event.containers_found} containers came back, not {len(back)}")

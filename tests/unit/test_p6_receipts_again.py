@@ -41,6 +41,32 @@ async def test_data_that_came_back_is_deleted_and_proved_anew_and_the_receipt_sa
     assert await world.deletions.get(TENANT, done.enrollment_id) == again
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_what_was_proved_anew_while_a_sweep_was_held_up_is_told_once_and_nothing_later_is_deleted_untold(
+    answered: bool,
+) -> None:
+    world, done = await verified()
+    world.clock.move(timedelta(hours=1))
+    put(world, "europe", done.enrollment_id, done.days[0])
+    replace = world.deletion_items.replace
+
+    async def held_up(deletion: Deletion, etag: str) -> None:
+        world.deletion_items.replace = replace
+        await replace(deletion, etag)
+        await proved_again(world)
+        if not answered:
+            raise Conflict  # with itself, because it was sent twice
+        put(world, "europe", done.enrollment_id, done.days[0])
+
+    world.deletion_items.replace = held_up
+    await world.sweep.run()
+    assert len(told(world)) == 1
+    assert (await world.deletions.get(TENANT, done.enrollment_id)).status == "verified"
+    await world.sweep.run()
+    assert len(told(world)) == (2 if answered else 1)
+    assert world.stored_containers() == {}
+
+
 async def test_what_came_back_is_due_at_once_and_on_every_day_on_which_it_was_found() -> None:
     world, done = await verified()
     now, stranger = world.clock.now(), done.days[0] - timedelta(days=9)

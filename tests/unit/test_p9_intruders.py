@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.model.heartbeats import Heartbeat
 from shared.ports import Stored, StoreUnavailable
 from shared.stores.memory import MemoryCaptures
 from tests.unit.sweeps import STRANGER, put, swept, tenant_id, verified
@@ -57,9 +58,9 @@ async def test_what_has_no_business_in_an_account_is_deleted_or_reported_and_see
 @pytest.mark.parametrize(
     ("now", "day", "kept"),
     [
-        # A capture may lie five minutes ahead of a clock that is a minute ahead of ours.
-        (time(23, 54), 1, True),
-        (time(23, 53, 59), 1, False),
+        # A capture may lie five minutes ahead, and who judges may delete an hour later.
+        (time(22, 55), 1, True),
+        (time(22, 54, 59), 1, False),
         (time(0, 0), -29, True),
         (time(0, 0), -30, False),
     ],
@@ -73,6 +74,29 @@ async def test_the_days_that_may_be_there_end_to_the_second(now: time, day: int,
     put(world, "europe", live, today + timedelta(days=day))
     await world.sweep.run()
     assert bool(world.stored_containers()) is kept
+
+
+async def test_a_day_that_has_become_possible_since_it_was_judged_is_not_deleted() -> None:
+    world = World()
+    setting = await world.opt_in()
+    assert setting.enrollment is not None
+    tomorrow = world.clock.now().date() + timedelta(days=1)
+    midnight = datetime.combine(tomorrow, time(0), UTC)
+    days = (tomorrow, tomorrow + timedelta(days=9))
+    names = [put(world, "europe", setting.enrollment.enrollment_id, day) for day in days]
+    world.clock.set(midnight - timedelta(hours=2))
+    write = world.operations.write
+
+    async def slow(heartbeat: Heartbeat) -> None:
+        await write(heartbeat)
+        if heartbeat.counts.get("impossibleDay"):
+            world.operations.write = write
+            world.clock.move_wall(timedelta(hours=1, minutes=56))
+            assert (await world.post(at=midnight + timedelta(seconds=1))).created
+
+    world.operations.write = slow
+    await world.sweep.run()
+    assert list(world.containers()) == names[:1], "a day that cannot be is deleted all the same"
 
 
 async def test_a_container_that_comes_while_the_ledger_is_read_is_never_taken_for_a_strangers() -> None:

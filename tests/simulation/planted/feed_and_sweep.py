@@ -143,7 +143,7 @@ def _() -> Iterator[None]:
 
     async def hasty(self: StorageSweep, intruder: Any) -> None:
         for container in intruder.containers:
-            await self.round.run.isolated(self._delete_container(container))
+            await self.round.run.isolated(self._containers.delete_container(container.name))
         await delete(self, intruder)
 
     with patched(StorageSweep, "_delete", hasty):
