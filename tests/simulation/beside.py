@@ -529,6 +529,8 @@ class Beside:
             made.kept[name] = now
             if not made.value.first_day <= read.day <= made.value.last_day:
                 self._fail("P4", "what was asked for lies in the container of a day that is not asked for")
+            elif self._is_newer_there(made, account, read.day):
+                self._fail("P12", "what was asked for lies where retention comes before the export's newest day")
         elif made.value.day != read.day:
             self._fail("P12", f"a piece of an export of {made.value.day} lies in {name}")
 
@@ -624,6 +626,18 @@ class Beside:
         if read is not None and late > oracle._day_starts(read.day) + oracle.retention.longest_since(late) * 86400.0:
             return "its day was over"
         return ""
+
+    def _is_newer_there(self, made: Made, account: str, day: date) -> bool:
+        """Tell whether a later day that was asked for has had captures since before that, and has them still."""
+        store, gone = self._captures[account], self._gone.get(made.enrollment, {})
+        for name, batches in self._oracle._stored[account].items():
+            read = Name.read(name)
+            if read is None or read.enrollment != made.enrollment or not day < read.day <= made.value.last_day:
+                continue
+            is_there = name in store.containers and name not in store.being_deleted and read.day not in gone
+            if is_there and any(self._arrived[name, batch] < made.requested for batch in batches):
+                return True
+        return False
 
     def _left_of(self, made: Made) -> bool:
         """Tell whether there is a blob of an export anywhere, or a piece of one, that is no file to be downloaded."""

@@ -232,6 +232,13 @@ def _() -> Iterator[None]:
         yield
 
 
+@mutant("what an export is to hold lies beside its oldest day")
+def _() -> Iterator[None]:
+    newest_first = exporting._newest_first
+    with patched(exporting, "_newest_first", lambda export: newest_first(export)[::-1]):
+        yield
+
+
 @mutant("a grant of another enrollment opens an export")
 def _() -> Iterator[None]:
     opened = Record.opened
