@@ -14,7 +14,8 @@ from shared.model.ledger import Enrollment
 
 StopReason = Literal["grant-ended", "review-stopped", "data-gone", "nothing-found", "interrupted"]
 """Why an export was stopped: its grant is not live any more; an administrator put an end to reading; the days or the
-enrollment are over; no capture was as was asked for; or the request was cut off before that was kept."""
+enrollment are over; no capture was as was asked for; or the request was cut off before it was known to be kept what
+that is."""
 
 _PLACE = re.compile(r"[0-9]{2}(\.{22}|[A-Za-z0-9_-]{21}[AQgw])")
 _COUNTED = re.compile("[0-9]{11}")
@@ -33,8 +34,9 @@ class ReviewExport(Item):
         first_day, last_day: the UTC days that it goes through.
         filtered_by: by which members it chooses, without their values.
         status: ``running`` until it is ``ready``, was ``stopped``, or ``deleted`` after that.
-        unfinished: whether there is something left to do: to make the file, or to delete what there is of it.
-        wish_kept: whether the request that asked for it has stored what it is to hold.
+        unfinished: whether there is something left to do: to make the file, or to delete what there is of it and, also
+            if it is ready, what was asked for.
+        wish_kept: whether what it is to hold is known to have been stored, by the request for it or by who found it.
         day: the UTC day in whose container the file lies, once there is a capture for it: the oldest that it holds.
         gone_through: after which batch the next run goes on, as long as there is no capture for it yet.
         captures, newest_day, bytes, sha256, etag: of the file, once it is ready.

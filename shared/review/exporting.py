@@ -160,9 +160,12 @@ class Exporting:
             if not await self._keep_wish(opened, export, selection):
                 return await self._stop(export, "nothing-found")
             # Before anybody is told of it: a run that found no wish, long ago perhaps, stops it no more.
-            export = await self._changed(export, lambda running: running.model_copy(update={"wish_kept": True}))
+            export = await self._wish_is_kept(export)
         except _NotRunning:
             return await self.read(tenant_id, export_id)
+        except (GrantRequired, NotFound) as refusal:
+            await self._stop(export, _reason(refusal))  # a run would find no wish, and think that this was cut off
+            raise
         with suppress(StoreUnavailable, Conflict):  # the timer goes on with it
             return await self.carry_on(export, REQUEST_SECONDS)
         return await self.read(tenant_id, export_id)
@@ -244,7 +247,8 @@ class Exporting:
             opened = await self.record.opened(tenant_id, reviewer, now, export.enrollment.enrollment_id)
             if export.status not in {"running", "ready"}:
                 return None, export
-            ended = export.model_copy(update={"status": "deleted", "unfinished": True, "finished_at": now})
+            deleted = {"status": "deleted", "unfinished": True, "finished_at": now, "discarded_at": None}
+            ended = export.model_copy(update=deleted)
             return Entry("exportDeleted", reviewer, opened.grant, _details(ended), export=ended), ended
 
         ended = await self.record.commit(tenant_id, decide)
@@ -297,8 +301,21 @@ class Exporting:
             export = await self._stop(export, "data-gone")
         if export.status == "running" or not export.unfinished:
             return export
-        # It has ended by now; when its end was stamped says nothing, because that may have been committed much later.
+        try:
+            return await self._cleaned_up(export)
+        except _NotRunning:  # it was ready, and somebody has deleted it since
+            return await self.read(export.tenant_id, export.export_id)
+
+    async def _cleaned_up(self, export: ReviewExport) -> ReviewExport:
+        """Delete what an export leaves that has ended, twice, and return it as it is then.
+
+        Raises:
+            _NotRunning: if it has ended otherwise meanwhile.
+        """
+        # When its end was stamped says nothing, because that may have been committed much later.
         now = self.record.clock.now()
+        if export.discarded_at is not None and export.discarded_at > deadlines.second_look_due(now):
+            return export
         try:
             await self._discard(export)
         except GeoNotServed:
@@ -306,9 +323,7 @@ class Exporting:
         if export.discarded_at is None:
             return await self._changed(export, lambda ended: ended.model_copy(update={"discarded_at": now}))
         # What had begun before the end has arrived by now, if it ever does.
-        if export.discarded_at <= deadlines.second_look_due(now):
-            return await self._changed(export, lambda ended: ended.model_copy(update={"unfinished": False}))
-        return export
+        return await self._changed(export, lambda ended: ended.model_copy(update={"unfinished": False}))
 
     def _leave_to_others(self, export: ReviewExport) -> None:
         """Refuse to end what another instance may yet reach; when its days are over, it is gone with its containers.
@@ -324,6 +339,7 @@ class Exporting:
         there = await self._file(opened, export)
         if there is None:
             selection = await self._wish(opened, export)
+            export = await self._wish_is_kept(export)  # also if the request for it was killed before it could say so
             export = await self._gather(opened, export, selection, until)
             there = await self._file(opened, export)
         return export if there is None else await self._finish(opened, export, there)
@@ -453,14 +469,11 @@ class Exporting:
         async def decide(now: datetime, sequence: int) -> tuple[Entry, ReviewExport]:
             current = await self._running(export)
             await self.record.refuse_ended(opened, [day], now)
-            ready = {**told, "status": "ready", "unfinished": False, "finished_at": now}
+            ready = {**told, "status": "ready", "finished_at": now}  # and unfinished, until the wish is gone
             done = current.model_copy(update=ready)
             return Entry("exportReady", done.requested_by, opened.grant, _details(done), export=done), done
 
-        done = await self.record.commit(export.tenant_id, decide)
-        with suppress(StoreUnavailable):
-            await self._discard(done)
-        return done
+        return await self.record.commit(export.tenant_id, decide)
 
     async def _stop(self, export: ReviewExport, reason: StopReason) -> ReviewExport:
         """Tell that an export was stopped, unless it has ended otherwise; return it as it is then."""
@@ -488,7 +501,7 @@ class Exporting:
         """Change what no record tells of an export that stands as it did.
 
         Raises:
-            _NotRunning: if it has ended meanwhile.
+            _NotRunning: if it has ended meanwhile, or otherwise.
         """
 
         def unless_ended(now: ReviewExport) -> ReviewExport:
@@ -513,10 +526,17 @@ class Exporting:
         if len(running) >= RUNNING_MAX:
             raise TooManyExports(RUNNING_MAX)
 
-    # What was asked for: it may hold what customers said, so it lies beside the captures too (P8)
+    # What was asked for: it may hold what customers said, so it lies beside the captures too, and goes with the end of
+    # the export (P8). As long as that is under way it is needed, so it lies where retention comes last.
 
     async def _keep_wish(self, opened: Opened, export: ReviewExport, selection: Selection) -> bool:
-        """Store what was asked for in the first container that there is; return whether there is one."""
+        """Store what was asked for in the newest container that there is; return whether there is one.
+
+        Raises:
+            GrantRequired, NotFound: if nothing of that may be read any more.
+            _NotRunning: if the export has ended meanwhile.
+            StoreUnavailable: if it is not stored.
+        """
         content = selection.model_dump_json(by_alias=True).encode()
 
         async def keep(day: date) -> None:
@@ -530,7 +550,7 @@ class Exporting:
                 )
 
         gone: NotFound | None = None
-        for day in _days(export):
+        for day in _newest_first(export):
             try:
                 await keep(day)
             except (ContainerMissing, ContainerBeingDeleted):
@@ -538,23 +558,28 @@ class Exporting:
             except NotFound as refusal:
                 if refusal.detail != NotFound.DAY_GONE:
                     raise
-                gone = refusal  # it has expired since it was asked for; the others have not
-                continue
+                gone = refusal  # it has expired since it was asked for, and so have those before it
+                break
             return True
         if gone is not None:
             raise gone
         return False
+
+    async def _wish_is_kept(self, export: ReviewExport) -> ReviewExport:
+        return await self._changed(export, lambda running: running.model_copy(update={"wish_kept": True}))
 
     async def _wish(self, opened: Opened, export: ReviewExport) -> Selection:
         found = await self._find_wish(opened.store, export)
         if found is not None:
             with suppress(ValidationError):
                 return Selection.model_validate_json(found[1])
+        elif export.wish_kept:
+            raise _Stopped("data-gone")  # the newest container that there was went, with all before it
         raise _Stopped("interrupted")
 
     async def _find_wish(self, store: CaptureStore, export: ReviewExport) -> tuple[str, bytes] | None:
         """Return in which container it is kept, and what it says."""
-        for day in _days(export):
+        for day in _newest_first(export):
             container = _container(export, day)
             with suppress(ContainerMissing, ContainerBeingDeleted):
                 kept = await store.read_beside(container, export.wish)
@@ -567,8 +592,8 @@ def _container(export: ReviewExport, day: date) -> str:
     return DayContainer(export.enrollment.enrollment_id, day).name
 
 
-def _days(export: ReviewExport) -> Sequence[date]:
-    return [export.first_day + timedelta(days=n) for n in range((export.last_day - export.first_day).days + 1)]
+def _newest_first(export: ReviewExport) -> Sequence[date]:
+    return [export.last_day - timedelta(days=n) for n in range((export.last_day - export.first_day).days + 1)]
 
 
 def _reason(refusal: GrantRequired | NotFound) -> StopReason:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import heapq
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -150,7 +150,8 @@ class Finding:
     ) -> FoundPage:
         """Return captures that match, from a place on, once the look is on the record.
 
-        A page may have fewer than are wanted, or none, and yet not be the last.
+        A page may have fewer than are wanted, or none, and yet not be the last. It has nothing of a day that has ended
+        while storage answered.
 
         Args:
             tenant_id: the tenant.
@@ -162,7 +163,7 @@ class Finding:
         Raises:
             InvalidRequest: if the cursor is none of this search's.
             GrantRequired: if the reviewer has no live grant, or has none any more when storage has answered.
-            NotFound: if nothing of the enrollment, or of those days, may be read, or of what was found no more.
+            NotFound: if nothing of the enrollment, or of those days, may be read, or of the enrollment no more.
             StoreUnavailable, Conflict: if the record could not be written, or storage does not answer.
         """
         enrollment_id, start = None, None
@@ -302,10 +303,18 @@ class Finding:
         return []
 
     async def _tell(self, look: _Look) -> None:
-        """Put on the record what was found; behind this nothing is waited for until it leaves."""
-        names = tuple(each.found.name for each in look.value)
-        days = sorted({each.found.day for each in look.value})
-        await self.record.tell(look.opened, "found", AccessDetails(captures=len(names), opened=names), days=days)
+        """Put on the record what was found, and let go what is of days that have ended meanwhile.
+
+        Behind this nothing is waited for until it leaves.
+        """
+
+        def details(live: Set[date]) -> AccessDetails:
+            names = tuple(each.found.name for each in look.value if each.found.day in live)
+            return AccessDetails(captures=len(names), opened=names)
+
+        days = {each.found.day for each in look.value}
+        live = await self.record.tell(look.opened, "found", days, details)
+        look.value = [each for each in look.value if each.found.day in live]
 
     def _is_late(self, look: _Look, scanned: Scanned) -> bool:
         until = _ENOUGH_SECONDS if look.value or look.is_first else PAGE_SECONDS

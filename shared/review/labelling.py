@@ -7,7 +7,7 @@ rests on a look at the grant, and storage refuses it a minute later (D11).
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -171,6 +171,8 @@ class Labelling:
     async def agreement(self, tenant_id: str, reviewer: str, first_day: date | None, last_day: date | None) -> Compared:
         """Return how far each two reviewers agree on the captures of some days, once the look is on the record.
 
+        Should a day end while storage answers, the others are compared once more.
+
         Args:
             tenant_id: the tenant.
             reviewer: the object id of the reviewer who asks.
@@ -179,7 +181,7 @@ class Labelling:
 
         Raises:
             GrantRequired: if the reviewer has no live grant, or has none any more when storage has answered.
-            NotFound: if nothing of those days may be read.
+            NotFound: if nothing of those days may be read, or none of what was compared any more.
             TooManyLabels: if there is more to compare than one request does.
         """
 
@@ -192,6 +194,18 @@ class Labelling:
             return Entry("labelsRead", reviewer, opened.grant, about), (opened, days)
 
         opened, days = await self.record.commit(tenant_id, decide)
+        while True:
+            compared, of_days = await self._compared(opened, days)
+            await self.record.look_again(opened)
+            if all(map(self.record.is_live, of_days)):
+                return compared
+            # One of them has ended while storage answered: it is no reason to keep back what is said of the others.
+            days = [day for day in days if self.record.is_live(day)]
+            if not days:
+                raise NotFound(NotFound.DAY_GONE)
+
+    async def _compared(self, opened: Opened, days: Sequence[date]) -> tuple[Compared, Set[date]]:
+        """Return how far reviewers agree on the captures of some days, and on which of these there are labels."""
         labelled = await self._labelled(opened, days)
         agreements, labels = Agreements(), 0
         for start in range(0, len(labelled), _AT_ONCE):
@@ -199,9 +213,7 @@ class Labelling:
             for said in await asyncio.gather(*(self._read(opened, day, blobs) for day, blobs in some)):
                 agreements.add(said)
                 labels += sum(len(each.labels) for each in said)
-        pairs = agreements.of_pairs()
-        await self.record.look_again(opened, *{day for day, _ in labelled})
-        return Compared(pairs, labels)
+        return Compared(agreements.of_pairs(), labels), {day for day, _ in labelled}
 
     async def _labelled(self, opened: Opened, days: Sequence[date]) -> Sequence[tuple[date, Sequence[str]]]:
         """Return the days on which somebody has labelled something; for each batch its day and its blobs of labels."""

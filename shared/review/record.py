@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime
@@ -157,28 +157,38 @@ class Record:
 
         return await self.commit(tenant_id, decide)
 
-    async def tell(self, opened: Opened, action: Action, details: AccessDetails, *, days: Sequence[date] = ()) -> None:
-        """Put on the record what a look has come to, before it leaves; refuse it if it may no longer leave.
+    async def tell(
+        self, opened: Opened, action: Action, days: Iterable[date], details: Callable[[Set[date]], AccessDetails]
+    ) -> Set[date]:
+        """Put on the record what a look has come to, before it leaves; refuse it if nothing may leave any more.
+
+        A day that has ended meanwhile takes only itself away, and is not on the record either.
 
         Args:
             opened: what was looked at.
             action: what kind of look it was.
-            details: what it came to.
-            days: the UTC days that it shows.
+            days: the UTC days that it would show.
+            details: what it comes to, if it shows only some of them; asked again whenever somebody came between.
+
+        Returns:
+            the days of which something may leave: all that are on the record, or fewer if that took long.
 
         Raises:
-            GrantRequired, NotFound: if it may no longer leave.
+            GrantRequired, NotFound: if the grant or the enrollment has ended.
             Unavailable: if looking at the grant takes too long, again and again.
         """
 
-        async def decide(now: datetime, sequence: int) -> tuple[Entry, Moment]:
+        async def decide(now: datetime, sequence: int) -> tuple[Entry, tuple[Moment, Set[date]]]:
             started = Moment.now(self.clock)
-            await self.refuse_ended(opened, days, now)
-            return Entry(action, opened.grant.requested_by, opened.grant, details), started
+            await self.refuse_ended(opened, [], now)
+            live = frozenset(day for day in days if self.is_live(day, now))
+            return Entry(action, opened.grant.requested_by, opened.grant, details(live)), (started, live)
 
-        started = await self.commit(opened.tenant_id, decide)
-        if started.age >= deadlines.LOOK_SECONDS:  # a grant that ends by itself moves no head
-            await self.look_again(opened, *days)
+        started, live = await self.commit(opened.tenant_id, decide)
+        if started.age < deadlines.LOOK_SECONDS:
+            return live
+        await self.look_again(opened)  # a grant that ends by itself moves no head
+        return frozenset(day for day in live if self.is_live(day))
 
     async def look_again(self, opened: Opened, *days: date) -> ReviewPermit:
         """Refuse what may no longer leave: storage may have been slow, and the grant revoked meanwhile (P7).

@@ -238,6 +238,114 @@ async def test_p7_an_export_that_is_asked_for_while_its_oldest_day_expires_holds
     assert (export.status, export.day, export.captures) == ("ready", days_after(1), 8)
     with pytest.raises(NotFound, match="gone"):
         await asked_just_before(days_after(1), selected(lastDay=days_after(1)))
+    refused = max(world.access_store.exported.values(), key=lambda each: each.requested_at)
+    assert (refused.status, refused.reason, refused.wish_kept) == ("stopped", "data-gone", False)
+
+
+async def test_p12_an_export_goes_on_though_retention_takes_its_oldest_day_in_which_nothing_matches() -> None:
+    world = await shared_world()
+    goes = deadlines.day_deadline(DAY, 30) - deadlines.RETENTION_LEAD
+    world.clock.set(goes - timedelta(minutes=1))
+    await granted(world)
+    export = await out_of_time(world, selected(text="day 3"))
+    assert blobs(world) == [(container(world, days_after(3)), export.wish)]
+    await world.run_purges(goes + timedelta(minutes=1))
+    assert container(world, DAY) not in store(world).containers
+    await exporting(world).run()
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.captures, export.day) == ("ready", 4, days_after(3))
+
+
+async def test_p12_an_export_says_that_its_data_is_gone_if_what_was_asked_for_went_with_the_newest_day() -> None:
+    world = await shared_world()
+    export = await out_of_time(world, selected(text="day 0"))
+    await store(world).delete_container(container(world, days_after(3)))
+    world.clock.move(timedelta(minutes=1))
+    await exporting(world).run()
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.reason) == ("stopped", "data-gone")
+
+
+async def test_p12_what_a_killed_request_has_kept_and_a_run_has_found_was_not_cut_off() -> None:
+    world = await shared_world(each=30)
+    inner = world.access_store.move_head
+
+    async def killed(*_: Any, **__: Any) -> None:
+        raise Crash
+
+    world.access_store.move_head = killed
+    with pytest.raises(Crash):
+        await exporting(world).request(TENANT, REVIEWER, ALL)
+    world.access_store.move_head = inner
+    world.clock.move(timedelta(minutes=1))
+    [export] = world.access_store.exported.values()
+    assert not export.wish_kept
+    assert (await exporting(world).carry_on(export, 0.0)).wish_kept
+    for day in (0, 1, 3):
+        await store(world).delete_container(container(world, days_after(day)))
+    await exporting(world).run()
+    assert (await exporting(world).read(TENANT, export.export_id)).reason == "data-gone"
+
+
+@pytest.mark.parametrize("ended", ["killed", "not deleted", "arrives late"])
+async def test_p8_what_was_asked_for_does_not_outlive_its_export_whatever_fails_at_the_end(ended: str) -> None:
+    world = await shared_world()
+    delete, found = store(world).delete_beside, list[Any]()
+
+    async def failing(name: str, blob: str) -> None:
+        found.append((name, blob, store(world).beside[name, blob]))
+        if ended == "arrives late":
+            return await delete(name, blob)
+        raise Crash if ended == "killed" else StoreUnavailable("storage-503")
+
+    store(world).delete_beside = failing  # type: ignore[method-assign]
+    if ended == "killed":
+        with pytest.raises(Crash):
+            await exporting(world).request(TENANT, REVIEWER, ALL)
+    else:
+        assert (await exporting(world).request(TENANT, REVIEWER, ALL)).status == "ready"
+    store(world).delete_beside = delete  # type: ignore[method-assign]
+    [(name, blob, stored)] = found
+    store(world).beside[name, blob] = stored
+    [export] = world.access_store.exported.values()
+    assert (blob, export.status, export.unfinished) == (export.wish, "ready", True)
+    assert len(await content(world, export)) == 12
+    for minutes in (1, 5):
+        world.clock.move(timedelta(minutes=minutes))
+        assert (await exporting(world).run()).errors == []
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.unfinished, blobs(world)) == ("ready", False, [(container(world, DAY), export.file)])
+    assert len(await content(world, export)) == 12
+    assert (await exporting(world).run()).counts["exports"] == 0
+
+
+async def test_p12_an_export_that_is_deleted_while_what_was_asked_for_goes_is_looked_at_twice_from_then_on() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    assert export.discarded_at is not None
+    world.clock.move(timedelta(minutes=5))
+    read, delete = store(world).read_beside, store(world).delete_beside
+
+    async def left(*_: Any) -> None:
+        raise StoreUnavailable("storage-503")
+
+    async def overtaken(*args: Any) -> Any:
+        store(world).read_beside = read  # type: ignore[method-assign]
+        store(world).delete_beside = left  # type: ignore[method-assign]
+        await exporting(world).delete(TENANT, REVIEWER, export.export_id)
+        store(world).delete_beside = delete  # type: ignore[method-assign]
+        return await read(*args)
+
+    store(world).read_beside = overtaken  # type: ignore[method-assign]
+    assert (await exporting(world).run()).errors == []
+    export = await exporting(world).read(TENANT, export.export_id)
+    assert (export.status, export.unfinished, export.discarded_at) == ("deleted", True, None)
+    assert blobs(world) != []
+    for unfinished in (True, False):
+        await exporting(world).run()
+        assert (await exporting(world).read(TENANT, export.export_id)).unfinished == unfinished
+        assert blobs(world) == []
+        world.clock.move(timedelta(minutes=5))
 
 
 async def test_days_without_captures_make_no_export() -> None:

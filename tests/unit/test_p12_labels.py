@@ -681,6 +681,59 @@ async def test_p12_how_far_reviewers_agree_is_told_of_the_days_that_were_asked_f
     assert len(world.access_store.records[TENANT]) == records
 
 
+@pytest.mark.parametrize("slow", ["list_blobs", "read_beside"])
+async def test_p7_a_day_that_ends_while_labels_are_compared_keeps_back_nothing_of_the_others(slow: str) -> None:
+    world, first = await shared_world()
+    await granted(world, OTHER_REVIEWER)
+    for reviewer in (REVIEWER, OTHER_REVIEWER):
+        await put(world, first, 0, CORRECT, reviewer=reviewer)
+    world.clock.move(timedelta(days=1))
+    second = (await world.post("later", key="later")).batch_id
+    for reviewer, said in ((REVIEWER, CORRECT), (OTHER_REVIEWER, INCORRECT)):
+        await granted(world, reviewer)
+        await put(world, second, 0, said, reviewer=reviewer, day=DAY + timedelta(days=1))
+
+    async def let_it_end(day: date) -> None:
+        world.clock.set(deadlines.day_deadline(day, 30))
+
+    async def compared_while_it_ends(day: date) -> module.Compared:
+        world.clock.set(deadlines.day_deadline(day, 30) - timedelta(seconds=1))
+        await granted(world)
+        between(world, slow, partial(let_it_end, day), after=True)
+        return await labelling(world).agreement(TENANT, REVIEWER, None, None)
+
+    compared = await compared_while_it_ends(DAY)
+    assert (compared.labels, [(pair.captures, pair.observed) for pair in compared.pairs]) == (2, [(1, 0.0)])
+    # Where nobody has labelled anything a day may come and go.
+    await store(world).delete_container(container(world, DAY + timedelta(days=1)))
+    listed = list[str]()
+    inner = store(world).list_blobs
+
+    async def spy(name: str, **limits: Any) -> Any:
+        listed.append(name)
+        return await inner(name, **limits)
+
+    store(world).list_blobs = spy  # type: ignore[method-assign]
+    await let_it_end(DAY)
+    assert (await labelling(world).agreement(TENANT, REVIEWER, None, None)).labels == 0
+    assert len(listed) == len(set(listed))
+
+
+async def test_p7_if_none_of_what_was_compared_may_be_read_any_more_that_is_refused() -> None:
+    world, batch = await shared_world()
+    await put(world, batch, 0, CORRECT)
+    goes = deadlines.day_deadline(DAY, 30)
+    world.clock.set(goes - timedelta(seconds=1))
+    await granted(world)
+
+    async def end() -> None:
+        world.clock.set(goes)
+
+    between(world, "read_beside", end, after=True)
+    with pytest.raises(NotFound, match="gone"):
+        await labelling(world).agreement(TENANT, REVIEWER, None, DAY)
+
+
 async def test_p12_so_much_is_compared_in_one_request_and_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     world, batch = await shared_world()
     batches = [batch, *[(await world.post(key=f"more-{key}")).batch_id for key in range(4)]]

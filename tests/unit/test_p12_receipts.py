@@ -156,10 +156,11 @@ async def test_p7_what_a_look_has_come_to_is_told_only_while_it_may_be_seen() ->
     world = await shared_world()
     record: Record = world.access.record
     opened = await record.open(TENANT, REVIEWER, "searched")
-    await record.tell(opened, "found", AccessDetails(captures=1))
+    day = world.clock.now().date()
+    assert await record.tell(opened, "found", [day], lambda live: AccessDetails(captures=len(live))) == {day}
     await opted_out_and_purged(world)
     with pytest.raises(NotFound):
-        await record.tell(opened, "found", AccessDetails(captures=2))
+        await record.tell(opened, "found", [], lambda live: AccessDetails(captures=2))
     assert world.access_store.records[TENANT][-1].captures == 1
 
 

@@ -555,22 +555,29 @@ async def test_no_look_is_on_the_record_at_an_instant_at_which_it_was_too_late_t
     await granted(world)
     if what == "grant":
         end = world.clock.now() + timedelta(minutes=ASKED.duration_minutes)
-    record, read_setting, days = world.access.record, world.ledger.read_setting, [DAY] if what == "day" else []
+    record, read_setting = world.access.record, world.ledger.read_setting
     opened = await record.opened(TENANT, REVIEWER, world.clock.now())
     before = actions(world)
 
     async def set_back(tenant_id: str) -> Any:
+        world.ledger.read_setting = read_setting
         world.clock.move_wall(-timedelta(seconds=5))
         return await read_setting(tenant_id)
 
     world.ledger.read_setting = set_back
     world.clock.set(end + timedelta(seconds=1))
     with pytest.raises((GrantRequired, NotFound)):
-        await record.tell(opened, "found", AccessDetails(captures=1), days=days)
-    world.clock.set(end + timedelta(seconds=1))
-    with pytest.raises((GrantRequired, NotFound)):
-        await record.open(TENANT, REVIEWER, "read", day=days[0] if days else None)
+        await record.open(TENANT, REVIEWER, "read", day=DAY if what == "day" else None)
     assert actions(world) == before
+    world.ledger.read_setting = set_back
+    world.clock.set(end + timedelta(seconds=1))
+    told = record.tell(opened, "found", [DAY], lambda live: AccessDetails(captures=len(live)))
+    if what == "day":
+        assert (await told, world.access_store.records[TENANT][-1].captures) == (frozenset(), 0)
+    else:
+        with pytest.raises((GrantRequired, NotFound)):
+            await told
+        assert actions(world) == before
 
 
 async def test_opting_in_again_opens_nothing_of_the_new_enrollment_to_an_old_grant() -> None:

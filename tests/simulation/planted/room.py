@@ -232,6 +232,13 @@ def _() -> Iterator[None]:
         yield
 
 
+@mutant("what an export is to hold lies beside its oldest day")
+def _() -> Iterator[None]:
+    newest_first = exporting._newest_first
+    with patched(exporting, "_newest_first", lambda export: newest_first(export)[::-1]):
+        yield
+
+
 @mutant("a grant of another enrollment opens an export")
 def _() -> Iterator[None]:
     opened = Record.opened
@@ -329,8 +336,8 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     tell = Record.tell
 
-    async def vaguely(self: Record, opened: Opened, action: Any, details: AccessDetails, **how: Any) -> None:
-        await tell(self, opened, action, details.model_copy(update={"opened": ()}), **how)
+    async def vaguely(self: Record, opened: Opened, action: Any, days: Any, details: Any) -> Any:
+        return await tell(self, opened, action, days, lambda live: details(live).model_copy(update={"opened": ()}))
 
     with patched(Record, "tell", vaguely):
         yield
@@ -340,8 +347,8 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     tell = Record.tell
 
-    async def trusting(self: Record, *what: Any, **how: Any) -> None:
-        await tell(_as(_Trusting, self), *what, **how)
+    async def trusting(self: Record, *what: Any) -> Any:
+        return await tell(_as(_Trusting, self), *what)
 
     with patched(Record, "tell", trusting):
         yield
