@@ -17,6 +17,7 @@ from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
 from shared.stores.memory import MemoryOperations
 from tests.clocks import START
+from tests.keeping import keep
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -95,7 +96,7 @@ async def test_d20_what_an_earlier_version_kept_of_a_geo_counts_for_its_account_
     container = await account.container("operations")
     await container.upsert_item({"id": "europe", **heartbeat(2).to_json()})
     assert await operations.read_all("sweep") == {"steurope": heartbeat(2)}, "totals and cursor go on"
-    await operations.write(heartbeat(3))
+    await keep(operations, heartbeat(3))
     assert await operations.read_all("sweep") == {"steurope": heartbeat(3)}
     for members in (heartbeat(4).to_json(), {**heartbeat(4).to_json(), "counts": 5}, heartbeat(9**6).to_json()):
         await container.upsert_item({"id": "europe", **members})
@@ -119,7 +120,7 @@ async def test_p9_what_is_under_an_id_that_is_not_its_own_is_told_and_blinds_no_
             await container.upsert_item({"id": item_id, **members})
         told = {"of asia", "of steurope", "of account", "of nobody's", "steuropex", None}
         assert await read_all() == dict.fromkeys(told)
-        await store.write(value)  # type: ignore[arg-type]
+        await keep(store, value)  # type: ignore[arg-type]
         assert await read_all() == dict.fromkeys(told) | {"steurope": value}
         # An account's own item counts alone, even if nobody understands it; the next run replaces it.
         await container.upsert_item({"id": "europe", **members})
@@ -127,7 +128,7 @@ async def test_p9_what_is_under_an_id_that_is_not_its_own_is_told_and_blinds_no_
         assert await read_all() == dict.fromkeys(told | {"steurope"})
         await container.upsert_item({"id": "account-steurope", **members, "storageAccount": "stasia"})
         assert await read_all() == dict.fromkeys(told | {"steurope"})
-        await store.write(value)  # type: ignore[arg-type]
+        await keep(store, value)  # type: ignore[arg-type]
         assert (await read_all())["steurope"] == value
         # Two of earlier versions that speak of one account: at most one of them has ever been written by us.
         await container.delete_item("account-steurope", members["kind"])
