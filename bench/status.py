@@ -160,7 +160,7 @@ class Looks:
             counts={},
             scheduled_until=int((filled_at - timedelta(hours=1)).timestamp()),
         )
-        await CosmosOperations(account).write(heartbeat)
+        await CosmosOperations(account).write(heartbeat, None)
         return cls(cosmos, services, account, _CountingLedger(account), heartbeat)
 
     async def status(self) -> Mapping[str, float]:

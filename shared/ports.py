@@ -366,8 +366,19 @@ class DeletionStore(Protocol):
 class OperationStore(Protocol):
     """Container ``operations``."""
 
-    async def write(self, heartbeat: Heartbeat) -> None:
-        """Store a job's last run, in place of the one before of the same kind and storage account."""
+    async def last(self, kind: str, storage_account: str | None) -> Stored[Heartbeat | None] | None:
+        """Return the last run of a kind of job in a storage account, or with None on the ledger; None if there is none.
+
+        One that nobody understands has the value None. What an earlier version wrote under another name is none.
+        """
+        ...
+
+    async def write(self, heartbeat: Heartbeat, etag: str | None) -> None:
+        """Store a job's last run, in place of the one of the same kind and storage account that has ``etag``.
+
+        Raises:
+            Conflict: if that is not the one that stands there; with None, if there is one.
+        """
         ...
 
     async def deployment_id(self) -> str | None:
@@ -423,8 +434,16 @@ class InspectedAccount(Protocol):
 class PostureStore(Protocol):
     """Container ``operations`` again: the last check of each account's posture."""
 
-    async def write(self, check: PostureCheck) -> None:
-        """Store a check, in place of the one before of the same account."""
+    async def last(self, storage_account: str | None) -> Stored[PostureCheck | None] | None:
+        """Return the last check of a storage account, or with None of the Cosmos DB account; see ``OperationStore``."""
+        ...
+
+    async def write(self, check: PostureCheck, etag: str | None) -> None:
+        """Store a check, in place of the one of the same account that has ``etag``.
+
+        Raises:
+            Conflict: if that is not the one that stands there; with None, if there is one.
+        """
         ...
 
     async def read_all(self) -> Mapping[str | None, PostureCheck | None]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from functools import cache, partial
 from typing import Any, Literal, TypeVar, cast
@@ -85,6 +86,10 @@ class Run:
         self.cut_short = False
         self._backoffs: dict[str, Backoff] = {}
 
+    def now(self) -> datetime:
+        """Return the time."""
+        return self._clock.now()
+
     def out_of_time(self) -> bool:
         """Tell whether no new work may begin; then there is more for the next run."""
         if self._clock.monotonic() >= self._ends_at:
@@ -144,8 +149,12 @@ class Run:
             with suppress(ValueError):  # who was dropped in the middle of it is closed by somebody else
                 _UNDER_WAY.reset(token)
 
-    async def tell(self, writing: Awaitable[None]) -> None:
-        """Keep what the run has come to, for which there is time also when it has ended; a failure is noted."""
+    async def tell(self, writing: Awaitable[None]) -> bool:
+        """Keep what the run has come to, for which there is time also when it has ended; a failure is noted.
+
+        Returns:
+            whether it is known to be kept.
+        """
 
         async def patiently() -> None:
             token = _UNDER_WAY.set(_UnderWay(self, max(self._ends_at, self._clock.monotonic() + TELLING_SECONDS)))
@@ -155,7 +164,7 @@ class Run:
                 with suppress(ValueError):
                     _UNDER_WAY.reset(token)
 
-        await self.isolated(patiently())
+        return await self.isolated(patiently()) is None
 
     async def isolated(self, work: Awaitable[None], *, seconds: float | None = None) -> str | None:
         """Carry out work whose failure must not keep other work from being done; it is noted, and its code returned.

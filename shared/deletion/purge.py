@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import TypeVar
 
+from shared import standing
 from shared.accounts import Account, Accounts
 from shared.clock import Clock
 from shared.deletion.postponed import PostponedDays
@@ -155,7 +156,8 @@ class Purge:
         await run.isolated(self._purge_paired(account, run, postponed))
         heartbeat = run.heartbeat(account, more=run.more)
         heartbeat = heartbeat.model_copy(update={"postponed": postponed.kept or None})
-        await run.tell(self._operations.write(heartbeat))
+        last_one = partial(self._operations.last, run.kind, account.name)
+        await run.tell(standing.put(last_one, self._operations.write, lambda _: heartbeat))
         return heartbeat
 
     async def _purge_paired(self, account: Account, run: Run, postponed: PostponedDays) -> None:

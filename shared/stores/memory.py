@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from datetime import datetime
 from functools import cache
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shared.model import deadlines
 from shared.model.deletion import Deletion
@@ -367,20 +367,48 @@ class MemoryAccess:
         return [grant for (tenant, _), grant in _in_no_order(self.granted.items()) if tenant == tenant_id]
 
 
+class _Standing:
+    """The etags of what stands in a mapping; a test that writes into that past the store changes them too."""
+
+    def __init__(self) -> None:
+        self._tagged: dict[Any, tuple[Any, str]] = {}
+        self._etags = count(1)
+
+    def of(self, key: Any, values: Mapping[Any, T]) -> Stored[T | None] | None:
+        if key not in values:
+            return None
+        value, tagged = values[key], self._tagged.get(key)
+        if tagged is None or tagged[0] is not value:
+            self._tagged[key] = tagged = (value, str(next(self._etags)))
+        return Stored(value, tagged[1])
+
+    def replace(self, key: Any, values: dict[Any, T], value: T, etag: str | None) -> None:
+        stands = self.of(key, values)
+        if etag != (None if stands is None else stands.etag):
+            raise Conflict
+        values[key] = value
+        self._tagged[key] = (value, str(next(self._etags)))  # the same value written again has another one
+
+
 class MemoryOperations:
     """Container ``operations``."""
 
     def __init__(self) -> None:
         self.heartbeats: dict[tuple[str, str | None], Heartbeat] = {}
+        self._standing = _Standing()
         self.deployment: str | None = None
         self.now: Callable[[], datetime] | None = None
         """The database's own clock; without one, nothing is known to be after anything."""
         self.epochs: dict[str, Epoch] = {}
         self._etags = count(1)
 
-    async def write(self, heartbeat: Heartbeat) -> None:
+    async def last(self, kind: str, storage_account: str | None) -> Stored[Heartbeat | None] | None:
         """See ``OperationStore``."""
-        self.heartbeats[heartbeat.kind, heartbeat.storage_account] = heartbeat
+        return self._standing.of((kind, storage_account), self.heartbeats)
+
+    async def write(self, heartbeat: Heartbeat, etag: str | None) -> None:
+        """See ``OperationStore``."""
+        self._standing.replace((heartbeat.kind, heartbeat.storage_account), self.heartbeats, heartbeat, etag)
 
     async def deployment_id(self) -> str | None:
         """See ``OperationStore``."""
@@ -412,10 +440,15 @@ class MemoryPosture:
 
     def __init__(self) -> None:
         self.checks: dict[str | None, PostureCheck] = {}
+        self._standing = _Standing()
 
-    async def write(self, check: PostureCheck) -> None:
+    async def last(self, storage_account: str | None) -> Stored[PostureCheck | None] | None:
         """See ``PostureStore``."""
-        self.checks[check.storage_account] = check
+        return self._standing.of(storage_account, self.checks)
+
+    async def write(self, check: PostureCheck, etag: str | None) -> None:
+        """See ``PostureStore``."""
+        self._standing.replace(check.storage_account, self.checks, check, etag)
 
     async def read_all(self) -> Mapping[str | None, PostureCheck]:
         """See ``PostureStore``."""

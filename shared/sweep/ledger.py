@@ -273,8 +273,9 @@ class LedgerSweep:
             events = await self.ledger.events_of(event.tenant_id, event.enrollment_id)
         compared = await self.receipts.compare(deletion, events)
         self.round.run.counts.update(compared.faults or ([LedgerFault.DISAGREEING] if moved else []))
-        # Nothing is changed on the word of a broken ledger.
-        if trusted and compared.deletion != stored.value:
+        # Nothing is changed on the word of a broken ledger, nor before it is on record what was found: the change takes
+        # away what shows it. The next round does what this one may not.
+        if trusted and compared.deletion != stored.value and await self.round.put_on_record():
             await self._replace(compared.deletion, stored.etag)
 
     async def _create_deletion(self, event: OptedOut, *, trusted: bool) -> None:

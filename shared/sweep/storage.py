@@ -248,7 +248,10 @@ class StorageSweep:
             confirmed = [each for seen in chunk if (each := await self._confirmed(seen, sound_ledgers)) is not None]
             for intruder in confirmed:
                 run.counts[intruder.trespass] += len(intruder.containers)
-            await self.round.report()  # on record, even if this run is killed before or after it has deleted them
+            # On record, even if this run is killed before or after it has deleted them; if it is not, the next run's.
+            if not await self.round.put_on_record() and confirmed:
+                run.more = True
+                return
             for intruder in confirmed:
                 await run.isolated(self._delete(intruder))
             # However long the looking took, something of what it found is done, or it would be looked for for ever.

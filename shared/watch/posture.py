@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
+from shared import standing
 from shared.clock import Clock
 from shared.model.heartbeats import believable
 from shared.model.posture import COSMOS_RULES, STORAGE_RULES, Finding, PostureCheck, Rule
@@ -60,6 +62,7 @@ class Posture:
 
     async def _check(self, account: InspectedAccount) -> PostureCheck:
         where, rules = account.account or _COSMOS, _rules(account.account)
+        at = self.clock.now()  # before it is looked: what it says may not be newer than what was seen
         try:
             setup = await account.setup()
             findings = [rule.check(setup.properties, development=setup.development) for rule in rules]
@@ -67,7 +70,7 @@ class Posture:
             setup, findings = Setup({}, development=False), [rule.unreadable(_code(error)) for rule in rules]
         check = PostureCheck(
             storage_account=account.account,
-            at=self.clock.now(),
+            at=at,
             development=setup.development,
             findings=tuple(findings),
         )
@@ -75,10 +78,20 @@ class Posture:
             if not finding.holds:
                 _log.error("posture of %s: %s is %s, not %s", where, finding.path, finding.found, finding.needed)
         try:
-            await self.accounts.checks.write(check)
+            await self._keep(check)
         except Exception as error:  # also one of ours: the sweep, which comes after, must not be kept away by it
             _log.warning("the posture of %s cannot be kept: %s", where, _code(error))
         return check
+
+    async def _keep(self, check: PostureCheck) -> None:
+        """Keep a check, unless a later one stands there: whoever was held up has seen less."""
+
+        def unless_older(stands: PostureCheck | None) -> PostureCheck | None:
+            believed = believable({None: stands}, self.clock.now())[None]
+            return None if believed is not None and believed.at > check.at else check
+
+        checks = self.accounts.checks
+        await standing.put(partial(checks.last, check.storage_account), checks.write, unless_older)
 
 
 def _findings(account: str | None, check: PostureCheck | None, now: datetime) -> Iterator[Finding]:

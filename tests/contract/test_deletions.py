@@ -13,6 +13,7 @@ from shared.model.ledger import Enrollment, OptedOut
 from shared.ports import LOOKUP_MAX, Conflict, DeletionStore, OperationStore
 from tests.clocks import START
 from tests.contract.items import deletion, new_account
+from tests.keeping import keep
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -255,7 +256,7 @@ async def test_the_last_heartbeat_of_each_account_is_kept(operations: OperationS
 
     # Also one that is called like what is no account.
     for each in (heartbeat("ledger", 1), heartbeat("steurope", 1), heartbeat("steurope2", 2), heartbeat("steurope", 3)):
-        await operations.write(each)
+        await keep(operations, each)
     found = await operations.read_all("purge")
     assert dict(found) == {
         "ledger": heartbeat("ledger", 1),
@@ -274,5 +275,5 @@ async def test_where_a_sweep_goes_on_is_kept_and_the_ledgers_is_apart_from_an_ac
         kind="sweep", geo="europe", storage_account="steurope", outcome="failed", error="storage-503", **more
     )
     for each in (on_ledger, in_geo):
-        await operations.write(each)
+        await keep(operations, each)
     assert await operations.read_all("sweep") == {None: on_ledger, "steurope": in_geo}

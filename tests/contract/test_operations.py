@@ -12,11 +12,12 @@ from local.stack import CosmosAccount as Address
 from shared.model.epochs import NO_EPOCH
 from shared.model.heartbeats import Heartbeat
 from shared.model.posture import PostureCheck
-from shared.ports import OperationStore
+from shared.ports import Conflict, OperationStore, PostureStore
 from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.operations import CosmosOperations, CosmosPosture
-from shared.stores.memory import MemoryOperations
+from shared.stores.memory import MemoryOperations, MemoryPosture
 from tests.clocks import START
+from tests.keeping import keep
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -95,7 +96,7 @@ async def test_d20_what_an_earlier_version_kept_of_a_geo_counts_for_its_account_
     container = await account.container("operations")
     await container.upsert_item({"id": "europe", **heartbeat(2).to_json()})
     assert await operations.read_all("sweep") == {"steurope": heartbeat(2)}, "totals and cursor go on"
-    await operations.write(heartbeat(3))
+    await keep(operations, heartbeat(3))
     assert await operations.read_all("sweep") == {"steurope": heartbeat(3)}
     for members in (heartbeat(4).to_json(), {**heartbeat(4).to_json(), "counts": 5}, heartbeat(9**6).to_json()):
         await container.upsert_item({"id": "europe", **members})
@@ -119,7 +120,7 @@ async def test_p9_what_is_under_an_id_that_is_not_its_own_is_told_and_blinds_no_
             await container.upsert_item({"id": item_id, **members})
         told = {"of asia", "of steurope", "of account", "of nobody's", "steuropex", None}
         assert await read_all() == dict.fromkeys(told)
-        await store.write(value)  # type: ignore[arg-type]
+        await keep(store, value)  # type: ignore[arg-type]
         assert await read_all() == dict.fromkeys(told) | {"steurope": value}
         # An account's own item counts alone, even if nobody understands it; the next run replaces it.
         await container.upsert_item({"id": "europe", **members})
@@ -127,7 +128,7 @@ async def test_p9_what_is_under_an_id_that_is_not_its_own_is_told_and_blinds_no_
         assert await read_all() == dict.fromkeys(told | {"steurope"})
         await container.upsert_item({"id": "account-steurope", **members, "storageAccount": "stasia"})
         assert await read_all() == dict.fromkeys(told | {"steurope"})
-        await store.write(value)  # type: ignore[arg-type]
+        await keep(store, value)  # type: ignore[arg-type]
         assert (await read_all())["steurope"] == value
         # Two of earlier versions that speak of one account: at most one of them has ever been written by us.
         await container.delete_item("account-steurope", members["kind"])
@@ -142,3 +143,56 @@ async def test_p9_counts_that_make_up_for_what_was_found_are_of_nobody(own: tupl
         edited = {**heartbeat(2).to_json(), counts: {"unjudged": -5}}
         await container.upsert_item({"id": "account-steurope", **edited})
         assert await operations.read_all("sweep") == {"steurope": None}
+
+
+async def check_conditions(operations: OperationStore, checks: PostureStore) -> None:
+    assert await operations.last("sweep", "steurope") is None
+    await operations.write(heartbeat(1), None)
+    with pytest.raises(Conflict):
+        await operations.write(heartbeat(2), None)
+    first = await operations.last("sweep", "steurope")
+    assert first is not None and first.value == heartbeat(1)
+    await operations.write(heartbeat(1), first.etag)
+    second = await operations.last("sweep", "steurope")
+    assert second is not None and second.etag != first.etag, "the same again is another one"
+    with pytest.raises(Conflict):
+        await operations.write(heartbeat(3), first.etag)  # it lands late
+    await operations.write(heartbeat(4), second.etag)
+    assert await operations.read_all("sweep") == {"steurope": heartbeat(4)}
+    assert await operations.last("sweep", None) is None
+    assert await operations.last("purge", "steurope") is None
+    check = PostureCheck(storage_account="steurope", at=START, development=False, findings=())
+    assert await checks.last("steurope") is None
+    await checks.write(check, None)
+    found = await checks.last("steurope")
+    assert found is not None and found.value == check and await checks.last(None) is None
+    await checks.write(check, found.etag)
+    for etag in (None, found.etag):
+        with pytest.raises(Conflict):
+            await checks.write(check, etag)
+
+
+async def test_p9_what_jobs_keep_is_written_in_place_of_nothing_but_what_was_read(
+    own: tuple[CosmosAccount, Address],
+) -> None:
+    await check_conditions(MemoryOperations(), MemoryPosture())
+    account, _ = own
+    operations, container = CosmosOperations(account), await account.container("operations")
+    await check_conditions(operations, CosmosPosture(account))
+    # What nobody understands, or says that it is another's, is nothing; but it stands there, until it is replaced.
+    for edited in ({"at": "tomorrow"}, {"storageAccount": "stasia"}):
+        await container.upsert_item({"id": "account-steurope", **heartbeat(5).to_json(), **edited})
+        found = await operations.last("sweep", "steurope")
+        assert found is not None and found.value is None
+        with pytest.raises(Conflict):
+            await operations.write(heartbeat(6), None)
+        await operations.write(heartbeat(6), found.etag)
+        assert await operations.read_all("sweep") == {"steurope": heartbeat(6)}
+    found = await operations.last("sweep", "steurope")
+    assert found is not None
+    await container.delete_item("account-steurope", "sweep")
+    with pytest.raises(Conflict):
+        await operations.write(heartbeat(7), found.etag)
+    # What an earlier version has named after its geo counts, and is not what is replaced.
+    await container.upsert_item({"id": "europe", **heartbeat(8).to_json()})
+    assert await operations.last("sweep", "steurope") is None

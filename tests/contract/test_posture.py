@@ -17,6 +17,7 @@ from shared.stores.cosmos.account import CosmosAccount
 from shared.stores.cosmos.operations import CosmosPosture
 from shared.stores.memory import MemoryPosture
 from tests.clocks import START
+from tests.keeping import keep
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,13 +38,13 @@ def checks(request: pytest.FixtureRequest) -> PostureStore:
 async def test_the_last_check_of_each_account_is_kept(checks: PostureStore) -> None:
     later = EUROPE.model_copy(update={"at": START + timedelta(hours=1)})
     for check in (EUROPE, COSMOS, later):
-        await checks.write(check)
+        await keep(checks, check)
     assert await checks.read_all() == {"steurope": later, None: COSMOS}
 
 
 async def test_a_check_that_cannot_be_understood_is_none(account: CosmosAccount) -> None:
     checks = CosmosPosture(account)
-    await checks.write(COSMOS)
+    await keep(checks, COSMOS)
     container = await account.container("operations")
     await container.upsert_item({"id": "account-steurope", "kind": "posture", "findings": "all is well"})
     assert await checks.read_all() == {None: COSMOS, "steurope": None}

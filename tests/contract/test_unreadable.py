@@ -25,6 +25,7 @@ from shared.watch.status import StatusReport
 from tests.changes import opting_out
 from tests.clocks import START
 from tests.contract.items import deletion, grant, record
+from tests.keeping import keep
 from tests.world import DEPLOYMENT, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -314,7 +315,7 @@ async def test_a_check_of_the_posture_that_cannot_be_read_is_one_that_was_not_ma
     own: tuple[CosmosAccount, Address], real: Real
 ) -> None:
     checks = CosmosPosture(own[0])
-    await checks.write(PostureCheck(storage_account="stasia", at=START, development=False, findings=()))
+    await keep(checks, PostureCheck(storage_account="stasia", at=START, development=False, findings=()))
     for name, at in (("account-steurope", 5), ("cosmos", "2020-01-01")):
         await real.put("operations", {"id": name, "kind": "posture", "at": at})
     found = await checks.read_all()

@@ -15,7 +15,7 @@ nothing at all the other (D18); no hash or signature can."""
 _REFUSED_FOR_NOW = frozenset({"storage-ServerBusy", "cosmos-429"})
 """The codes of calls of which a store has asked for fewer."""
 
-_SAID_OF_THE_RUN_ITSELF = frozenset({"write", "read_all"})
+_SAID_OF_THE_RUN_ITSELF = frozenset({"last", "write", "read_all"})
 
 
 _RUNS_WITHIN = {"purge": 900.0, "sweep": 10800.0}

@@ -80,7 +80,7 @@ _REFUSED = {"cosmos": "cosmos-429"}
 _MARKER_REFUSED = 0.02
 """How many of the markers of a listing are refused, if not more than usual."""
 
-_CONDITIONAL = frozenset({"commit", "replace", "move_head"})
+_CONDITIONAL = frozenset({"commit", "replace", "move_head", "write"})
 
 
 @dataclass(slots=True, eq=False)

@@ -157,9 +157,13 @@ class ObservedOperations(MemoryOperations):
         super().__init__()
         self.claims: Claims
 
-    async def write(self, heartbeat: Heartbeat) -> None:
-        self.claims.heartbeat(heartbeat, CURRENT_REQUEST.get())
-        await super().write(heartbeat)
+    async def write(self, heartbeat: Heartbeat, etag: str | None) -> None:
+        stands = self.heartbeats.get((heartbeat.kind, heartbeat.storage_account))
+        await super().write(heartbeat, etag)
+        uncounted = {"counts": {}, "totals": None}
+        adds = stands is not None and stands.model_copy(update=uncounted) == heartbeat.model_copy(update=uncounted)
+        # What is added to another run's says nothing of the run that adds it.
+        self.claims.heartbeat(heartbeat, None if adds else CURRENT_REQUEST.get())
 
 
 class ObservedCaptures(MemoryCaptures):

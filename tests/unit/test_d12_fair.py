@@ -19,6 +19,7 @@ from shared.problems import TooManyOptIns
 from shared.runs import BriefStore
 from shared.sweep import storage as storage_sweep
 from tests.clocks import START
+from tests.keeping import keep
 from tests.unit.opt_outs import owed, state
 from tests.unit.sweeps import put, tenant_id
 from tests.world import OTHER_TENANT, TENANT, World
@@ -374,7 +375,7 @@ async def test_p4_a_heartbeat_that_somebody_edited_keeps_no_container(edit: dict
     heartbeat = (await world.purge.run())["steurope"]
     assert heartbeat.postponed is not None
     edited = heartbeat.model_copy(update={"postponed": (heartbeat.postponed[0].model_copy(update=edit),)})
-    await world.operations.write(edited)
+    await keep(world.operations, edited)
     del world.stores["europe"].delete_container  # as it was
     assert days_of(world) == hanging
     await world.purge.run()

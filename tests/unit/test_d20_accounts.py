@@ -21,6 +21,7 @@ from shared.ports import StoreUnavailable
 from shared.problems import GeoNotServed, GeoPinned, PreconditionFailed, Unavailable
 from shared.stores.memory import MemoryCaptures
 from tests.changes import opting_in, opting_out
+from tests.keeping import keep
 from tests.unit.notices import NEW, agreeing
 from tests.world import DEPLOYMENT, GEOS, OTHER_TENANT, TENANT, World, capture, submission
 
@@ -498,5 +499,5 @@ async def test_a_first_start_refuses_nothing() -> None:
     heartbeat = Heartbeat(
         kind="sweep", started_at=world.clock.now(), at=world.clock.now(), outcome="done", counts={"ledgers": 3}
     )
-    await world.operations.write(heartbeat)
+    await keep(world.operations, heartbeat)
     assert not await refuses(world.services())

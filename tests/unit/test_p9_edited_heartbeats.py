@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from shared.deletion.postponed import PostponedDays
 from shared.model import deadlines
 from shared.model.heartbeats import Heartbeat, Postponed
-from shared.model.posture import PostureCheck, Rule, is_off
+from shared.model.posture import Rule, is_off
 from shared.ports import Inspected, Setup
+from shared.stores.memory import MemoryPosture
 from shared.sweep.places import Place
 from shared.watch import posture
 from tests.clocks import START
@@ -126,19 +127,6 @@ async def test_d20_an_account_is_not_another_deployments_because_of_a_purge_in_t
     assert "steurope2: it is configured no more, and not empty" in report.reasons["P4"]
 
 
-class Kept:
-    """The last checks, as anybody may have edited them."""
-
-    def __init__(self) -> None:
-        self.checks: dict[str | None, PostureCheck] = {}
-
-    async def write(self, check: PostureCheck) -> None:
-        self.checks[check.storage_account] = check
-
-    async def read_all(self) -> dict[str | None, PostureCheck]:
-        return dict(self.checks)
-
-
 class Account:
     def __init__(self, account: str | None, on: bool) -> None:
         self.account, self.on = account, on
@@ -149,7 +137,7 @@ class Account:
 
 async def test_p4_a_check_of_the_posture_in_times_to_come_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posture, "_rules", lambda account: (Rule("on", "false", ("P4",), is_off),))
-    kept = Kept()
+    kept = MemoryPosture()
     world = World(inspected=Inspected([Account(IN_EUROPE, on=False)], Account(None, on=False), kept))
     await world.services().posture.check()
     assert not [why for why in (await world.status.report()).reasons["P4"] if "not-checked" in why or "on is" in why]

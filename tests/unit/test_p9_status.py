@@ -9,6 +9,7 @@ import pytest
 
 from shared.model.heartbeats import Heartbeat
 from shared.ports import Committed
+from tests.keeping import keep
 from tests.unit.opt_outs import opted_out
 from tests.world import World
 
@@ -43,8 +44,8 @@ async def test_an_opt_out_that_neither_feed_nor_sweep_takes_up_is_a_broken_promi
         world.clock.set(event.at + age)
         for store in world.stores.values():  # the jobs say that they run, and are not believed
             for kind in ("purge", "sweep"):
-                await world.operations.write(_heartbeat(world, kind, store.account))
-        await world.operations.write(_heartbeat(world, "sweep", None))
+                await keep(world.operations, _heartbeat(world, kind, store.account))
+        await keep(world.operations, _heartbeat(world, "sweep", None))
         promises = (await world.status.report()).promises
         assert (promises["P5"], promises["P9"]) == (p5, p9), age
 

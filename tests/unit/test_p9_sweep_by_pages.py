@@ -14,6 +14,7 @@ from shared.stores.memory import MemoryCaptures
 from shared.sweep import storage as storage_sweep
 from shared.sweep.places import Place
 from shared.sweep.sweep import Bounds
+from tests.keeping import keep
 from tests.unit.sweeps import put, told, verified
 from tests.world import DEPLOYMENT, TENANT, Crash, World
 
@@ -72,10 +73,10 @@ class KillAfter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    async def write(self, heartbeat: Heartbeat) -> None:
+    async def write(self, heartbeat: Heartbeat, etag: str | None) -> None:
         self.left -= heartbeat.storage_account == "steurope"
         if self.left != 0 or self.stored:
-            await self.inner.write(heartbeat)
+            await self.inner.write(heartbeat, etag)
         if self.left == 0:
             raise Crash
 
@@ -232,7 +233,7 @@ async def test_a_cursor_of_an_earlier_version_begins_the_round_again(cursor: str
         totals={} if cursor == "{}" else counted,
         cursor=cursor,
     )
-    await world.operations.write(old)
+    await keep(world.operations, old)
     heartbeat = (await world.sweep.run())["steurope"]
     repaired = 5 if cursor == "{}" else 7
     assert heartbeat.counts == {**FOUND, "unknownEnrollment": repaired}, "what it had repaired is still told"

@@ -536,7 +536,7 @@ async def test_replication_and_logging_are_not_judged_on_this_machine_and_all_el
 async def test_a_check_that_cannot_be_kept_is_told_and_not_raised(
     deployed: Deployed, caplog: pytest.LogCaptureFixture, error: Exception, told: str
 ) -> None:
-    async def fail(check: PostureCheck) -> None:
+    async def fail(check: PostureCheck, etag: str | None) -> None:
         raise error
 
     deployed.checks.write = fail  # type: ignore[method-assign]
@@ -605,3 +605,25 @@ def test_what_was_found_is_shown_in_a_few_words(value: Any, shown: str) -> None:
     finding = STORAGE_RULES[1].check({"kind": value})
     assert (finding.path, finding.found) == ("kind", shown)
     assert finding.outcome is (Outcome.UNREADABLE if value is None else Outcome.BROKEN)
+
+
+async def test_p6_a_check_that_was_held_up_is_as_old_as_what_it_saw_and_replaces_no_newer_one(
+    deployed: Deployed,
+) -> None:
+    account, clock = deployed.storage["europe"], deployed.world.clock
+    began, setup = clock.now(), account.setup
+    checked = list[PostureCheck]()
+
+    async def held_up() -> Setup:
+        account.setup = setup  # type: ignore[method-assign]
+        found = await setup()
+        clock.move(timedelta(hours=2))
+        account.properties = {**account.properties, "deleteRetentionPolicy": {"enabled": True}}
+        await deployed.posture.check()
+        checked.append(deployed.checks.checks["steurope"])
+        return found
+
+    account.setup = held_up  # type: ignore[method-assign]
+    late = {each.storage_account: each for each in await deployed.posture.check()}["steurope"]
+    assert (late.at, late.holds) == (began, True)
+    assert not checked[0].holds and deployed.checks.checks["steurope"] == checked[0]

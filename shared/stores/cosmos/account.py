@@ -151,7 +151,7 @@ class CosmosContainer:
             try:
                 return dict(await (await self._container()).read_item(item_id, partition))
             except HttpResponseError as error:
-                if _is_missing_item(error):
+                if is_missing_item(error):
                     return None
                 raise
 
@@ -278,6 +278,7 @@ def parsed(parse: Callable[[Any], K], item: Mapping[str, Any]) -> K:
         raise StoreUnavailable(UNREADABLE_ITEM) from None  # fail closed: unknown is not "off" and not "on"
 
 
-def _is_missing_item(error: HttpResponseError) -> bool:
+def is_missing_item(error: HttpResponseError) -> bool:
+    """Tell whether it is the item that is not there."""
     # Sub-status 1003: it is the container that has gone missing.
     return error.status_code == _NOT_FOUND and not getattr(error, "sub_status", None)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
 from shared.model.epochs import NO_EPOCH, Epoch
@@ -10,10 +11,17 @@ from shared.model.geos import GEOS
 from shared.model.heartbeats import DEPLOYMENT, Deployment, Heartbeat
 from shared.model.items import Kept, item_of
 from shared.model.posture import PostureCheck
-from shared.ports import UNREADABLE_ITEM, StoreUnavailable
-from shared.stores.cosmos.account import CONFLICT, CosmosContainer, call, parsed
+from shared.ports import UNREADABLE_ITEM, Conflict, Stored, StoreUnavailable
+from shared.stores.cosmos.account import (
+    CONFLICT,
+    PRECONDITION_FAILED,
+    CosmosContainer,
+    call,
+    is_missing_item,
+    parsed,
+)
 
-_EPOCH = "epoch"
+_EPOCH, _POSTURE = "epoch", "posture"
 
 _LEDGER_ID, _COSMOS_ID = "ledger", "cosmos"
 _ACCOUNT_PREFIX = "account-"
@@ -32,11 +40,34 @@ class _ByAccount(CosmosContainer):
 
     _name = "operations"
 
-    async def _keep(self, value: _OfAccount, id_of_none: str, members: Mapping[str, Any]) -> None:
-        account = value.storage_account
-        item_id = id_of_none if account is None else f"{_ACCOUNT_PREFIX}{account}"
+    async def _last(
+        self, kind: str, account: str | None, id_of_none: str, parse: Callable[[Any], T]
+    ) -> Stored[T | None] | None:
+        """Return what is kept of one account, by a point read; a value of None is what nobody understands."""
+        item = await self._read(_id_of(account, id_of_none), kind)
+        if item is None:
+            return None
+        value = self._understood(parse, item)
+        is_its_own = value is None or value.storage_account == account
+        return Stored(value if is_its_own else None, item["_etag"])
+
+    async def _keep(self, value: _OfAccount, id_of_none: str, members: Mapping[str, Any], etag: str | None) -> None:
+        item = {"id": _id_of(value.storage_account, id_of_none), **members}
         async with call():
-            await (await self._container()).upsert_item({"id": item_id, **members})
+            container = await self._container()
+            try:
+                if etag is None:
+                    await container.create_item(item)
+                else:
+                    await container.replace_item(
+                        item["id"], item, etag=etag, match_condition=MatchConditions.IfNotModified
+                    )
+            except HttpResponseError as error:
+                if error.status_code in (CONFLICT, PRECONDITION_FAILED) or (
+                    etag is not None and is_missing_item(error)
+                ):
+                    raise Conflict from None
+                raise
 
     async def _kept(self, kind: str, id_of_none: str, parse: Callable[[Any], T]) -> Mapping[str | None, T | None]:
         """Return what is kept by storage account; None for what nobody understands.
@@ -62,6 +93,10 @@ class _ByAccount(CosmosContainer):
         return of_geos | own
 
 
+def _id_of(account: str | None, id_of_none: str) -> str:
+    return id_of_none if account is None else f"{_ACCOUNT_PREFIX}{account}"
+
+
 def _kind_of(shard: str) -> str:
     return f"{_EPOCH}-{shard}"  # a partition of its own for each, so that none has to bear the reads of all
 
@@ -69,9 +104,13 @@ def _kind_of(shard: str) -> str:
 class CosmosOperations(_ByAccount):
     """Container ``operations``."""
 
-    async def write(self, heartbeat: Heartbeat) -> None:
+    async def last(self, kind: str, storage_account: str | None) -> Stored[Heartbeat | None] | None:
         """See ``OperationStore``."""
-        await self._keep(heartbeat, _LEDGER_ID, heartbeat.to_json())
+        return await self._last(kind, storage_account, _LEDGER_ID, Heartbeat.from_json)
+
+    async def write(self, heartbeat: Heartbeat, etag: str | None) -> None:
+        """See ``OperationStore``."""
+        await self._keep(heartbeat, _LEDGER_ID, heartbeat.to_json(), etag)
 
     async def deployment_id(self) -> str | None:
         """See ``OperationStore``."""
@@ -111,10 +150,14 @@ class CosmosOperations(_ByAccount):
 class CosmosPosture(_ByAccount):
     """Container ``operations``: the checks of the posture."""
 
-    async def write(self, check: PostureCheck) -> None:
+    async def last(self, storage_account: str | None) -> Stored[PostureCheck | None] | None:
         """See ``PostureStore``."""
-        await self._keep(check, _COSMOS_ID, check.to_json())
+        return await self._last(_POSTURE, storage_account, _COSMOS_ID, PostureCheck.from_json)
+
+    async def write(self, check: PostureCheck, etag: str | None) -> None:
+        """See ``PostureStore``."""
+        await self._keep(check, _COSMOS_ID, check.to_json(), etag)
 
     async def read_all(self) -> Mapping[str | None, PostureCheck | None]:
         """See ``PostureStore``. The next check replaces one that cannot be understood."""
-        return await self._kept("posture", _COSMOS_ID, PostureCheck.from_json)
+        return await self._kept(_POSTURE, _COSMOS_ID, PostureCheck.from_json)

@@ -129,10 +129,13 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     write = MemoryOperations.write
 
-    async def of_geo(self: MemoryOperations, heartbeat: Heartbeat) -> None:
+    async def of_geo(self: MemoryOperations, heartbeat: Heartbeat, etag: str | None) -> None:
         known = [each.storage_account for each in self.heartbeats.values() if each.geo == heartbeat.geo]
         account = next(iter(sorted(filter(None, known))), heartbeat.storage_account)
-        await write(self, heartbeat.model_copy(update={"storage_account": account}))
+        if account != heartbeat.storage_account:
+            stands = await self.last(heartbeat.kind, account)
+            etag = None if stands is None else stands.etag
+        await write(self, heartbeat.model_copy(update={"storage_account": account}), etag)
 
     with patched(MemoryOperations, "write", of_geo):
         yield

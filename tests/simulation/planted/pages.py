@@ -174,15 +174,15 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     report = Round.report
 
-    async def late(self: Round) -> None:
+    async def late(self: Round) -> bool:
         place, before = Place.parse(self.cursor), getattr(self, "_place_before", None)
         self._place_before = self.cursor  # type: ignore[attr-defined]
         if self._account is None or place is None or place.judged or before is None:
-            await report(self)
-            return
+            return await report(self)
         self.cursor, now = before, self.cursor
-        await report(self)
+        kept = await report(self)
         self.cursor = now
+        return kept
 
     with patched(Round, "report", late):
         yield
