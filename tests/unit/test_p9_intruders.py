@@ -87,8 +87,8 @@ async def test_a_day_that_has_become_possible_since_it_was_judged_is_not_deleted
     world.clock.set(midnight - timedelta(hours=2))
     write = world.operations.write
 
-    async def slow(heartbeat: Heartbeat) -> None:
-        await write(heartbeat)
+    async def slow(heartbeat: Heartbeat, etag: str | None) -> None:
+        await write(heartbeat, etag)
         if heartbeat.counts.get("impossibleDay"):
             world.operations.write = write
             world.clock.move_wall(timedelta(hours=1, minutes=56))

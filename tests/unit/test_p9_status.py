@@ -90,8 +90,8 @@ async def test_what_is_stored_too_long_is_seen_though_the_sweep_deletes_it_while
     world.clock.move(timedelta(days=32))
     for store in world.stores.values():  # the purge says that it runs, and is not believed
         for kind in ("purge", "sweep"):
-            await world.operations.write(_heartbeat(world, kind, store.account))
-    await world.operations.write(_heartbeat(world, "sweep", None))
+            await keep(world.operations, _heartbeat(world, kind, store.account))
+    await keep(world.operations, _heartbeat(world, "sweep", None))
     where, _, call = step.partition(".")
     store = getattr(world, where)
     inner = getattr(store, call)
