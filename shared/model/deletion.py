@@ -23,6 +23,7 @@ look delete for minutes what has never been.
 """
 
 _FORGIVEN: Mapping[str, Any] = {"last_error": None, "failures": 0, "retry_at": None}
+_UNDONE: Mapping[str, Any] = {"status": "scheduled", "purged_at": None, "receipt": None}
 
 
 class Reappearance(Item):
@@ -166,8 +167,7 @@ class Deletion(Item):
 
     def begun_again(self) -> "Deletion":
         """Return the deletion with nothing of it done; it is due when it was."""
-        anew = {"status": "scheduled", "purged_at": None, "receipt": None}
-        return self.model_copy(update={**anew, **_FORGIVEN})
+        return self.model_copy(update={**_UNDONE, **_FORGIVEN})
 
     def proved_by(self, claims: Mapping[str, Any], jws: str, event: OptedOut) -> "Deletion":
         """Return the deletion finished, with the receipt that was signed for it.
@@ -265,12 +265,8 @@ class Deletion(Item):
 
         They count as deleted, and are from now on.
         """
-        told = {
-            "attempts": self.attempts + 1,
-            "containers_deleted": self.containers_deleted + len(found),
-            "more_days": self._more_days(found),
-        }
-        return self.begun_again().model_copy(update={**told, **self._outcome(now, error)})
+        told = {"containers_deleted": self.containers_deleted + len(found), "more_days": self._more_days(found)}
+        return self.failed(now, error).model_copy(update={**_UNDONE, **told})
 
     def came_back(self, now: datetime, found: Iterable[date] = ()) -> "Deletion":
         """Return the deletion to be done anew at once, after containers of some days were there again at ``now``."""

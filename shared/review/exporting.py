@@ -339,7 +339,8 @@ class Exporting:
         there = await self._file(opened, export)
         if there is None:
             selection = await self._wish(opened, export)
-            export = await self._wish_is_kept(export)  # also if the request for it was killed before it could say so
+            if not export.wish_kept:  # the request for it was killed before it could say so
+                export = await self._wish_is_kept(export)
             export = await self._gather(opened, export, selection, until)
             there = await self._file(opened, export)
         return export if there is None else await self._finish(opened, export, there)
@@ -549,20 +550,10 @@ class Exporting:
                     lambda permit: opened.store.write_beside(permit, container, export.wish, content, None),
                 )
 
-        gone: NotFound | None = None
-        for day in _newest_first(export):
-            try:
+        for day in _newest_first(export):  # if one has expired since it was asked for, so have those before it
+            with suppress(ContainerMissing, ContainerBeingDeleted):
                 await keep(day)
-            except (ContainerMissing, ContainerBeingDeleted):
-                continue
-            except NotFound as refusal:
-                if refusal.detail != NotFound.DAY_GONE:
-                    raise
-                gone = refusal  # it has expired since it was asked for, and so have those before it
-                break
-            return True
-        if gone is not None:
-            raise gone
+                return True
         return False
 
     async def _wish_is_kept(self, export: ReviewExport) -> ReviewExport:

@@ -42,10 +42,7 @@ async def test_an_opt_out_that_neither_feed_nor_sweep_takes_up_is_a_broken_promi
         world.clock.set(event.at)
         await world.sweep.run()
         world.clock.set(event.at + age)
-        for store in world.stores.values():  # the jobs say that they run, and are not believed
-            for kind in ("purge", "sweep"):
-                await keep(world.operations, _heartbeat(world, kind, store.account))
-        await keep(world.operations, _heartbeat(world, "sweep", None))
+        await all_jobs_say_that_they_run(world)
         promises = (await world.status.report()).promises
         assert (promises["P5"], promises["P9"]) == (p5, p9), age
 
@@ -88,10 +85,7 @@ async def test_what_is_stored_too_long_is_seen_though_the_sweep_deletes_it_while
     await world.post()
     await world.sweep.run()
     world.clock.move(timedelta(days=32))
-    for store in world.stores.values():  # the purge says that it runs, and is not believed
-        for kind in ("purge", "sweep"):
-            await keep(world.operations, _heartbeat(world, kind, store.account))
-    await keep(world.operations, _heartbeat(world, "sweep", None))
+    await all_jobs_say_that_they_run(world)
     where, _, call = step.partition(".")
     store = getattr(world, where)
     inner = getattr(store, call)
@@ -104,6 +98,14 @@ async def test_what_is_stored_too_long_is_seen_though_the_sweep_deletes_it_while
 
     setattr(store, call, swept_before)
     assert not (await world.status.report()).promises["P4"]
+
+
+async def all_jobs_say_that_they_run(world: World) -> None:
+    """And are not to be believed."""
+    for store in world.stores.values():
+        for kind in ("purge", "sweep"):
+            await keep(world.operations, _heartbeat(world, kind, store.account))
+    await keep(world.operations, _heartbeat(world, "sweep", None))
 
 
 def _heartbeat(world: World, kind: Any, account: str | None) -> Any:
