@@ -127,19 +127,18 @@ class Round:
         if stands is not None:
             stands = believable({None: stands}, self.run.now())[None]
         # By what it says, and not by when: the clocks of instances differ.
-        known = stands and self._known(stands)
-        if stands is None or (known and known.goes_on):
-            if stands is not None and known and known.heartbeat is not None:
-                self._take_in(stands, known, known.heartbeat)
-            self.heartbeat = self._so_far()
-            self._told.append(_Told(self.heartbeat, dict(self.run.counts), goes_on=True))
-            return self.heartbeat
-        # Another run's. What this one was last known to have told is in it: it began from that, or has added to it.
-        told = (known or self._told[0]).counts
-        more = _more(self.run.counts, told)
-        added = _with(stands, more)
-        self._told.append(_Told(added, dict(self.run.counts), goes_on=False))
-        return added if more else None
+        known = None if stands is None else self._known(stands)
+        if stands is not None and (known is None or not known.goes_on):
+            # Another run's. What this one was last known to have told is in it: it began from that, or has added to it.
+            more = _more(self.run.counts, (known or self._told[0]).counts)
+            added = _with(stands, more)
+            self._told.append(_Told(added, dict(self.run.counts), goes_on=False))
+            return added if more else None
+        if stands is not None and known is not None:
+            self._take_in(stands, known)
+        self.heartbeat = self._so_far()
+        self._told.append(_Told(self.heartbeat, dict(self.run.counts), goes_on=True))
+        return self.heartbeat
 
     def _known(self, stands: Heartbeat) -> _Told | None:
         """Return what of this run's stands there, with or without what others have found meanwhile."""
@@ -151,10 +150,11 @@ class Round:
                 return told
         return None
 
-    def _take_in(self, stands: Heartbeat, known: _Told, heartbeat: Heartbeat) -> None:
+    def _take_in(self, stands: Heartbeat, known: _Told) -> None:
         """Count what another run has added to a heartbeat of this one."""
-        self._counts_before.update(_more(stands.counts, heartbeat.counts))
-        self._totals_before.update(_more(stands.totals or {}, heartbeat.totals or {}))
+        assert known.heartbeat is not None  # or it would not have been known by what stands there
+        self._counts_before.update(_more(stands.counts, known.heartbeat.counts))
+        self._totals_before.update(_more(stands.totals or {}, known.heartbeat.totals or {}))
         # Once: what stands there now is what the next report finds, if this one gets nowhere.
         at = self._told.index(known)
         self._told[at] = _Told(stands, known.counts, goes_on=True)
