@@ -78,6 +78,21 @@ async def test_p6_a_receipt_counts_the_downloads_and_names_the_files_and_whoever
     }
 
 
+async def test_p6_a_receipt_counts_all_downloads_from_the_logs_first_record_on_and_names_a_hundred_files() -> None:
+    world = await shared_world()
+    enrollment_id = await opted_out_and_purged(world)
+    [record, *_] = (await world.access.log(TENANT, limit=100, before=None)).values
+    files = [hashlib.sha256(b"%d" % n).hexdigest() for n in range(101)]
+    records = [record.model_copy(update={"sequence": n, "sha256": file}) for n, file in enumerate(files, 1)]
+
+    async def downloads(*_: Any, limit: int, after: int) -> Any:
+        return records[after : after + limit]
+
+    world.access_store.downloads = downloads
+    told = (await proved(world, enrollment_id)).receipt_claims["downloads"]
+    assert (told["records"], told["sha256"]) == (101, files[:100])
+
+
 async def test_p6_downloads_of_another_enrollment_are_not_counted() -> None:
     world = await shared_world()
     exporting = world.services().exporting
@@ -126,7 +141,8 @@ async def test_p6_nothing_is_signed_as_long_as_the_access_log_cannot_be_read() -
 
     world.access_store.head, move = head, world.access_store.move_head
     world.access_store.move_head = moved
-    assert (await proved(world, enrollment_id)).status == "purged"
+    left = await proved(world, enrollment_id)
+    assert (left.status, left.last_error) == ("purged", "conflict")
     world.access_store.move_head = move
     world.clock.move(timedelta(hours=1))
     assert (await proved(world, enrollment_id)).status == "verified"
@@ -164,8 +180,9 @@ async def test_p7_what_a_look_has_come_to_is_told_only_while_it_may_be_seen() ->
     assert world.access_store.records[TENANT][-1].captures == 1
 
 
+@pytest.mark.parametrize("numbers", [(9, 5), (9, 9)])
 async def test_p9_a_log_that_never_gets_any_further_holds_up_no_receipt_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
+    numbers: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For whatever it is made to hold, a page that brings nothing new is not read again and again."""
     monkeypatch.setattr("shared.deletion.receipts._PAGE", 2)
@@ -176,7 +193,7 @@ async def test_p9_a_log_that_never_gets_any_further_holds_up_no_receipt_for_ever
 
     async def downloads(*_: Any, after: int = 0, **__: Any) -> Any:
         asked.append(after)
-        return [first.model_copy(update={"sequence": n}) for n in (9, 5)] if len(asked) < 100 else []
+        return [first.model_copy(update={"sequence": n}) for n in numbers] if len(asked) < 100 else []
 
     world.access_store.downloads = downloads
     left = await proved(world, enrollment_id)

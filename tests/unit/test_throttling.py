@@ -459,6 +459,35 @@ async def test_cosmos_db_that_refuses_in_the_middle_of_a_query_loses_nothing_of_
     assert (heartbeat.outcome, heartbeat.counts["purgedDeletions"], heartbeat.counts["throttled"]) == ("more", 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("fails", "after", "outcome", "told"),
+    [
+        (StoreUnavailable("cosmos-503"), 1, "failed", "cosmos-503"),
+        (StoreUnavailable("cosmos-503"), 0, "failed", "cosmos-503"),
+        (StoreUnavailable("cosmos-429", throttled=True), 0, "more", None),
+    ],
+)
+async def test_p9_a_query_that_fails_in_the_middle_is_told_although_it_has_brought_something(
+    fails: StoreUnavailable, after: int, outcome: str, told: str | None
+) -> None:
+    world, deletion = await opted_out()
+    due = world.deletion_items.due
+
+    async def interrupted(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        brought = 0
+        async for each in due(*args, **kwargs):
+            if brought == after:
+                break
+            brought += 1
+            yield each
+        raise fails
+
+    world.deletion_items.due = interrupted
+    world.clock.set(deletion.not_before)
+    heartbeat = (await world.purge.run())["steurope"]
+    assert (heartbeat.outcome, heartbeat.error) == (outcome, told)
+
+
 async def test_p9_a_sweep_that_is_refused_passes_nothing_over_and_goes_on() -> None:
     world, refusing = world_of(lambda n: False)
     await world.opt_in()
