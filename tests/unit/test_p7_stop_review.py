@@ -185,3 +185,15 @@ async def test_it_can_be_wished_for_however_much_has_come_onto_the_ledger_since_
     event = world.ledger.events[TENANT][-1]
     assert isinstance(event, ReviewStopped) and event.enrollment_id == enrollment_id
     assert await world.data_sharing.last_opt_out(await world.data_sharing.get(TENANT)) == opted_out
+
+
+async def test_the_last_opt_out_of_a_setting_is_not_the_one_that_has_followed_it() -> None:
+    world = World()
+    await world.opt_in()
+    first = await world.opt_out()
+    world.clock.move(timedelta(minutes=1))
+    await world.opt_in()
+    setting = await world.data_sharing.get(TENANT)
+    second = await world.opt_out()
+    assert second.sequence == setting.sequence + 1
+    assert await world.data_sharing.last_opt_out(setting) == first
