@@ -192,8 +192,7 @@ async def test_the_last_opt_out_of_a_setting_is_not_the_one_that_has_followed_it
     await world.opt_in()
     first = await world.opt_out()
     world.clock.move(timedelta(minutes=1))
-    await world.opt_in()
-    setting = await world.data_sharing.get(TENANT)
+    setting = await world.opt_in()
     second = await world.opt_out()
     assert second.sequence == setting.sequence + 1
     assert await world.data_sharing.last_opt_out(setting) == first
