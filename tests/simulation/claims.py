@@ -123,6 +123,11 @@ class Claims:
         if error in _REFUSED_FOR_NOW:
             self._oracle.fail("D12", f"what was refused for now ({error}) is postponed as if it had failed")
 
+    def unexpected(self, line: str) -> None:
+        """A line was logged: what no rule provides for ends a part of a job, and the others go on."""
+        if "failed unexpectedly" in line:
+            self._oracle.fail("P9", line)
+
     def job_answered(self, kind: str, heartbeats: Mapping[str | None, Any], work: Any) -> None:
         """A run of a job has ended: of what it was refused, somebody is told."""
         failed = [each for each in work.failed if each[1] not in _SAID_OF_THE_RUN_ITSELF]
@@ -138,4 +143,5 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         told = record.exc_info[1] if record.exc_info else ""
+        self._claims.unexpected(record.getMessage())
         self._claims.text("a line of the log", f"{record.getMessage()} {record.args} {told!r}")

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from tests.simulation.planted.registry import MUTANTS
 
 for _module in pkgutil.iter_modules(planted.__path__):
     importlib.import_module(f"{planted.__name__}.{_module.name}")
+
+
+_OF_THE_PLANT = re.compile("TypeError|AttributeError|NameError|UnboundLocalError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,18 @@ class Found:
 
 
 def hunt(name: str, histories: int, seed: int) -> Found:
-    """Plant one bug and run histories until one of them finds it."""
+    """Plant one bug and run histories until one of them finds it.
+
+    Raises:
+        RuntimeError: if all that is found is that the program does not fit together: no promise was tried then.
+    """
     began = time.monotonic()
     for n in range(histories):
         with MUTANTS[name]():
             outcome = campaign.run_seed(seed + n)
         if outcome.violation is not None:
+            if _OF_THE_PLANT.search(outcome.violation.what):
+                raise RuntimeError(f"{name}: {outcome.violation}")
             return Found(name, str(outcome.violation), seed + n, n + 1, time.monotonic() - began)
     return Found(name, None, None, histories, time.monotonic() - began)
 

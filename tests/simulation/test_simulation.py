@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shared.deletion.purge import Purge
 from tests.simulation import campaign, crash_points, mutants
 from tests.simulation.__main__ import main
+from tests.simulation.planted.registry import patched
 
 HERE = Path(__file__).parent
 HISTORIES = 100
@@ -51,6 +54,21 @@ def test_a_planted_bug_is_found(name: str, promise: str) -> None:
     found = mutants.hunt(name, 60, 2)
     assert found.violation is not None
     assert found.violation.startswith(promise)
+
+
+def test_a_bug_that_only_breaks_the_program_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*what: Any) -> None:
+        what.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+    monkeypatch.setitem(mutants.MUTANTS, "broken", lambda: patched(Purge, "_expire_shard", broken))
+    with pytest.raises(RuntimeError, match=r"broken: P9: .* purge failed unexpectedly: AttributeError"):
+        mutants.hunt("broken", 60, 2)
+
+
+def test_no_bug_is_planted_that_cannot_be_called_like_what_it_replaces() -> None:
+    for misfit in (lambda self: None, lambda self, store, run, postponed, shard, more: None):
+        with pytest.raises(TypeError):
+            patched(Purge, "_expire_shard", misfit)
 
 
 def test_a_planted_bug_is_taken_out_again() -> None:

@@ -112,9 +112,9 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     look = Abandoned._look_now
 
-    async def told(self: Abandoned) -> None:
+    async def told(self: Abandoned, _: None) -> None:
         try:
-            await look(self)
+            await look(self, _)
         finally:
             self._none = True
 

@@ -136,7 +136,8 @@ def _() -> Iterator[None]:
 
     async def careless(self: DataSharing, tenant_id: str, requested: Any) -> Setting:
         class Store:
-            read_setting = staticmethod(self.ledger.read_setting)
+            def __getattr__(_, name: str) -> Any:
+                return getattr(self.ledger, name)
 
             async def commit(_, change: Any, etag: str | None) -> None:
                 with suppress(Conflict):

@@ -45,8 +45,8 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     failed = Deletion.failed
 
-    def restarted(self: Deletion, error: str) -> Deletion:
-        return failed(self, error).model_copy(update={"deadline": self.deadline + timedelta(minutes=5)})
+    def restarted(self: Deletion, now: datetime, error: str) -> Deletion:
+        return failed(self, now, error).model_copy(update={"deadline": self.deadline + timedelta(minutes=5)})
 
     with patched(Deletion, "failed", restarted):
         yield
@@ -69,8 +69,8 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     due = MemoryDeletions.due
 
-    async def first_only(self: MemoryDeletions, account: str, now: datetime) -> Any:
-        async for stored in due(self, account, now):
+    async def first_only(self: MemoryDeletions, *what: Any, **which: Any) -> Any:
+        async for stored in due(self, *what, **which):
             if stored.value.attempts == 0:
                 yield stored
 

@@ -154,7 +154,7 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     came_back = Deletion.came_back
 
-    def unproved(self: Deletion, now: datetime, found: Any) -> Deletion:
+    def unproved(self: Deletion, now: datetime, found: Any = ()) -> Deletion:
         told = came_back(self, now, found)
         return told.model_copy(update={"status": "verified", "receipt": self.receipt, "purged_at": self.purged_at})
 

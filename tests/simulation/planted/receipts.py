@@ -35,8 +35,8 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     verified = Deletion.verified
 
-    def denying(self: Deletion, now: datetime, event: Any, reappeared: Any) -> Deletion:
-        return verified(self, now, event, ())
+    def denying(self: Deletion, now: datetime, event: Any, reappeared: Any, downloads: Any = None) -> Deletion:
+        return verified(self, now, event, (), downloads)
 
     with patched(Deletion, "verified", denying):
         yield

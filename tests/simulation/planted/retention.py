@@ -32,7 +32,7 @@ def _() -> Iterator[None]:
 
 @mutant("retention stops at the first container that fails")
 def _() -> Iterator[None]:
-    async def strict(self: Purge, store: Any, run: Any, shard: str) -> None:
+    async def strict(self: Purge, store: Any, run: Any, postponed: Any, shard: str) -> None:
         newest = deadlines.newest_expired_day(self._clock.now(), self._accounts.retention_days)
         async for listed in store.list_containers(f"{shard}-"):
             container = DayContainer.parse(listed.name)
