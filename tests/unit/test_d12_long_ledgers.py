@@ -188,6 +188,31 @@ async def test_p9_a_run_that_ends_among_events_that_switch_nothing_calls_no_soun
     assert last is not None and last.counts == {"ledgers": 1, "deletionsCreated": 1}
 
 
+async def test_p9_a_run_whose_time_is_over_between_two_parts_begins_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await long_history()
+    reconcile_part, parts = ledger_sweep.LedgerSweep._reconcile_part, 0
+
+    async def slow(*what: Any) -> Any:
+        nonlocal parts
+        parts += 1
+        world.clock.move(timedelta(seconds=100))
+        return await reconcile_part(*what)
+
+    monkeypatch.setattr(ledger_sweep.LedgerSweep, "_reconcile_part", slow)
+    world.sweep_bounds = Bounds(seconds=150)
+    for run in range(1, 4):
+        assert (await world.sweep.run())[None].outcome == "more"
+        assert parts == 2 * run
+
+
+@pytest.mark.parametrize("sound", [False, True])
+@pytest.mark.parametrize("chained", [False, True])
+def test_p9_a_place_inside_a_ledger_is_read_as_it_is_written(chained: bool, sound: bool) -> None:
+    place = ledger_sweep._Place(LONG, chained, 7, sound)
+    assert ledger_sweep._Place.at(place.cursor) == place
+    assert ledger_sweep._Place.at(LONG) is None
+
+
 @pytest.mark.parametrize("broken", [False, True])
 async def test_p9_a_run_that_ends_inside_a_ledger_leaves_the_next_one_its_word_whether_it_is_sound(
     broken: bool,

@@ -494,6 +494,19 @@ async def test_what_an_instance_remembers_is_counted_as_it_comes_and_goes(monkey
         assert logs._kept == sum(remembered(log) for log in logs._logs.values()) <= 12
 
 
+async def test_a_log_that_has_become_another_is_counted_no_more_and_every_other_is() -> None:
+    world = await enrolled()
+    traces, store = world.services().traces, world.stores["europe"]
+    logs = traces._logs
+    assert await exporting(traces, [span(n) for n in range(1, 6)])
+    others = set(store.logs)
+    assert await exporting(traces, [span(n, before=timedelta(minutes=1)) for n in range(6, 8)])
+    [mine] = store.logs.keys() - others
+    store.logs[mine] = b""
+    await exporting(traces, [span(8, before=timedelta(minutes=1))])
+    assert logs._kept == sum(remembered(log) for log in logs._logs.values())
+
+
 async def test_the_least_recently_used_log_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(span_logs, "_KEPT_MAX", 6)  # three logs with a claim each
     world = await enrolled()

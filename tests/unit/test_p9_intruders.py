@@ -178,8 +178,9 @@ async def test_a_page_that_cannot_be_judged_keeps_every_stranger_and_no_day_past
 
 async def test_what_soft_delete_keeps_is_reported_and_breaks_the_promise() -> None:
     world, ended = await verified()
-    world.stores["europe"].soft_deleted.add(ended.containers[0].name)
-    assert (await swept(world, "europe"))["softDeleted"] == 1
+    world.stores["europe"].page_max = 1
+    world.stores["europe"].soft_deleted |= {container.name for container in ended.containers[:2]}
+    assert (await swept(world, "europe"))["softDeleted"] == 2
     assert (await world.status.report()).promises["P6"] is False
 
 

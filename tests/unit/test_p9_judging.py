@@ -104,6 +104,28 @@ def test_an_account_that_the_setting_gives_to_another_geo_is_left_alone_and_told
     assert (judgement.intruders, judgement.doubts) == ([], ["geo-exchanged"])
 
 
+@pytest.mark.parametrize(
+    ("events", "alive"),
+    [
+        ([event()], True),
+        ([event(account="stother")], False),
+        ([event(account="stother", geo="japan")], False),
+        ([event(geo="japan")], False),
+        ([event(), ended()], False),
+        ([event(), None], False),
+        ([event(), event(tenant=OTHER_TENANT)], False),
+    ],
+    ids=["lawful", "of-another-account", "of-another-geo", "geo-exchanged", "ended", "unreadable", "unclear"],
+)
+def test_only_of_who_is_alive_and_the_accounts_the_days_alone_are_judged_further_on(
+    events: Sequence[Event | None], alive: bool
+) -> None:
+    enrollments = Enrollments()
+    for each in events:
+        enrollments.learn(MINE, each)
+    assert enrollments.alive_in(EUROPE) == ({MINE} if alive else set())
+
+
 @pytest.mark.parametrize("order", [[MINE, OTHER], [OTHER, MINE]], ids=["first", "last"])
 @pytest.mark.parametrize("event_of_other", [None, event(OTHER, geo="japan")], ids=["unclear", "of-another-geo"])
 def test_what_is_in_doubt_of_one_enrollment_spares_no_other(order: Sequence[str], event_of_other: Event | None) -> None:

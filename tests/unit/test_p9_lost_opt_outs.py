@@ -139,6 +139,36 @@ async def test_the_watermark_stops_at_what_is_the_feeds_for_now_what_fails_and_w
     assert (await world.status.report()).ledger.unreadable_opt_outs == 1
 
 
+async def test_the_watermark_goes_back_to_what_is_lost_before_it_and_cannot_be_mended() -> None:
+    world = World(sweep_bounds=NO_ROUND)
+    (lost,) = await opted_out_of(world, 0)
+    (later,) = await opted_out_of(world, 1, feed=True)
+    commit(world, later, lost.at + HOUR)
+    create = world.deletion_items.create
+
+    async def failing(deletion: Any) -> bool:
+        raise StoreUnavailable("cosmos-503")
+
+    world.clock.move(2 * HOUR)
+    world.deletion_items.create = failing
+    await world.sweep.run()
+    set_watermark(world, int((lost.at + HOUR).timestamp()))
+    await world.sweep.run()
+    assert watermark(world) == int(lost.at.timestamp()) and not scheduled(world, lost)
+    world.deletion_items.create = create
+    await world.sweep.run()
+    assert scheduled(world, lost) and watermark(world) == int((lost.at + HOUR).timestamp())
+
+
+async def test_the_watermark_stops_at_the_first_of_those_that_are_the_feeds_for_now() -> None:
+    world = World(sweep_bounds=NO_ROUND)
+    (first,) = await opted_out_of(world, 0)
+    world.clock.move(timedelta(minutes=1))
+    (second,) = await opted_out_of(world, 1)
+    await world.sweep.run()
+    assert watermark(world) == int(first.at.timestamp()) < int(second.at.timestamp())
+
+
 @pytest.mark.parametrize("until", [None, -5, 0, 2**60, 1])
 async def test_a_watermark_that_somebody_has_edited_hides_nothing(until: int | None) -> None:
     world = World(sweep_bounds=NO_ROUND)
@@ -297,18 +327,31 @@ async def test_a_round_that_takes_more_than_a_day_is_told() -> None:
         assert (not told) is holds
 
 
-async def test_the_search_takes_half_of_a_run_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("hours", "known"),
+    [(1, 0), (1, 1), (9, 0)],
+    ids=["onward", "what-is-before-it-again", "with-much-to-catch-up-with"],
+)
+async def test_the_search_takes_half_of_a_run_at_most(monkeypatch: pytest.MonkeyPatch, hours: int, known: int) -> None:
     monkeypatch.setattr("shared.unscheduled.LOOKUP_MAX", 1)
     world = World(sweep_bounds=Bounds(seconds=100))
-    await opted_out_of(world, *range(20))
-    world.clock.move(HOUR)
-    committed = world.ledger.opt_outs_committed
+    many = await opted_out_of(world, *range(20), feed=True)
+    world.clock.move(hours * HOUR)
+    (newest,) = await opted_out_of(world, 20, feed=True)
+    await world.sweep.run()
+    set_watermark(world, int((newest if known else many[0]).at.timestamp()))
+    committed, began, took = world.ledger.opt_outs_committed, world.clock.now(), list[timedelta]()
+    ledgers = world.ledger.ledgers
 
     async def slow(since: int, before: int | None = None) -> AsyncIterator[Any]:
         async for each in committed(since, before):
             world.clock.move(timedelta(seconds=10))
             yield each
 
-    world.ledger.opt_outs_committed = slow
-    heartbeat = (await world.sweep.run())[None]
-    assert heartbeat.counts["ledgers"] == 20, "the round has its share, and needs no more"
+    def round_begins(*which: Any, **more: Any) -> Any:
+        took.append(world.clock.now() - began)
+        return ledgers(*which, **more)
+
+    world.ledger.opt_outs_committed, world.ledger.ledgers = slow, round_begins
+    await world.sweep.run()
+    assert timedelta(seconds=50) <= took[0] <= timedelta(seconds=60), "no more than the page that it was reading"

@@ -13,6 +13,7 @@ from shared.model.heartbeats import Heartbeat
 from shared.ports import Conflict, Stored, StoreUnavailable, TryAgain
 from shared.runs import Run
 from shared.stores.memory import MemoryOperations
+from shared.sweep.places import Place
 from shared.sweep.rounds import Round
 from tests.clocks import START, ManualClock
 from tests.keeping import keep
@@ -117,6 +118,41 @@ async def test_nothing_is_deleted_on_the_word_of_a_finding_that_is_not_on_record
     world.operations.write = inner  # type: ignore[method-assign]
     assert (await swept(world, "unitedstates"))["wrongAccount"] == 1
     assert not world.containers("unitedstates")
+
+
+async def test_what_could_not_be_put_on_record_at_first_is_this_rounds_still() -> None:
+    world, enrollment_id = await captured()
+    put(world, "unitedstates", enrollment_id, world.clock.now().date())
+    failed = False
+
+    async def fail_once(n: int, heartbeat: Heartbeat, etag: str | None) -> None:
+        nonlocal failed
+        if heartbeat.counts.get("wrongAccount") and not failed:
+            failed = True
+            raise StoreUnavailable("cosmos-503")
+
+    before_each_write(world, ELSEWHERE, fail_once)
+    place = Place.parse((await world.sweep.run())[ELSEWHERE].cursor)
+    assert failed and place is not None and place.judged and place.found
+    assert len(world.containers("unitedstates")) == 1
+    await world.sweep.run()
+    assert not world.containers("unitedstates")
+
+
+async def test_p6_what_another_sweep_has_begun_again_meanwhile_is_the_deletions_to_delete() -> None:
+    world, done = await verified()
+    put(world, "europe", done.enrollment_id, world.clock.now().date())
+    key = (TENANT, done.enrollment_id)
+    begun = done.begun_again().model_copy(update={"not_before": done.deadline})
+
+    async def begin_again(n: int, heartbeat: Heartbeat, etag: str | None) -> None:
+        if heartbeat.counts.get("afterReceipt"):
+            world.deletion_items.items[key] = Stored(begun, "anothers")
+
+    before_each_write(world, "steurope", begin_again)
+    assert (await swept(world, "europe"))["afterReceipt"] == 1
+    assert len(world.containers("europe")) == 1
+    assert world.deletion_items.items[key] == Stored(begun, "anothers")
 
 
 async def forged() -> World:
@@ -260,6 +296,34 @@ async def test_a_run_that_begins_while_another_writes_takes_the_round_over_and_l
     await rounds.report(first, "b2", eventsMissing=1)
     assert await rounds.report(second, None)
     assert (rounds.stands.cursor, rounds.stands.totals) == (None, {"eventsMissing": 3})
+
+
+async def test_what_was_told_after_a_conflict_is_told_once_when_another_goes_on() -> None:
+    rounds = Rounds()
+    first, write, tried = rounds.begin(), rounds.operations.write, 0
+
+    async def conflict(heartbeat: Heartbeat, etag: str | None) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise Conflict
+        await write(heartbeat, etag)
+
+    rounds.operations.write = conflict  # type: ignore[method-assign]
+    await rounds.report(first, "b", eventsMissing=1)
+    await rounds.report(first, "c", eventsChanged=1)
+    await rounds.report(rounds.begin(), "d", settingsDisagreeing=1)
+    await rounds.report(first, "e", eventsMissing=1)
+    assert rounds.stands.totals == {"eventsMissing": 2, "eventsChanged": 1, "settingsDisagreeing": 1}
+
+
+async def test_a_round_of_several_runs_began_with_the_first_of_them() -> None:
+    rounds = Rounds()
+    began = []
+    for cursor in ("b", "c", None, "b", None):
+        await rounds.report(rounds.begin(), cursor)
+        began.append(rounds.stands.round_started_at)
+    assert began == [START + timedelta(seconds=n) for n in (0, 0, 0, 3, 3)]
 
 
 async def test_a_heartbeat_that_nobody_believes_is_replaced() -> None:

@@ -142,15 +142,18 @@ async def unreadable(since: int, before: int | None = None) -> AsyncIterator[Any
 
 
 async def test_deletions_that_were_finished_late_are_counted_by_each_round_and_no_more_for_more_rounds() -> None:
-    world, deletion = await opted_out()
-    world.clock.set(deletion.deadline + timedelta(hours=1))
+    world, _ = await opted_out()
+    await world.opt_in()
+    event = await world.opt_out()
+    await world.feed()
+    world.clock.set(event.deadline + timedelta(hours=1))
     for _ in range(2):
         await world.purge.run()
         world.clock.move(timedelta(minutes=5))
     assert (await world.status.report()).late == 0, "no round has come by"
     for _ in range(2):
         await world.sweep.run()
-        assert (await world.status.report()).late == 1
+        assert (await world.status.report()).late == 2
     world.clock.move(timedelta(days=365))
     await world.sweep.run()
     assert (await world.status.report()).late == 0

@@ -304,3 +304,6 @@ async def test_a_run_gives_an_account_up_after_three_listings_in_a_row_that_fail
     heartbeat = (await world.sweep.run())["steurope"]
     assert (heartbeat.outcome, heartbeat.cursor, heartbeat.counts["strangers"]) == ("done", None, 3)
     assert world.containers() == {}
+    asked, failing = 0, {1, 2, 3}
+    heartbeat = (await world.sweep.run())["steurope"]
+    assert (heartbeat.outcome, asked) == ("failed", 3), "from the first on"
