@@ -42,8 +42,8 @@ LISTED = (
     *("review.languages", "review.record", "review.scanning"),
     *("sharing.captures", "sharing.consent", "sharing.consent_receipts", "sharing.data_sharing"),
     *("sharing.epochs", "sharing.span_logs", "sharing.traces"),
-    *("sweep.ledger", "sweep.reappearances", "sweep.receipts", "sweep.reconciliation", "sweep.rounds"),
-    *("sweep.storage", "sweep.sweep"),
+    *("sweep.ledger", "sweep.opt_outs", "sweep.places", "sweep.reappearances", "sweep.receipts"),
+    *("sweep.reconciliation", "sweep.rounds", "sweep.storage", "sweep.sweep"),
 )
 """The modules whose survivors have all been looked at; those of others are shown, and nothing follows from them yet."""
 
