@@ -37,7 +37,19 @@ BODY_MAX_BYTES = 32 * 1024
 class LabelRequest(RequestModel):
     """The body of a PUT: what a reviewer says of a capture, which is at least one of these."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    # At least one of these. From anyOf, generators make wrappers.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "properties": {
+                    "verdict": {"type": "null"},
+                    "score": {"type": "null"},
+                    "tags": {"enum": [None, []]},
+                    "comment": {"type": "null"},
+                }
+            }
+        }
+    )
 
     verdict: Word | None = Field(None, description="One of the words of the label vocabulary.")
     score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(

@@ -9,6 +9,7 @@ from unicodedata import normalize
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
@@ -25,6 +26,7 @@ from shared.model.requests import RequestModel
 CONDITIONS_MAX = 8
 TEXT_MAX = 200
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_NULL: dict[str, Any] = {"type": "null"}
 _TEXTS = ("input", "output", "inputMessages", "outputMessages")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_MAX)]
@@ -47,6 +49,14 @@ _Instant = Annotated[Instant, BeforeValidator(_instant)]
 
 class TelemetryCondition(RequestModel):
     """What a member of a capture's telemetry must be: one of ``equals``, ``over`` and ``under``, or the last two."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"equals": _NULL}},
+            "then": {"not": {"properties": {"over": _NULL, "under": _NULL}}},
+            "else": {"properties": {"over": _NULL, "under": _NULL}},
+        }
+    )
 
     name: Name = Field(description="The member's name; one that begins with / is a JSON Pointer (RFC 6901).")
     # Of a union, Kiota and NSwag make wrappers into which nothing can be read.

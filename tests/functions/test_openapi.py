@@ -1,6 +1,7 @@
 """The OpenAPI document: valid, complete, and what the functions really do."""
 
 import copy
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -12,13 +13,16 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 from openapi_spec_validator import validate
+from pydantic import BaseModel, ValidationError
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from functions._api.openapi import COMMON_HEADERS, all_problems, document
 from functions._api.operations import OPERATIONS, Operation, declare
+from functions.labelling import LabelRequest
 from local.tokens import Role
 from shared.identity.callers import EVERYBODY, Who
+from shared.model.selection import TelemetryCondition
 from shared.ports import StoreUnavailable
 from shared.problems import InvalidRequest
 from tests.changes import AGREED, AGREEMENT
@@ -205,6 +209,35 @@ def test_every_example_is_what_its_schema_says(schema: dict[str, Any], example: 
 def test_every_schema_is_one() -> None:
     for schema in DOCUMENT["components"]["schemas"].values():
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("model", "members"),
+    [
+        (
+            LabelRequest,
+            {"verdict": (None, "correct"), "score": (None, 0), "tags": (None, [], ["a"]), "comment": (None, "c")},
+        ),
+        (
+            TelemetryCondition,
+            {"name": ("a",), "equals": (None, "", 0, False), "over": (None, 0), "under": (None, 0)},
+        ),
+    ],
+)
+def test_which_members_need_or_exclude_each_other_the_document_says_too(
+    model: type[BaseModel], members: dict[str, tuple[Any, ...]]
+) -> None:
+    described = Draft202012Validator(DOCUMENT["components"]["schemas"][model.__name__])
+    taken = []
+    for values in itertools.product(*((..., *values) for values in members.values())):
+        body = {name: value for name, value in zip(members, values, strict=True) if value is not ...}
+        try:
+            model.model_validate_json(json.dumps(body))
+            taken.append(True)
+        except ValidationError:
+            taken.append(False)
+        assert described.is_valid(body) is taken[-1], body
+    assert {True, False} <= set(taken)
 
 
 async def test_it_is_answered_to_anybody(recorder: Recorder) -> None:

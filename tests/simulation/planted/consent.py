@@ -17,7 +17,7 @@ from shared.sharing import captures as captures_module
 from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryLedger
-from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.planted.registry import Instead, mutant, patched
 
 
 @mutant("no lease wait")
@@ -135,15 +135,12 @@ def _() -> Iterator[None]:
     put = DataSharing.put
 
     async def careless(self: DataSharing, tenant_id: str, requested: Any) -> Setting:
-        class Store:
-            def __getattr__(_, name: str) -> Any:
-                return getattr(self.ledger, name)
-
+        class Store(Instead):
             async def commit(_, change: Any, etag: str | None) -> None:
                 with suppress(Conflict):
                     await self.ledger.commit(change, etag)
 
-        return await put(replace(self, ledger=Store()), tenant_id, requested)  # type: ignore[arg-type]
+        return await put(replace(self, ledger=Store(self.ledger)), tenant_id, requested)  # type: ignore[arg-type]
 
     with patched(DataSharing, "put", careless):
         yield

@@ -11,7 +11,7 @@ from shared.model import deadlines
 from shared.model.deletion import Deletion, Receipt
 from shared.ports import Stored, StoreUnavailable
 from shared.stores.memory import MemoryCaptures, MemoryDeletions
-from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.planted.registry import Instead, mutant, patched
 
 
 def _verified(deletion: Deletion, now: datetime) -> Deletion:
@@ -114,14 +114,11 @@ def _() -> Iterator[None]:
     look = Purge._look_into
 
     async def blind(self: Purge, store: Any, run: Any, shard: str, looked_for: Any) -> None:
-        class Store:
-            account = store.account
-            delete_container = staticmethod(store.delete_container)
-
+        class Store(Instead):
             def list_containers(_, prefix: str, **how: Any) -> Any:
                 return store.list_containers(prefix)
 
-        await look(self, Store(), run, shard, looked_for)  # type: ignore[arg-type]
+        await look(self, Store(store), run, shard, looked_for)  # type: ignore[arg-type]
 
     with patched(Purge, "_look_into", blind):
         yield
@@ -132,13 +129,11 @@ def _() -> Iterator[None]:
     conclude = Purge._conclude
 
     async def trusting(self: Purge, store: Any, run: Any, stored: Any, *, found: Any, soft_deleted: bool) -> None:
-        class Store:
-            account = store.account
-
+        class Store(Instead):
             async def delete_container(_, name: str) -> bool:
                 return await store.delete_container(name) if found else False
 
-        await conclude(self, Store(), run, stored, found=found, soft_deleted=soft_deleted)  # type: ignore[arg-type]
+        await conclude(self, Store(store), run, stored, found=found, soft_deleted=soft_deleted)  # type: ignore[arg-type]
 
     with patched(Purge, "_conclude", trusting):
         yield

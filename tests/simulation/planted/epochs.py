@@ -19,7 +19,7 @@ from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
 from shared.sharing.epochs import EpochRead, Epochs
 from shared.stores.memory import MemoryOperations
-from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.planted.registry import Instead, mutant, patched
 
 
 async def _nothing(self: Any, *args: Any) -> None:
@@ -95,20 +95,16 @@ def _() -> Iterator[None]:
     put, change, wait = DataSharing.put, Epochs.change, DataSharing._outlast_leases
 
     async def swapped(self: DataSharing, tenant_id: str, requested: Any) -> Setting:
-        class Early:
-            outdate = self.epochs.outdate
-
+        class Early(Instead):
             async def change(_, tenant_id: str) -> None:
                 await wait(self)
                 await change(self.epochs, tenant_id)
 
-        class Clock:
-            now, monotonic = self.clock.now, self.clock.monotonic
-
+        class Clock(Instead):
             async def sleep(_, seconds: float) -> None:
                 return None
 
-        return await put(replace(self, epochs=Early(), clock=Clock()), tenant_id, requested)  # type: ignore[arg-type]
+        return await put(replace(self, epochs=Early(self.epochs), clock=Clock(self.clock)), tenant_id, requested)  # type: ignore[arg-type]
 
     with patched(DataSharing, "put", swapped):
         yield
@@ -121,20 +117,16 @@ def _() -> Iterator[None]:
     async def from_the_commit(self: DataSharing, tenant_id: str, requested: Any) -> Setting:
         committed = [self.clock.monotonic()]
 
-        class Early:
-            outdate = self.epochs.outdate
-
+        class Early(Instead):
             async def change(_, tenant_id: str) -> None:
                 committed[0] = self.clock.monotonic()
                 await change(self.epochs, tenant_id)
 
-        class Clock:
-            now, monotonic = self.clock.now, self.clock.monotonic
-
+        class Clock(Instead):
             async def sleep(_, seconds: float) -> None:
                 await self.clock.sleep(max(0.0, committed[0] + seconds - self.clock.monotonic()))
 
-        return await put(replace(self, epochs=Early(), clock=Clock()), tenant_id, requested)  # type: ignore[arg-type]
+        return await put(replace(self, epochs=Early(self.epochs), clock=Clock(self.clock)), tenant_id, requested)  # type: ignore[arg-type]
 
     with patched(DataSharing, "put", from_the_commit):
         yield

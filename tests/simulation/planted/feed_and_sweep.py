@@ -17,7 +17,7 @@ from shared.sweep.ledger import LedgerSweep
 from shared.sweep.opt_outs import OptOutSearch
 from shared.sweep.storage import StorageSweep
 from shared.sweep.sweep import Sweep
-from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.planted.registry import Instead, mutant, patched
 from tests.simulation.world import Instance
 
 
@@ -98,17 +98,13 @@ def _() -> Iterator[None]:
     async def old_news(self: StorageSweep) -> None:
         events = [event for events in self.ledger._inner.events.values() for event in events]
 
-        class Ledger:
-            ledgers = staticmethod(self.ledger.ledgers)
-            read_setting = staticmethod(self.ledger.read_setting)
-            events_after = staticmethod(self.ledger.events_after)
-
+        class Ledger(Instead):
             async def events_of_enrollments(_, enrollment_ids: Sequence[str]) -> Any:
                 for event in events:
                     if event.enrollment_id in enrollment_ids:
                         yield event.enrollment_id, event
 
-        await sweep(replace(self, ledger=Ledger()))
+        await sweep(replace(self, ledger=Ledger(self.ledger)))
 
     with patched(StorageSweep, "run", old_news):
         yield

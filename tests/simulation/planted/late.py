@@ -15,7 +15,7 @@ from shared.sharing.consent import Consent
 from shared.sharing.data_sharing import DataSharing
 from shared.stores.memory import MemoryCaptures
 from tests.simulation import faults
-from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.planted.registry import Instead, mutant, patched
 
 
 @mutant("no look at consent right before an attempt")
@@ -29,12 +29,12 @@ def _() -> Iterator[None]:
     persist = Captures.persist
 
     async def once(self: Captures, permit: Permit, *more: Any) -> Put:
-        class Believed:
+        class Believed(Instead):
             @staticmethod
             async def afresh(tenant_id: str) -> Permit:
                 return replace(permit, read_at=Moment.now(self.clock))
 
-        return await persist(replace(self, consent=Believed()), permit, *more)  # type: ignore[arg-type]
+        return await persist(replace(self, consent=Believed(self.consent)), permit, *more)  # type: ignore[arg-type]
 
     with patched(Captures, "persist", once):
         yield
@@ -106,14 +106,12 @@ def _() -> Iterator[None]:
     persist = Captures.persist
 
     async def unlooked(self: Captures, permit: Permit, store: CaptureStore, *more: Any) -> Put:
-        class Careless:
-            account, list_containers = store.account, staticmethod(store.list_containers)
-
+        class Careless(Instead):
             @staticmethod
             async def create_container(permit: Permit, container: str) -> None:
                 await store.create_container(Eternal(permit.setting, permit.read_at, permit.agreed_until), container)
 
-        return await persist(self, permit, Careless(), *more)  # type: ignore[arg-type]
+        return await persist(self, permit, Careless(store), *more)  # type: ignore[arg-type]
 
     with patched(Captures, "persist", unlooked):
         yield

@@ -15,7 +15,7 @@ from shared.sweep import receipts as sweep_receipts
 from shared.sweep.ledger import LedgerSweep
 from shared.sweep.reappearances import Reappearances
 from shared.sweep.receipts import Compared, SignedReceipts
-from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.planted.registry import Instead, mutant, patched
 
 
 @mutant("a receipt is signed on the deletion's word")
@@ -114,15 +114,12 @@ def _() -> Iterator[None]:
     tell = Reappearances.tell
 
     async def forgetful(self: Reappearances, of: Any, entry: Reappearance) -> None:
-        class Ledger:
-            read_setting = staticmethod(self.ledger.read_setting)
-            commit = staticmethod(self.ledger.commit)
-
+        class Ledger(Instead):
             async def events_of(_, *of: str) -> Sequence[Any]:
                 await self.ledger.events_of(*of)
                 return ()
 
-        await tell(replace(self, ledger=Ledger()), of, entry)  # type: ignore[arg-type]
+        await tell(replace(self, ledger=Ledger(self.ledger)), of, entry)  # type: ignore[arg-type]
 
     with patched(Reappearances, "tell", forgetful):
         yield
@@ -132,14 +129,11 @@ def _committing(change: Any) -> Any:
     tell = Reappearances.tell
 
     async def telling(self: Reappearances, of: Any, entry: Reappearance) -> None:
-        class Ledger:
-            read_setting = staticmethod(self.ledger.read_setting)
-            events_of = staticmethod(self.ledger.events_of)
-
+        class Ledger(Instead):
             async def commit(_, told: Change, etag: str | None) -> None:
                 await self.ledger.commit(replace(told, setting=change(told)), etag)
 
-        await tell(replace(self, ledger=Ledger()), of, entry)  # type: ignore[arg-type]
+        await tell(replace(self, ledger=Ledger(self.ledger)), of, entry)  # type: ignore[arg-type]
 
     return patched(Reappearances, "tell", telling)
 

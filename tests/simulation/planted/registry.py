@@ -21,6 +21,16 @@ def mutant(name: str) -> Callable[[Plant], Plant]:
     return register
 
 
+class Instead:
+    """What is all that something else is, but for what a planted bug has of its own."""
+
+    def __init__(self, other: Any) -> None:
+        self._other = other
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._other, name)
+
+
 def patched(target: Any, name: str, value: Any) -> Any:
     """Replace an attribute while a bug is planted.
 

@@ -18,7 +18,7 @@ from shared.review.access import Access
 from shared.review.record import GrantRequest, Record
 from shared.sharing.captures import Captures
 from shared.stores.memory import MemoryAccess
-from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.planted.registry import Instead, mutant, patched
 
 _log = logging.getLogger("shared.sharing.captures")
 
@@ -155,14 +155,11 @@ def _() -> Iterator[None]:
     commit = Record.commit
 
     async def again(self: Record, tenant_id: str, decide: Any) -> Any:
-        class Store:
-            head = staticmethod(self.store.head)
-            commit = staticmethod(self.store.commit)
-
+        class Store(Instead):
             async def log(_, *args: Any, **how: Any) -> Page[AccessRecord]:
                 return Page([])
 
-        return await commit(replace(self, store=Store()), tenant_id, decide)  # type: ignore[arg-type]
+        return await commit(replace(self, store=Store(self.store)), tenant_id, decide)  # type: ignore[arg-type]
 
     with patched(Record, "commit", again):
         yield
@@ -305,8 +302,8 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     failed = Deletion.failed
 
-    def told(self: Deletion, error: str, *more: Any) -> Deletion:
-        return failed(self, "could not delete the batch with tag-1", *more)
+    def told(self: Deletion, now: datetime, error: str) -> Deletion:
+        return failed(self, now, "could not delete the batch with tag-1")
 
     with patched(Deletion, "failed", told):
         yield

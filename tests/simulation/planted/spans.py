@@ -17,7 +17,7 @@ from shared.sharing.captures import Captures
 from shared.sharing.span_logs import SpanLogs
 from shared.sharing.traces import Refusal, Traces
 from shared.stores.memory import MemoryCaptures
-from tests.simulation.planted.registry import mutant, patched
+from tests.simulation.planted.registry import Instead, mutant, patched
 
 CLAIM, LOG, OTHERS = span_logs._claim, span_logs._Log, span_logs._Others
 
@@ -75,14 +75,12 @@ def _() -> Iterator[None]:
         add(self, start, records)
 
     async def claim(permit: Any, store: Any, place: Any, known: Any, *of: Any) -> bool:
-        class Forgetful:
-            create_log, append = staticmethod(store.create_log), staticmethod(store.append)
-
+        class Forgetful(Instead):
             @staticmethod
             async def read_log(container: str, name: str, start: int) -> bytes:
                 return b"" if known.end else await store.read_log(container, name, start)
 
-        return await CLAIM(permit, Forgetful(), place, known, *of)  # type: ignore[arg-type]
+        return await CLAIM(permit, Forgetful(store), place, known, *of)  # type: ignore[arg-type]
 
     with patched(span_logs, "_claim", claim), patched(LOG, "add", once):
         yield
@@ -124,16 +122,13 @@ def _lost_batches(take: Any) -> Iterator[None]:
     stored = SpanLogs.store
 
     async def otherwise(self: SpanLogs, permit: Any, store: Any, *of: Any) -> None:
-        class Content:
-            create_log, append = staticmethod(store.create_log), staticmethod(store.append)
-            read_log, find_batch = staticmethod(store.read_log), staticmethod(store.find_batch)
-
+        class Content(Instead):
             @staticmethod
             async def put_batch(permit: Any, container: str, batch_id: str, content: bytes, body_hash: str) -> Put:
                 put = await store.put_batch(permit, container, batch_id, content, body_hash)
                 return take() if put is Put.OTHER and body_hash != span_logs._VOID_HASH else put
 
-        await stored(self, permit, Content(), *of)  # type: ignore[arg-type]
+        await stored(self, permit, Content(store), *of)  # type: ignore[arg-type]
 
     with patched(SpanLogs, "store", otherwise):
         yield
