@@ -708,6 +708,33 @@ async def test_an_export_is_deleted_and_what_a_killed_deletion_leaves_is_too() -
     assert actions(world).count("exportDeleted") == 1
 
 
+async def test_a_file_that_has_been_ready_for_long_is_deleted_when_its_export_is() -> None:
+    world = await shared_world()
+    export = await exporting(world).request(TENANT, REVIEWER, ALL)
+    while export.unfinished:
+        world.clock.move(deadlines.SECOND_LOOK_DELAY)
+        await exporting(world).run()
+        export = await exporting(world).read(TENANT, export.export_id)
+    assert [name for _, name in blobs(world)] == [export.file]
+    await exporting(world).delete(TENANT, REVIEWER, export.export_id)
+    assert blobs(world) == []
+
+
+async def test_p4_whoever_comes_late_with_another_place_for_the_file_leaves_it_where_it_is() -> None:
+    world = await shared_world(days=(0, 1), each=2)
+    export = await out_of_time(world, selected(verdict="correct"), after_batches=1)
+    assert export.day is None
+    said = ReviewerLabels(reviewer="x", labels={0: Label(verdict="correct", at=START)}).model_dump_json().encode()
+    labelled = []
+    for name in (container(world, DAY), container(world, days_after(1))):
+        labelled.append((name, labels_blob(max(store(world).containers[name]), "x")))
+        store(world)._put_beside(*labelled[-1], said)
+    assert (await exporting(world).carry_on(export, 0.0)).day == DAY
+    await store(world).delete_beside(*labelled[0])
+    export = await exporting(world).carry_on(export, 60.0)  # as it was before its file had a place
+    assert (export.status, export.day) == ("ready", DAY)
+
+
 async def test_p7_a_download_is_on_the_record_before_storage_is_asked_and_not_without() -> None:
     world = await shared_world()
     export = await exporting(world).request(TENANT, REVIEWER, ALL)
