@@ -46,17 +46,18 @@ WISHES: dict[str, Wish] = {
 
 
 async def before_the_end(of: str) -> tuple[World, datetime, str, str]:
-    """Return a world ten minutes before something ends, when it does, and the ids of a pending grant and an export."""
+    """Return a world before something ends, when it does, and the ids of a pending grant and an export."""
     world = await reviewed_world()
     await post(world, {"input": "hello"})
     export = await world.services().exporting.request(TENANT, REVIEWER, selected())
     assert export.status == "ready"
-    end = (await world.opt_out()).deadline if of == "enrollment" else deadlines.day_deadline(DAY, 30)
-    world.clock.set(end - timedelta(minutes=10))
-    await granted(world)
-    pending = await world.access.request(TENANT, REVIEWER, ASKED)
     if of == "grant":
-        end = world.clock.now() + timedelta(minutes=ASKED.duration_minutes)
+        [end] = [grant.expires_at for grant in world.access_store.granted.values()]
+    else:
+        end = (await world.opt_out()).deadline if of == "enrollment" else deadlines.day_deadline(DAY, 30)
+        world.clock.set(end - timedelta(minutes=10))
+        await granted(world)
+    pending = await world.access.request(TENANT, REVIEWER, ASKED)
     return world, end, pending.grant_id, export.export_id
 
 
@@ -66,7 +67,7 @@ def set_back_behind(end: datetime, world: World) -> None:
     def setting_back(read: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def back(*what: str) -> Any:
             if world.clock.now() >= end:
-                world.clock.set(end - 4 * SECOND)
+                world.clock.set(end - timedelta(minutes=6))
             return await read(*what)
 
         return back
