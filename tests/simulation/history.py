@@ -810,6 +810,8 @@ async def whole_story(history: History) -> None:
             await pages.in_short_runs(history, pages.at_the_borders)
         elif history.setup.strangers < _STRANGERS_MAX and random.random() < 0.04:
             await pages.in_short_runs(history, pages.strangers)
+        if random.random() < 0.03:
+            await pages.shared_meanwhile(history)
         if random.random() < 0.1:
             await abandoning.leave_out(history)
         await runs_out(history, storm)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.model.containers import SHARDS
 from shared.sweep.sweep import Bounds
-from tests.simulation.faults import KillAt
+from tests.simulation.faults import Aimed, KillAt
 from tests.simulation.oracle import Name
 
 if TYPE_CHECKING:
@@ -67,6 +67,29 @@ async def strangers(history: "History", account: str) -> None:
     else:
         oracle.check_round(account, history.cloud.operations.heartbeats["sweep", account].counts, names, planted)
         history.counted += mine
+
+
+async def shared_meanwhile(history: "History") -> None:
+    """Somebody opts in and shares while a sweep is about to list the account: it knows, though it began before."""
+    random, faults = history.random, history.faults
+    faults.weather.clear()
+    await history.clients_done()
+    who = random.choice(history.setup.tenants)
+    if history.on(who):
+        await history.toggle(who, None)
+    faults.aimed += [Aimed("container_page", 9.0, of="sweep") for _ in history.cloud.accounts]
+    faults.count("shared while a sweep was about to list")
+    history.spawn(_sweep(history))
+    await history.wait(0.5 * random.random())
+    await history.toggle(who, random.choice(history.setup.geos), attempts=1)
+    await history.wait(6.0)
+    await history.post(who, (-0.5,), attempts=1)
+    await history.clients_done()
+    faults.aimed.clear()
+
+
+async def _sweep(history: "History") -> None:
+    await history.sweep()
 
 
 Story = Callable[["History", str], Awaitable[None]]
