@@ -257,6 +257,20 @@ async def test_what_was_signed_proves_a_deletion_whatever_was_made_of_it() -> No
             done.proved_by({**done.receipt_claims, **day}, done.receipt.jws, event)
 
 
+@pytest.mark.parametrize("wrong", ["looks", "opt-out"])
+async def test_p6_no_receipt_rests_on_looks_too_near_each_other_nor_on_one_before_the_opt_out(wrong: str) -> None:
+    world, deletion = await purged()
+    done = await look_again(world, deletion)
+    event = world.ledger.events[TENANT][-1]
+    assert isinstance(event, OptedOut) and done.receipt is not None
+    first = done.receipt.first_look_at if wrong == "looks" else event.at - timedelta(hours=1)
+    second = first + timedelta(minutes=1) if wrong == "looks" else done.receipt.second_look_at
+    receipt = done.receipt.model_copy(update={"first_look_at": first, "second_look_at": second})
+    claimed = done.model_copy(update={"purged_at": first, "receipt": receipt})
+    with pytest.raises(ValueError, match="two looks"):
+        done.proved_by(claimed.receipt_claims, done.receipt.jws, event)
+
+
 async def test_p6_a_receipt_counts_only_for_what_is_finished() -> None:
     world, deletion = await purged()
     done = await look_again(world, deletion)

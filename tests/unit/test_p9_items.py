@@ -14,6 +14,7 @@ from shared.bootstrap import Services
 from shared.model.deletion import Deletion
 from shared.model.exports import ReviewExport
 from shared.model.grants import AccessRecord, ReviewGrant
+from shared.model.heartbeats import Deployment
 from shared.model.items import as_written, item_of
 from shared.model.ledger import OptedOut, Setting, event_from_json
 from tests.contract.items import deletion, grant, opt_in, opt_out, record
@@ -63,6 +64,36 @@ def test_p9_what_we_write_is_read(parse: Callable[[Any], Any], value: Any) -> No
     # As Cosmos DB may give it back: with members of its own, and one kind of number.
     more = {name: float(member) if type(member) is int else member for name, member in item.items()}
     assert as_written(parse, {**more, "_etag": "1", "_ts": 5, "ofALaterVersion": {"a": [1]}}) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (EXPORT, {"id": f"export-{EXPORT.export_id}", "kind": "export"}),
+        (GRANT, {"id": f"grant-{GRANT.grant_id}", "kind": "grant"}),
+        (RECORD, {"id": f"record-{RECORD.sequence:09}", "kind": "record"}),
+        (Deployment(deployment_id="d" * 32), {"id": "deployment", "kind": "deployment"}),
+    ],
+)
+def test_p9_the_names_by_which_items_are_known_stay_as_they_are(value: Any, name: dict[str, str]) -> None:
+    assert value.named == name
+
+
+@pytest.mark.parametrize(("parse", "value"), KINDS)
+def test_p9_what_has_to_be_whole_says_all_that_we_write_and_nothing_else(
+    parse: Callable[[Any], Any], value: Any
+) -> None:
+    item = {**item_of(value), "_etag": "1", "_ts": 5}
+    assert as_written(parse, item, whole=True) == value
+    with pytest.raises(ValueError, match="all that we write"):
+        as_written(parse, {**item, "ofALaterVersion": 1}, whole=True)
+
+
+def test_p9_no_event_is_read_that_names_its_members_otherwise() -> None:
+    members = CHANGE.event.to_json()
+    members["tenant_id"] = members.pop("tenantId")
+    with pytest.raises(ValueError, match="tenantId"):
+        event_from_json(members)
 
 
 def test_p9_what_earlier_versions_wrote_is_read() -> None:

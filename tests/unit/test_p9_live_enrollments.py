@@ -204,6 +204,7 @@ async def test_p5_however_much_comes_back_all_of_it_is_deleted_and_the_deletion_
     found = await look_again(world, deletion)
     assert not set(strays) & set(world.stores["europe"].containers)
     assert len(found.more_days) == MORE_DAYS_MAX and Deletion.from_json(found.to_json()) == found
+    assert found.more_days[-1] == date(2026, 1, 1) + timedelta(days=199), "of those that it found the newest"
     assert (await look_again(world, deletion)).status == "purged"
     late = put(world, "europe", deletion.enrollment_id, date(2026, 1, 1))
     world.clock.move(deadlines.RETRY_MAX)
