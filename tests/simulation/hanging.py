@@ -77,7 +77,6 @@ async def behind(history: "History", wait: Wait, settle: Settle) -> None:
     who = random.choice(history.setup.tenants)
     if history.on(who):
         await history.toggle(who, None)
-        await settle()
     if not await history.toggle(who, random.choice(history.setup.geos)):
         return
     enrollment = cloud.ledger.settings[who].value.enrollment
@@ -92,6 +91,7 @@ async def behind(history: "History", wait: Wait, settle: Settle) -> None:
         history.oracle.waived |= {*older, mine}
         await wait(DAY)
     await history.post(who, attempts=1)
+    await settle()  # no month goes by without a sweep
     for name in {name for name in stored if mine in name} - older:
         container = DayContainer.parse(name)
         assert container is not None
