@@ -61,7 +61,7 @@ def test_a_bug_that_only_breaks_the_program_is_not_found(monkeypatch: pytest.Mon
         what.nothing  # type: ignore[attr-defined]  # noqa: B018
 
     monkeypatch.setitem(mutants.MUTANTS, "broken", lambda: patched(Purge, "_expire_shard", broken))
-    with pytest.raises(RuntimeError, match=r"broken: P9: .* purge failed unexpectedly: AttributeError"):
+    with pytest.raises(RuntimeError, match=r"broken: P9: .*purge failed unexpectedly: AttributeError"):
         mutants.hunt("broken", 60, 2)
 
 
