@@ -128,7 +128,7 @@ async def _only_a_stray(history: "History", account: str) -> str | None:
     heartbeats.pop(("sweep", account), None)
     bounds, size = cloud.sweep_bounds, store.page_max
     cloud.sweep_bounds, store.page_max = Bounds(4.0), 1
-    _restart(history)
+    history.restart_all()
     await history.purge(awake=True)
     shard = random.choice(SHARDS[-2:])
     name = f"{shard}-{history.now():%Y%m%d}-{shard}{random.getrandbits(124):031x}"
@@ -142,7 +142,7 @@ async def _only_a_stray(history: "History", account: str) -> str | None:
     await history.ask(instance, "sweep", instance.sweep.run)
     weather.clear()
     cloud.sweep_bounds, store.page_max = bounds, size
-    _restart(history)
+    history.restart_all()
     return name if name in store.containers else None
 
 
@@ -150,10 +150,5 @@ def _deploy(history: "History", left_out: frozenset[str]) -> None:
     """Replace all instances at once by such as do not know some accounts."""
     history.cloud.left_out = left_out
     history.oracle.closing(history.cloud.closed | left_out)
-    _restart(history)
+    history.restart_all()
     history.oracle.closed()
-
-
-def _restart(history: "History") -> None:
-    for each in history.instances:
-        each.process.kill()

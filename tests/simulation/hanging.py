@@ -1,7 +1,6 @@
 """Stories of containers whose deletes hang, as many as use up a run, and of what is behind them (D12)."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.deletion.purge import Bounds
@@ -22,8 +21,7 @@ async def hang(history: "History", wait: Wait, settle: Settle) -> None:
     history.faults.weather.clear()
     await history.clients_done()
     cloud.purge_bounds = Bounds(seconds=15.0, containers=1, deletions=1, of_tenant=1)
-    for each in history.instances:
-        each.process.kill()
+    history.restart_all()
     who = random.choice(history.setup.tenants)
     if history.on(who):
         await history.toggle(who, None)
@@ -72,8 +70,7 @@ async def behind(history: "History", wait: Wait, settle: Settle) -> None:
     history.faults.weather.clear()
     await history.clients_done()
     cloud.purge_bounds = Bounds(seconds=15.0, containers=1)
-    for each in history.instances:
-        each.process.kill()
+    history.restart_all()
     who = random.choice(history.setup.tenants)
     if history.on(who):
         await history.toggle(who, None)
@@ -95,8 +92,7 @@ async def behind(history: "History", wait: Wait, settle: Settle) -> None:
     for name in {name for name in stored if mine in name} - older:
         container = DayContainer.parse(name)
         assert container is not None
-        midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
-        deadline = history.oracle.retention.deadline(history.seconds(midnight))
+        deadline = history.oracle.retention.deadline(history.midnight(container.day))
         history.faults.count("behind what hangs")
         _hang(history, {name}, deadline - 3 * HOUR - loop.time())
         await wait(deadline - 6 * HOUR + MINUTE - loop.time())

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial
 from random import Random
 from typing import Any
@@ -248,7 +248,7 @@ class History:
         self.unanswered: list[Sequence[Told]] = []
         self._verbose = verbose
         self._trace: list[tuple[object, ...]] = []
-        self._clients: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.Task[Any]] = set()
         self._numbers = 0
         self.blackout_ends = 0.0
         self.scripted_calls = 0
@@ -371,6 +371,11 @@ class History:
         self.trace("restart", victim.process.name)
         victim.process.kill()
 
+    def restart_all(self) -> None:
+        """Replace all instances, so that the next ones know what is configured now."""
+        for each in self.instances:
+            each.process.kill()
+
     async def ask(
         self, instance: Instance, kind: str, call: Callable[[], Coroutine[Any, Any, Any]], sent: Any = None
     ) -> tuple[Answer, Work]:
@@ -423,13 +428,13 @@ class History:
             self.claims.job_answered(kind, result.value, work)
         return result, work
 
-    def spawn(self, client: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, client: Coroutine[Any, Any, object]) -> None:
         """Let a client act while the story goes on."""
         task = self.loop.create_task(client)
         self._clients.add(task)
         task.add_done_callback(self._client_done)
 
-    def _client_done(self, task: "asyncio.Task[None]") -> None:
+    def _client_done(self, task: "asyncio.Task[Any]") -> None:
         self._clients.discard(task)
         error = task.exception()
         if error is not None and not isinstance(error, Violation):
@@ -539,7 +544,7 @@ class History:
                     self.faults.count("agreement that had run out")
                 stored = self.cloud.ledger.settings.get(tenant)
                 if ran_out and stored is not None and stored.value.enabled and self.random.random() < 0.5:
-                    self.spawn(_agree(self, tenant, stored.value.enrollment.geo))
+                    self.spawn(self.toggle(tenant, stored.value.enrollment.geo))
             else:
                 self.oracle.captures_failed(sent, max(work.lands_until, self.loop.time() + LATE_LANDING))
             if answer.how == "refused" or (answer.how == "ok" and self.random.random() < 0.9):
@@ -722,14 +727,17 @@ class History:
     def seconds(self, at: datetime) -> float:
         return (at - self.setup.base).total_seconds()
 
+    def midnight(self, day: date) -> float:
+        """Return when a UTC day begins, in seconds."""
+        return self.seconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
     def stored_deadlines(self) -> list[float]:
         deadlines = []
         for store in self.cloud.captures.values():
             for name in store.containers:
                 container = DayContainer.parse(name)
                 if container is not None and name not in self.faults.weather.undeletable:
-                    midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
-                    deadline = self.oracle.retention.deadline(self.seconds(midnight))
+                    deadline = self.oracle.retention.deadline(self.midnight(container.day))
                     if deadline < self.loop.time() + 40 * DAY:  # not one that was planted on an impossible day
                         deadlines.append(deadline)
         return deadlines
@@ -881,13 +889,13 @@ async def episode(history: History, storm: Storm) -> None:
         elif action < 0.86:
             history.spawn(_expedite_one(history))
         elif action < 0.92:
-            history.spawn(_job(history.purge()))
+            history.spawn(history.purge())
         elif action < 0.94 and history.setup.feed != "healthy":
-            history.spawn(_job(history.sweep()))
+            history.spawn(history.sweep())
         elif action < 0.965:
             history.restart()
         elif action < 0.975:
-            history.spawn(_job(history.status()))
+            history.spawn(history.status())
         elif action < 0.985:
             deploys.set_a_clock(history)
         else:
@@ -919,14 +927,6 @@ async def _exports_end(history: History) -> None:
 
 async def _expedite(instance: Instance, tenant: str, enrollment: str) -> Any:
     return await instance.deletions.expedite(tenant, enrollment, now=instance.process.now())
-
-
-async def _agree(history: History, tenant: str, geo: str) -> None:
-    await history.toggle(tenant, geo)
-
-
-async def _job(run: Coroutine[Any, Any, Any]) -> None:
-    await run
 
 
 def _offsets(random: Random) -> tuple[float, ...]:
@@ -1086,7 +1086,7 @@ async def settle(history: History, storm: Storm) -> None:
         await history.feed()
         await pass_time(history, storm, _gap(random))
         if history.setup.feed != "healthy":
-            history.spawn(_job(history.sweep()))
+            history.spawn(history.sweep())
         await pass_time(history, storm, 6 * MINUTE + 8 * HOUR * random.random() ** 2)
     history.faults.weather.clear()
     await history.clients_done()
@@ -1143,15 +1143,15 @@ async def month(history: History, storm: Storm, until: float | None) -> None:
         for _ in range(random.choice((0, 0, 1, 2))):
             storm.begin()
             await history.wait(min(0.2 * left, 3 * HOUR) * random.random())
-            history.spawn(_job(history.purge()))
+            history.spawn(history.purge())
             if random.random() < 0.3:
-                history.spawn(_job(history.purge()))
+                history.spawn(history.purge())
         if random.random() < 0.2:
             who = random.choice(history.setup.tenants)
             act = reviewing.act if random.random() < 0.6 else room.act
             history.spawn(act(history, reviewing.sharing(history, who)))
         if history.unmade() and random.random() < 0.5:
-            history.spawn(_job(history.exports()))
+            history.spawn(history.exports())
         if random.random() < 0.1:
             await history.status()
         await history.wait(min(0.4 * left, 10 * HOUR) * random.random())
@@ -1245,8 +1245,7 @@ def stick(history: History) -> None:
     weather.stuck.add(name)
     history.oracle.waived |= {name, container.enrollment_id}
     past = history.cloud.retention_days - 1 + 4 * random.random()
-    midnight = datetime(container.day.year, container.day.month, container.day.day, tzinfo=UTC)
-    history.loop.call_at(history.seconds(midnight) + past * DAY, weather.stuck.discard, name)
+    history.loop.call_at(history.midnight(container.day) + past * DAY, weather.stuck.discard, name)
 
 
 async def another_ledger(history: History) -> None:
@@ -1339,8 +1338,7 @@ async def beside_a_flood(history: History, storm: Storm) -> None:
     await history.clients_done()
     each_has = 2
     cloud.purge_bounds = PurgeBounds(deletions=each_has * (len(history.setup.tenants) + 2), of_tenant=each_has)
-    for instance in history.instances:
-        instance.process.kill()
+    history.restart_all()
     geo = history.random.choice(history.setup.geos)
     for who, times in ((flooding, 10), (other, 1)):
         for _ in range(times):
@@ -1358,8 +1356,7 @@ async def beside_a_flood(history: History, storm: Storm) -> None:
         history.oracle.looked_into(other, looks)
         history.stop_if_violated()
     cloud.purge_bounds = None
-    for instance in history.instances:
-        instance.process.kill()
+    history.restart_all()
 
 
 async def edit(history: History) -> None:

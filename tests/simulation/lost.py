@@ -49,7 +49,7 @@ async def for_hours(history: "History", wait: Wait) -> None:
         await wait(6 * MINUTE)
         history.edit_watermark(1.0)
         cloud.sweep_bounds = Bounds(seconds=random.choice((0.5, 2.0)), max_ledgers=1)
-        _restart(history)
+        history.restart_all()
         faults.weather.latency = 1.0
     instance = history.instance(awake=True)
     await history.ask(instance, "sweep", instance.sweep.run)
@@ -150,7 +150,7 @@ async def _slow_rounds(history: "History", wait: Wait) -> bool:
     await wait(20 * MINUTE)
     await history.sweep(awake=True)
     history.cloud.sweep_bounds = Bounds(seconds=60.0, max_ledgers=1, max_deletes=1)
-    _restart(history)
+    history.restart_all()
     for who in history.setup.tenants:
         if not history.on(who):
             await history.toggle(who, history.random.choice(history.setup.geos))
@@ -163,8 +163,3 @@ async def _lose(history: "History", tenants: list[str], wait: Wait) -> None:
         await wait(MINUTE * history.random.random())
         await history.toggle(who, None)
     history.cloud.fed = len(history.cloud.ledger.changes)
-
-
-def _restart(history: "History") -> None:
-    for each in history.instances:
-        each.process.kill()  # the next ones know the bounds

@@ -79,17 +79,13 @@ async def shared_meanwhile(history: "History") -> None:
         await history.toggle(who, None)
     faults.aimed += [Aimed("container_page", 9.0, of="sweep") for _ in history.cloud.accounts]
     faults.count("shared while a sweep was about to list")
-    history.spawn(_sweep(history))
+    history.spawn(history.sweep())
     await history.wait(0.5 * random.random())
     await history.toggle(who, random.choice(history.setup.geos), attempts=1)
     await history.wait(6.0)
     await history.post(who, (-0.5,), attempts=1)
     await history.clients_done()
     faults.aimed.clear()
-
-
-async def _sweep(history: "History") -> None:
-    await history.sweep()
 
 
 Story = Callable[["History", str], Awaitable[None]]
@@ -103,11 +99,11 @@ async def in_short_runs(history: "History", story: Story) -> None:
     cloud = history.cloud
     bounds, size = cloud.sweep_bounds, cloud.captures[account].page_max
     cloud.sweep_bounds = Bounds(_RUN_SECONDS)
-    _restart(history)
+    history.restart_all()
     await story(history, account)
     history.stop_if_violated()
     cloud.sweep_bounds, cloud.captures[account].page_max = bounds, size
-    _restart(history)
+    history.restart_all()
     await history.sweep(awake=True)
 
 
@@ -122,11 +118,6 @@ async def _at_the_end_of_a_round(history: "History") -> str | None:
         if history.cloud.operations.heartbeats["sweep", account].cursor is None:
             return account
     return None
-
-
-def _restart(history: "History") -> None:
-    for each in history.instances:
-        each.process.kill()  # the next ones know the bounds
 
 
 async def _round(history: "History", account: str, *, cut: int = _CUT_MAX) -> None:
